@@ -1,0 +1,93 @@
+"""Metadata of pyg_sessaug; imports nothing but setuptools."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """Read the version as text, without importing the package."""
+    text = (ROOT / 'pyg_sessaug' / '__init__.py').read_text('utf-8')
+    match = re.search(r"^__version__ = '([^']+)'$", text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError('No __version__ in pyg_sessaug/__init__.py')
+    return match.group(1)
+
+
+install_requires = [
+    'torch>=2.4',
+    'torch-geometric>=2.6',
+    'scikit-learn',
+    'numpy',
+    'tqdm',
+]
+
+# Readers of raw logs:
+logs_requires = ['polars', 'pyarrow', 'orjson']
+
+plot_requires = ['matplotlib']
+
+# torch-scatter compiles against the installed torch and needs
+# `--no-build-isolation`; no other extra includes it.
+scatter_requires = ['torch-scatter']
+
+full_requires = logs_requires + plot_requires
+
+# All that the tests, the benchmarks and their `--help` import:
+test_requires = [
+    *full_requires,
+    'pandas',
+    'scipy',
+    'pytest',
+    'pytest-cov',
+    'pytest-xdist',
+    'hypothesis',
+    'ruff',
+    'mypy',
+]
+
+dev_requires = [*test_requires, 'pre-commit']
+
+docs_requires = ['sphinx', 'furo', 'myst-parser']
+
+setup(
+    name='pyg_sessaug',
+    version=read_version(),
+    description='Session-based recommendation with augmented session graphs '
+    'for PyTorch Geometric',
+    long_description=(ROOT / 'README.md').read_text('utf-8'),
+    long_description_content_type='text/markdown',
+    author='The pyg_sessaug authors',
+    license='MIT',
+    keywords=[
+        'deep-learning',
+        'pytorch',
+        'graph-neural-networks',
+        'session-based-recommendation',
+        'data-augmentation',
+    ],
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3 :: Only',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
+    ],
+    python_requires='>=3.10',
+    install_requires=install_requires,
+    extras_require={
+        'logs': logs_requires,
+        'plot': plot_requires,
+        'scatter': scatter_requires,
+        'full': full_requires,
+        'test': test_requires,
+        'dev': dev_requires,
+        'docs': docs_requires,
+    },
+    packages=find_packages(include=['pyg_sessaug*']),
+    package_data={'pyg_sessaug': ['py.typed']},
+    zip_safe=False,
+)
