@@ -1,0 +1,190 @@
+r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch`` objects."""
+
+from typing import Dict, Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+from torch_geometric.utils import cumsum
+
+from pyg_sessaug.sessions import Sessions, expand_ranges
+
+
+class SessionGraphs:
+    r"""The graphs of all samples of a set of sessions.
+
+    Nodes stand in order of first click and edges in order of first
+    transition, so that nodes and edges of every prefix are a prefix of those
+    of its session. They are listed once per session here; a graph or a batch
+    of graphs is then gathered by pointers.
+
+    Args:
+        sessions (Sessions): The sessions and their samples.
+    """
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        item, ptr = sessions.item, sessions.ptr
+        session = torch.repeat_interleave(
+            torch.arange(sessions.num_sessions), sessions.length)
+        num_items = int(item.max()) + 1 if item.numel() > 0 else 1
+
+        # Nodes: the distinct items of a session, by first click.
+        is_new, first = _first_occurrence(session * num_items + item)
+        count = cumsum(is_new.long())
+        before = count[ptr]
+        self.node_ptr = before
+        self.node = item[is_new]
+        # 32 bits hold what is kept per click: half the memory.
+        self.session = session.int()
+        self.click_node = (count[first] - before[session]).int()
+        self.nodes_at = (count[1:] - before[session]).int()
+
+        # Edges: the distinct transitions of a session, by first occurrence.
+        head = torch.ones_like(item, dtype=torch.bool)
+        head[ptr[:-1]] = False
+        click = head.nonzero().view(-1)
+        src, dst = self.click_node[click - 1], self.click_node[click]
+        width = int(self.nodes_at.max()) if item.numel() > 0 else 1
+        key = (session[click] * width + src) * width + dst
+        is_new, _ = _first_occurrence(key)
+        self.edge = torch.stack([src[is_new], dst[is_new]])
+        new_at = torch.zeros_like(item)
+        new_at[click] = is_new.long()
+        count = cumsum(new_at)
+        self.edge_ptr = count[ptr]
+        self.edges_at = (count[1:] - self.edge_ptr[session]).int()
+
+    def data(self, index: int) -> Data:
+        r"""The graph of one sample.
+
+        Args:
+            index (int): Sample number.
+
+        Returns:
+            Data: With :obj:`x` [N] int64, :obj:`edge_index` [2, E] int64,
+            :obj:`edge_weight` [E] float32 ones, :obj:`click_index` [L] int64,
+            :obj:`y` [1] int64 and, where known, :obj:`click_time` [L]
+            float64.
+        """
+        sessions = self.sessions
+        target = int(sessions.target[index])
+        session = int(self.session[target])
+        start = int(sessions.ptr[session])
+        node, edge = int(self.node_ptr[session]), int(self.edge_ptr[session])
+        num_nodes = int(self.nodes_at[target - 1])
+        num_edges = int(self.edges_at[target - 1])
+        edges = slice(edge, edge + num_edges)
+        data = Data(
+            x=self.node[node:node + num_nodes],
+            edge_index=self.edge[:, edges].long(),
+            edge_weight=torch.ones(num_edges),
+            click_index=self.click_node[start:target].long(),
+            y=sessions.item[target:target + 1],
+        )
+        if sessions.time is not None:
+            data.click_time = sessions.time[start:target]
+        return data
+
+    def batch(self, index: Tensor) -> Batch:
+        r"""The graphs of several samples as one batch.
+
+        Equal to ``Batch.from_data_list([self.data(i) for i in index],
+        follow_batch=['click_index'])``, without a loop over samples.
+
+        Args:
+            index (Tensor): Sample numbers, ``[B]``, int64.
+        """
+        sessions = self.sessions
+        target = _take(sessions.target, index)
+        last = target - 1
+        session = _take(self.session, last).long()
+        start = _take(sessions.ptr, session)
+        node, node_graph, ptr = expand_ranges(
+            _take(self.node_ptr, session), _take(self.nodes_at, last).long())
+        edge, edge_graph, edge_ptr = expand_ranges(
+            _take(self.edge_ptr, session), _take(self.edges_at, last).long())
+        click, click_graph, click_ptr = expand_ranges(start, target - start)
+        first_node = ptr[:-1]
+
+        edge_index = self.edge.index_select(1, edge)
+        # Value, its pointers, and whether it counts nodes of the batch:
+        values: Dict[str, Tuple[Tensor, Tensor, bool]] = {
+            'x': (_take(self.node, node), ptr, False),
+            'edge_index':
+            (edge_index + _take(first_node, edge_graph), edge_ptr, True),
+            'edge_weight': (torch.ones(edge.numel()), edge_ptr, False),
+            'click_index': (_take(self.click_node, click) +
+                            _take(first_node, click_graph), click_ptr, True),
+            'y': (_take(sessions.item, target),
+                  torch.arange(target.numel() + 1), False),
+        }
+        if sessions.time is not None:
+            values['click_time'] = (
+                _take(sessions.time, click), click_ptr, False)
+
+        none = torch.zeros_like(target)
+        batch = Batch(_base_cls=Data)
+        batch._num_graphs = target.numel()
+        batch._slice_dict = {key: v[1] for key, v in values.items()}
+        batch._inc_dict = {
+            key: first_node if v[2] else none for key, v in values.items()}
+        for key, (value, _, _) in values.items():
+            batch[key] = value
+        batch.click_index_batch, batch.click_index_ptr = click_graph, click_ptr
+        batch.batch, batch.ptr = node_graph, ptr
+        return batch
+
+
+def edge_batch(data: Data) -> Optional[Tensor]:
+    r"""Graph of each edge, ``[E]`` int64; :obj:`None` for a single graph."""
+    batch = data.get('batch')
+    return None if batch is None else batch[data.edge_index[0]]
+
+
+def with_edges(data: Data, graph: Optional[Tensor] = None,
+               **values: Tensor) -> Data:
+    r"""Sets edge tensors and keeps a batch separable.
+
+    PyG rebuilds the graphs of a batch from records of where each graph's
+    part of a tensor begins; a tensor set without them is dropped, or cut at
+    stale places, by ``Batch.to_data_list``.
+
+    Args:
+        data (Data): A graph or batch; changed, so pass a copy.
+        graph (Tensor, optional): Graph of each edge in non-descending order,
+            ``[E]`` int64, where the number of edges changes.
+            (default: :obj:`None`, the edges stay the same)
+        **values (Tensor): New tensors with one entry per edge, by name.
+    """
+    for key, value in values.items():
+        data[key] = value
+    if not hasattr(data, '_slice_dict'):
+        return data
+    slices, incs = data._slice_dict, data._inc_dict
+    edge_ptr = slices['edge_index']
+    if graph is not None:
+        edge_ptr = cumsum(torch.bincount(
+            graph, minlength=edge_ptr.numel() - 1)).to(edge_ptr.device)
+    none = torch.zeros_like(edge_ptr[:-1])
+    # New dictionaries: a shallow copy of a batch shares the old ones.
+    data._slice_dict = {**slices, **dict.fromkeys(values, edge_ptr)}
+    data._inc_dict = {
+        **incs, **{key: incs.get(key, none) for key in values}}
+    return data
+
+
+def _first_occurrence(key: Tensor) -> Tuple[Tensor, Tensor]:
+    r"""Whether each key is new, and where it stood first."""
+    value, order = key.sort(stable=True)
+    is_new = torch.ones_like(value, dtype=torch.bool)
+    is_new[1:] = value[1:] != value[:-1]
+    first = torch.empty_like(order)
+    first[order] = order[is_new][is_new.cumsum(0) - 1]
+    mask = torch.zeros_like(is_new)
+    mask[order[is_new]] = True
+    return mask, first
+
+
+def _take(value: Tensor, index: Tensor) -> Tensor:
+    # Three times faster than value[index] at the size of a batch.
+    return value.index_select(0, index)

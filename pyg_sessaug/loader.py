@@ -1,0 +1,79 @@
+r"""Mini-batches of session graphs, built for a whole batch at once."""
+
+from typing import Any, Callable, List, Optional, Union
+
+import torch
+from torch.utils.data import DataLoader, Subset
+from torch_geometric.data import Batch
+
+from pyg_sessaug.datasets.base import SessionDataset
+
+
+class SessionLoader(DataLoader):
+    r"""Loads batches of session graphs by tensor operations.
+
+    Yields what PyG's ``DataLoader(dataset, follow_batch=['click_index'])``
+    yields, without a Python loop over sessions, and applies the transform
+    once to the batch.
+
+    Args:
+        dataset (SessionDataset or torch.utils.data.Subset): The samples; a
+            slice of a data set or (nested) subsets work too.
+        batch_size (int): Samples per batch. (default: :obj:`1`)
+        shuffle (bool): Whether to shuffle the samples in every epoch.
+            (default: :obj:`False`)
+        transform (callable, optional): Applied to every batch.
+            (default: :obj:`None`, the transform of the data set)
+        **kwargs (optional): Further arguments of
+            :class:`torch.utils.data.DataLoader`, such as
+            :obj:`num_workers` or :obj:`generator`.
+
+    Raises:
+        TypeError: If :obj:`dataset` holds no session data set.
+    """
+    def __init__(
+        self,
+        dataset: Union[SessionDataset, Subset],
+        batch_size: int = 1,
+        shuffle: bool = False,
+        transform: Optional[Callable] = None,
+        **kwargs: Any,
+    ) -> None:
+        # PyG's loader takes these; here they are fixed.
+        kwargs.pop('follow_batch', None)
+        kwargs.pop('exclude_keys', None)
+        kwargs.pop('collate_fn', None)
+        super().__init__(_Batches(dataset, transform), batch_size, shuffle,
+                         collate_fn=_identity, **kwargs)
+
+
+class _Batches(torch.utils.data.Dataset):
+    # torch's fetcher hands a whole batch of indices to `__getitems__`. It
+    # lives behind the loader: on a public data set it would break stock
+    # loaders, and skip the index map of a slice.
+    def __init__(self, dataset: Any, transform: Optional[Callable]) -> None:
+        index: Optional[torch.Tensor] = None
+        while isinstance(dataset, Subset):
+            inner = torch.as_tensor(dataset.indices)
+            index = inner if index is None else inner[index]
+            dataset = dataset.dataset
+        if not isinstance(dataset, SessionDataset):
+            raise TypeError(
+                f'SessionLoader needs a SessionDataset or a Subset of one, '
+                f'got {type(dataset).__name__}; use '
+                f'torch_geometric.loader.DataLoader for other data sets')
+        own = torch.as_tensor(dataset.indices())
+        self.dataset = dataset
+        self.index = own if index is None else own[index]
+        self.transform = transform or dataset.transform
+
+    def __len__(self) -> int:
+        return self.index.numel()
+
+    def __getitems__(self, index: List[int]) -> Batch:
+        batch = self.dataset.get_batch(self.index[torch.tensor(index)])
+        return batch if self.transform is None else self.transform(batch)
+
+
+def _identity(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,123 @@
+r"""Sessions kept flat: one array of clicks and the pointers between them."""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch_geometric.utils import cumsum
+
+
+@dataclass(frozen=True)
+class Sessions:
+    r"""Click sessions and the samples drawn from them.
+
+    A sample is a prefix of a session and the click after it. It is stored
+    as the position of that click, so memory grows with clicks and a sample
+    always knows its session.
+
+    Args:
+        item (Tensor): Item of each click, sessions one after another,
+            ``[num_clicks]``, int64, in ``0 ... num_items - 1``.
+        ptr (Tensor): First click of each session and the end,
+            ``[num_sessions + 1]``, int64.
+        target (Tensor): Position in :obj:`item` of each sample's target,
+            ``[num_samples]``, int64; never the first click of a session.
+        time (Tensor, optional): Seconds of each click, ``[num_clicks]``,
+            float64. (default: :obj:`None`)
+    """
+    item: Tensor
+    ptr: Tensor
+    target: Tensor
+    time: Optional[Tensor] = None
+
+    @classmethod
+    def from_lengths(
+        cls,
+        item: Tensor,
+        length: Tensor,
+        time: Optional[Tensor] = None,
+    ) -> 'Sessions':
+        r"""Sessions whose samples are all their prefixes, shortest first.
+
+        Args:
+            item (Tensor): Item of each click, ``[num_clicks]``, int64.
+            length (Tensor): Clicks of each session, ``[num_sessions]``,
+                int64, at least 2.
+            time (Tensor, optional): Seconds of each click,
+                ``[num_clicks]``, float64. (default: :obj:`None`)
+        """
+        short = (length < 2).nonzero().view(-1)
+        if short.numel() > 0:
+            raise ValueError(
+                f'session {int(short[0])} has {int(length[short[0]])} '
+                f'click(s), but a sample needs a click and a target; drop '
+                f'sessions with fewer than 2 clicks')
+        ptr = cumsum(length)
+        is_target = torch.ones(item.numel(), dtype=torch.bool)
+        is_target[ptr[:-1]] = False
+        return cls(item, ptr, is_target.nonzero().view(-1), time)
+
+    @property
+    def num_sessions(self) -> int:
+        r"""Number of sessions."""
+        return self.ptr.numel() - 1
+
+    @property
+    def num_clicks(self) -> int:
+        r"""Number of clicks, targets included."""
+        return self.item.numel()
+
+    @property
+    def num_samples(self) -> int:
+        r"""Number of samples."""
+        return self.target.numel()
+
+    @property
+    def length(self) -> Tensor:
+        r"""Clicks of each session, ``[num_sessions]``, int64."""
+        return self.ptr.diff()
+
+    def session_of(self, position: Tensor) -> Tensor:
+        r"""Session of each click position, same shape, int64."""
+        return torch.searchsorted(self.ptr, position, right=True) - 1
+
+    def select(self, session: Tensor) -> 'Sessions':
+        r"""The given sessions, in the given order, with all their samples.
+
+        Args:
+            session (Tensor): Session numbers, ``[*]``, int64.
+        """
+        start, length = self.ptr[session], self.length[session]
+        click, _, ptr = expand_ranges(start, length)
+        is_target = torch.zeros(self.num_clicks, dtype=torch.bool)
+        is_target[self.target] = True
+        return Sessions(
+            item=self.item[click],
+            ptr=ptr,
+            target=is_target[click].nonzero().view(-1),
+            time=None if self.time is None else self.time[click],
+        )
+
+
+def expand_ranges(
+    start: Tensor,
+    count: Tensor,
+) -> Tuple[Tensor, Tensor, Tensor]:
+    r"""Concatenates the ranges ``start[i] ... start[i] + count[i] - 1``.
+
+    Args:
+        start (Tensor): First value of each range, ``[n]``, int64.
+        count (Tensor): Length of each range, ``[n]``, int64.
+
+    Returns:
+        (Tensor, Tensor, Tensor): The values ``[sum(count)]``, the range each
+        belongs to ``[sum(count)]``, and where each range begins and the last
+        ends ``[n + 1]``; all int64.
+    """
+    ptr = cumsum(count)
+    size = int(ptr[-1])
+    owner = torch.repeat_interleave(count, output_size=size)
+    value = (start - ptr[:-1]).index_select(0, owner)
+    value += torch.arange(size, device=start.device)
+    return value, owner, ptr
