@@ -46,6 +46,11 @@ class SessionLoader(DataLoader):
         super().__init__(_Batches(dataset, transform), batch_size, shuffle,
                          collate_fn=_identity, **kwargs)
 
+    @property
+    def transform(self) -> Optional[Callable]:
+        r"""What is applied to every batch."""
+        return self.dataset.transform
+
 
 class _Batches(torch.utils.data.Dataset):
     # torch's fetcher hands a whole batch of indices to `__getitems__`. It

@@ -1,0 +1,56 @@
+r"""Hit rate and mean reciprocal rank over the full catalogue."""
+
+from typing import Dict
+
+import torch
+from torch import Tensor
+
+
+def target_rank(score: Tensor, target: Tensor) -> Tensor:
+    r"""Rank of each target among all items, from 1.
+
+    Of items with equal scores the one with the lower index ranks first.
+
+    Args:
+        score (Tensor): Scores of all items, ``[B, num_items]``, floating
+            point.
+        target (Tensor): Target items, ``[B]``, int64.
+
+    Returns:
+        Tensor: ``[B]``, int64.
+
+    Raises:
+        ValueError: If a score is not finite.
+    """
+    if not torch.isfinite(score.sum()) and not score.isfinite().all():
+        row = int((~score.isfinite()).any(dim=1).nonzero()[0])
+        raise ValueError(
+            f'row {row} of the scores holds a value that is not finite; the '
+            f'model diverged or its input holds NaN or infinite numbers')
+    rank = torch.ones_like(target)
+    # Row by row everything stays in cache: faster than top-k or one
+    # comparison of the whole matrix.
+    for i, (row, y) in enumerate(zip(score, target.tolist())):
+        own = row[y]
+        rank[i] += torch.count_nonzero(row[:y] >= own)
+        rank[i] += torch.count_nonzero(row[y + 1:] > own)
+    return rank
+
+
+def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:
+    r"""Hit rate and mean reciprocal rank at :obj:`k`.
+
+    The field's P@K is this hit rate: the share of samples whose target is
+    among the first :obj:`k` items.
+
+    Args:
+        rank (Tensor): Rank of each target, ``[num_samples]``, int64, from 1.
+        k (int): Length of the list. (default: :obj:`20`)
+
+    Returns:
+        dict: ``HR@k`` and ``MRR@k``, each in [0, 1].
+    """
+    hit = rank <= k
+    gain = torch.where(hit, 1.0 / rank, 0.0)
+    return {f'HR@{k}': float(hit.double().mean()),
+            f'MRR@{k}': float(gain.double().mean())}

@@ -1,0 +1,23 @@
+r"""Layers, models and losses for session graphs."""
+
+from pyg_sessaug.nn.attention_readout import AttentionReadout
+from pyg_sessaug.nn.functional import catalogue_cross_entropy
+from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
+from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.nn.srgnn import SRGNN
+from pyg_sessaug.nn.tagnn import TAGNN
+from pyg_sessaug.nn.target_attention import (
+    target_attention_cross_entropy,
+    target_attention_scores,
+)
+
+__all__ = [
+    'AttentionReadout',
+    'GatedSessionConv',
+    'SRGNN',
+    'SessionModel',
+    'TAGNN',
+    'catalogue_cross_entropy',
+    'target_attention_cross_entropy',
+    'target_attention_scores',
+]

@@ -1,0 +1,59 @@
+r"""From node vectors to one vector per session."""
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+from torch.nn import Linear
+from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.inits import normal
+
+
+class AttentionReadout(Aggregation):
+    r"""The soft attention of SR-GNN over the clicks of a session,
+
+    .. math::
+        \mathbf{s}_g = \sum_{l} \alpha_l \mathbf{x}_l, \quad
+        \alpha_l = \mathbf{q}^{\top} \sigma(\mathbf{W}_1
+        \mathbf{x}_{\textrm{last}} + \mathbf{W}_2 \mathbf{x}_l + \mathbf{b})
+
+    (without a softmax). Clicks of one node share their term, so it is
+    computed once and weighted by the number of clicks.
+
+    Args:
+        channels (int): Size :math:`d` of the node vectors.
+
+    Shapes:
+        - **input:** node vectors :math:`(N, d)`, vectors of each session's
+          last click :math:`(B, d)`, clicks of each node :math:`(N)`, session
+          of each node :math:`(N)`
+        - **output:** session vectors :math:`(B, d)`
+    """
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.lin_last = Linear(channels, channels, bias=False)
+        self.lin_node = Linear(channels, channels)
+        self.lin_score = Linear(channels, 1, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`."""
+        for parameter in self.parameters():
+            normal(parameter, mean=0.0, std=0.1)
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        last: Tensor,
+        count: Tensor,
+        index: Tensor,
+        ptr: Optional[Tensor] = None,
+    ) -> Tensor:
+        r"""Reduces node vectors to session vectors."""
+        gate = self.lin_node(x) + self.lin_last(last).index_select(0, index)
+        alpha = self.lin_score(torch.sigmoid(gate)) * count.view(-1, 1)
+        return self.reduce(alpha * x, index, ptr, dim_size=last.size(0))
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.channels})'

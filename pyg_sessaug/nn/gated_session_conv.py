@@ -1,0 +1,66 @@
+r"""The gated graph layer of SR-GNN."""
+
+import torch
+from torch import Tensor
+from torch.nn import GRUCell, Linear, Parameter
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.nn.inits import normal
+
+
+class GatedSessionConv(MessagePassing):
+    r"""One step of the gated cell of `"Session-based Recommendation with
+    Graph Neural Networks" <https://arxiv.org/abs/1811.00855>`_.
+
+    Messages travel along the edges and against them, each way with its own
+    map and weight, and a gated recurrent unit updates every node:
+
+    .. math::
+        \mathbf{a}_i &= \Big[ \sum_{j \rightarrow i} w^{\textrm{in}}_{ji}
+        (\mathbf{W}_{\textrm{in}} \mathbf{x}_j + \mathbf{b}_{\textrm{in}})
+        + \mathbf{c}_{\textrm{in}} \;\Vert\; \sum_{i \rightarrow j}
+        w^{\textrm{out}}_{ij} (\mathbf{W}_{\textrm{out}} \mathbf{x}_j +
+        \mathbf{b}_{\textrm{out}}) + \mathbf{c}_{\textrm{out}} \Big]
+
+        \mathbf{x}'_i &= \textrm{GRU}(\mathbf{a}_i, \mathbf{x}_i)
+
+    Args:
+        channels (int): Size :math:`d` of the node vectors.
+
+    Shapes:
+        - **input:** node vectors :math:`(N, d)`, edge indices :math:`(2, E)`,
+          edge weights :math:`(E, 2)`: column 0 weights the message along an
+          edge, column 1 the one against it
+          (see :class:`~pyg_sessaug.transforms.NormalizeEdges`)
+        - **output:** node vectors :math:`(N, d)`
+    """
+    def __init__(self, channels: int) -> None:
+        super().__init__(aggr='add')
+        self.in_channels = self.out_channels = channels
+        # The maps along (first half) and against the edges in one product.
+        self.lin = Linear(channels, 2 * channels)
+        self.bias = Parameter(torch.empty(2 * channels))
+        self.gru = GRUCell(2 * channels, channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`."""
+        super().reset_parameters()
+        for parameter in self.parameters():
+            normal(parameter, mean=0.0, std=0.1)
+
+    def forward(self, x: Tensor, edge_index: Tensor,
+                edge_attr: Tensor) -> Tensor:
+        r"""Runs one step of the cell."""
+        num_nodes, channels = x.size()
+        # Both directions in one sweep: row 2i of the doubled nodes carries
+        # what node i sends along its edges, row 2i + 1 what it sends back.
+        both = self.lin(x).view(2 * num_nodes, channels)
+        src, dst = 2 * edge_index
+        both_index = torch.stack([torch.cat([src, dst + 1]),
+                                  torch.cat([dst, src + 1])])
+        out = self.propagate(both_index, x=both,
+                             edge_weight=edge_attr.t().reshape(-1, 1))
+        return self.gru(out.view(num_nodes, 2 * channels) + self.bias, x)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return edge_weight * x_j

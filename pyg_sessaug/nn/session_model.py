@@ -1,0 +1,142 @@
+r"""What all session models share."""
+
+from typing import NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Parameter
+from torch_geometric.data import Data
+from torch_geometric.nn.inits import normal
+
+from pyg_sessaug.nn.attention_readout import AttentionReadout
+from pyg_sessaug.nn.functional import check_precision
+from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
+
+
+class Encoding(NamedTuple):
+    r"""A batch of sessions after message passing.
+
+    Args:
+        table (Tensor): Item vectors used for lookup and scores,
+            ``[num_items, d]``.
+        x (Tensor): Node vectors, ``[N, d]``.
+        last (Tensor): Vector of each session's last click, ``[B, d]``.
+        pooled (Tensor): Attention readout of each session, ``[B, d]``.
+        count (Tensor): Clicks on each node, ``[N]``, floating point.
+        ptr (Tensor): First node of each session and the end, ``[B + 1]``.
+    """
+    table: Tensor
+    x: Tensor
+    last: Tensor
+    pooled: Tensor
+    count: Tensor
+    ptr: Tensor
+
+
+class SessionModel(torch.nn.Module):
+    r"""Item embeddings, a gated graph network and an attention readout.
+
+    Subclasses say how a session is scored against the items.
+
+    Args:
+        num_items (int): Size of the vocabulary.
+        hidden_channels (int): Size :math:`d` of all vectors.
+            (default: :obj:`100`)
+        num_layers (int): How often the one cell is applied; 0 leaves the
+            graph out. (default: :obj:`2`)
+        precision (str): :obj:`"float32"`, or :obj:`"bf16"` for products in
+            bfloat16 with everything else in float32.
+            (default: :obj:`"float32"`)
+        scale (float, optional): Scores items by cosine times this scale:
+            session and item vectors get unit length, as in `"NISER"
+            <https://arxiv.org/abs/1909.04276>`_.
+            (default: :obj:`None`, plain dot products)
+        dropout (float): Share of the entries of looked-up item vectors set
+            to zero in training. (default: :obj:`0.0`)
+    """
+    def __init__(
+        self,
+        num_items: int,
+        hidden_channels: int = 100,
+        num_layers: int = 2,
+        precision: str = 'float32',
+        scale: Optional[float] = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_precision(precision)
+        if scale is not None and not scale > 0:
+            raise ValueError(f'scale must be positive or None, got {scale}')
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f'dropout must be in [0, 1), got {dropout}')
+        self.num_items = num_items
+        self.hidden_channels = hidden_channels
+        self.num_layers = num_layers
+        self.precision = precision
+        self.scale = scale
+        self.dropout = dropout
+        self.item_embedding = Parameter(torch.empty(num_items,
+                                                    hidden_channels))
+        self.conv = GatedSessionConv(hidden_channels)
+        self.readout = AttentionReadout(hidden_channels)
+
+    def reset_parameters(self) -> None:
+        r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`."""
+        for parameter in self.parameters():
+            normal(parameter, mean=0.0, std=0.1)
+
+    def encode(self, data: Data, sparse: bool = False) -> Encoding:
+        r"""Runs message passing and readout.
+
+        Args:
+            data (Data or Batch): Session graphs with :obj:`edge_attr`.
+            sparse (bool): Whether the lookup gives the table a sparse
+                gradient, to be added in place to a dense one.
+                (default: :obj:`False`)
+        """
+        if data.get('edge_attr') is None:
+            raise ValueError(
+                f'{self.__class__.__name__} needs edge_attr, the two '
+                f'normalised weights of each edge; apply '
+                f'pyg_sessaug.transforms.NormalizeEdges() to the data')
+        table = self.item_embedding
+        if self.scale is not None:
+            table = F.normalize(table, dim=1)
+        x = F.embedding(data.x, table, sparse=sparse)
+        x = F.dropout(x, self.dropout, self.training)
+        for _ in range(self.num_layers):
+            x = self.conv(x, data.edge_index, data.edge_attr)
+        batch, ptr, last_click = _pointers(data)
+        count = torch.bincount(data.click_index, minlength=x.size(0))
+        count = count.to(x.dtype)
+        last = x.index_select(0, data.click_index[last_click])
+        pooled = self.readout(x, last, count, batch, ptr)
+        return Encoding(table, x, last, pooled, count, ptr)
+
+    def unit(self, vector: Tensor) -> Tensor:
+        r"""Session vectors as the scores use them."""
+        if self.scale is None:
+            return vector
+        return self.scale * F.normalize(vector, dim=-1)
+
+    def extra_repr(self) -> str:
+        return (f'{self.num_items}, {self.hidden_channels}, '
+                f'num_layers={self.num_layers}, '
+                f'precision={self.precision!r}, scale={self.scale}, '
+                f'dropout={self.dropout}')
+
+
+def _pointers(data: Data) -> Tuple[Tensor, Tensor, Tensor]:
+    r"""Session of each node, node pointers and each session's last click."""
+    click = data.click_index
+    if data.get('batch') is None:  # A single graph is a batch of one.
+        ptr = click.new_tensor([0, data.num_nodes])
+        return torch.zeros_like(data.x), ptr, click.new_tensor([-1])
+    click_ptr = data.get('click_index_ptr')
+    if click_ptr is None:  # Batched without `follow_batch`.
+        clicks = torch.bincount(data.batch[click], minlength=data.num_graphs)
+        return data.batch, data.ptr, clicks.cumsum(0) - 1
+    return data.batch, data.ptr, click_ptr[1:] - 1
+
+

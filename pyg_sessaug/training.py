@@ -1,0 +1,321 @@
+r"""Training and evaluation of session models."""
+
+import math
+import os.path as osp
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyg_sessaug.files import load_state, save_atomically
+from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.metrics import ranking_metrics, target_rank
+from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.transforms import NormalizeEdges
+
+# Evaluation holds the scores of so many session-item pairs at a time.
+MAX_SCORES = 2**25
+
+
+class Samples(NamedTuple):
+    r"""What evaluation finds out about each sample.
+
+    Args:
+        rank (Tensor): Rank of the target among all items, from 1,
+            ``[num_samples]``, int64.
+        loss (Tensor): Cross-entropy of the target, ``[num_samples]``,
+            float32.
+    """
+    rank: Tensor
+    loss: Tensor
+
+
+@torch.no_grad()
+def score_samples(
+    model: SessionModel,
+    dataset: Any,
+    batch_size: Optional[int] = None,
+    progress: bool = False,
+) -> Samples:
+    r"""Rank and loss of every sample on plain graphs.
+
+    Args:
+        model (SessionModel): Moved to no other device.
+        dataset (SessionDataset or Subset): The samples; their own transform
+            is not used.
+        batch_size (int, optional): Samples scored at once.
+            (default: :obj:`None`, bounded by memory and catalogue size)
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+    """
+    if len(dataset) == 0:
+        raise ValueError('cannot evaluate on a data set without samples')
+    if batch_size is None:
+        batch_size = max(1, min(512, MAX_SCORES // model.num_items))
+    device = model.item_embedding.device
+    training = model.training
+    model.eval()
+    ranks, losses = [], []
+    loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
+    for batch in tqdm(loader, 'evaluate', leave=False, disable=not progress):
+        batch = batch.to(device)
+        score = model.score(batch)
+        ranks.append(target_rank(score, batch.y).cpu())
+        own = score.gather(1, batch.y.view(-1, 1)).view(-1)
+        losses.append((score.logsumexp(dim=1) - own).cpu())
+    model.train(training)
+    return Samples(torch.cat(ranks), torch.cat(losses))
+
+
+def evaluate(
+    model: SessionModel,
+    dataset: Any,
+    k: int = 20,
+    batch_size: Optional[int] = None,
+    progress: bool = False,
+) -> Dict[str, float]:
+    r"""Hit rate and mean reciprocal rank over the full catalogue.
+
+    Graphs are plain whatever transform the data set has; equal scores rank
+    the lower item index first.
+
+    Args:
+        model (SessionModel): The model.
+        dataset (SessionDataset or Subset): The samples.
+        k (int): Length of the recommendation list. (default: :obj:`20`)
+        batch_size (int, optional): Samples scored at once.
+            (default: :obj:`None`, bounded by memory and catalogue size)
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+
+    Returns:
+        dict: ``HR@k`` (the papers' P@k) and ``MRR@k``, each in [0, 1].
+
+    Raises:
+        ValueError: If a score is not finite or there is no sample.
+    """
+    samples = score_samples(model, dataset, batch_size, progress)
+    return ranking_metrics(samples.rank, k)
+
+
+@torch.no_grad()
+def validation_loss(model: SessionModel, dataset: Any,
+                    batch_size: int = 500) -> float:
+    r"""Mean cross-entropy per sample on plain graphs."""
+    device = model.item_embedding.device
+    training = model.training
+    model.eval()
+    total = 0.0
+    for batch in SessionLoader(dataset, batch_size,
+                               transform=NormalizeEdges()):
+        total += float(model.loss(batch.to(device))) * batch.num_graphs
+    model.train(training)
+    return total / len(dataset)
+
+
+def fit(
+    model: SessionModel,
+    train: Any,
+    val: Any,
+    transform: Optional[Callable] = None,
+    epochs: int = 20,
+    batch_size: int = 100,
+    lr: float = 1e-3,
+    weight_decay: float = 1e-5,
+    patience: int = 5,
+    min_delta: float = 1e-4,
+    decay_every: float = 2.0,
+    decay_steps: Optional[int] = None,
+    decay: float = 0.1,
+    seed: Optional[int] = None,
+    device: Optional[str] = None,
+    checkpoint: Optional[str] = None,
+    resume: bool = False,
+    num_workers: int = 0,
+    progress: bool = True,
+) -> List[Dict[str, float]]:
+    r"""Trains a model by the protocol of SR-GNN and keeps its best epoch.
+
+    Adam, with the learning rate multiplied by :obj:`decay` every
+    :obj:`decay_every` epochs; stops once the validation loss has not
+    improved for :obj:`patience` epochs. The model ends with the weights of
+    the epoch of lowest validation loss. Validation graphs are plain.
+
+    Args:
+        model (SessionModel): The model, trained in place.
+        train (SessionDataset or Subset): Training samples.
+        val (SessionDataset or Subset): Validation samples.
+        transform (callable, optional): Applied to every training batch.
+            (default: :obj:`None`, the transform of :obj:`train`, or
+            :class:`~pyg_sessaug.transforms.NormalizeEdges` if it has none)
+        epochs (int): Epochs at most. (default: :obj:`20`)
+        batch_size (int): Samples per step. (default: :obj:`100`)
+        lr (float): Learning rate at the start. (default: :obj:`1e-3`)
+        weight_decay (float): L2 penalty of Adam. (default: :obj:`1e-5`)
+        patience (int): Epochs without improvement before stopping.
+            (default: :obj:`5`)
+        min_delta (float): Smallest decrease of the validation loss that
+            counts as an improvement. (default: :obj:`1e-4`)
+        decay_every (float): Epochs between two decays of the learning rate.
+            (default: :obj:`2.0`)
+        decay_steps (int, optional): Steps between two decays, in place of
+            :obj:`decay_every`. (default: :obj:`None`)
+        decay (float): Factor of each decay. (default: :obj:`0.1`)
+        seed (int, optional): Seed of torch's generator, set before the first
+            step. (default: :obj:`None`, which leaves the generator alone)
+        device (str, optional): Where to train. (default: :obj:`None`, where
+            the model is)
+        checkpoint (str, optional): File that holds the state after every
+            epoch. (default: :obj:`None`)
+        resume (bool): Whether to go on from :obj:`checkpoint` if it exists;
+            the result is that of an undisturbed run, bit for bit.
+            (default: :obj:`False`)
+        num_workers (int): Processes that prepare batches.
+            (default: :obj:`0`)
+        progress (bool): Whether to show progress bars.
+            (default: :obj:`True`)
+
+    Returns:
+        list: One dict per epoch: ``epoch`` (from 1), ``lr``, ``train_loss``,
+        ``val_loss``, ``seconds``.
+
+    Raises:
+        ValueError: If a loss is not finite, or the checkpoint was made by
+            other settings.
+    """
+    if len(train) == 0 or len(val) == 0:
+        raise ValueError(
+            f'training needs samples in both splits, got {len(train)} for '
+            f'training and {len(val)} for validation; raise fraction or '
+            f'val_ratio')
+    if device is not None:
+        model.to(device)
+    loader = SessionLoader(train, batch_size, shuffle=True,
+                           transform=transform, num_workers=num_workers)
+    if loader.transform is None:
+        loader.transform = NormalizeEdges()
+    decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr,
+                                 weight_decay=weight_decay, fused=True)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, decay_steps, decay)
+    run = _Run(model, optimizer, scheduler, settings={
+        'model': repr(model), 'transform': repr(loader.transform),
+        'samples': len(train), 'batch_size': batch_size, 'lr': lr,
+        'weight_decay': weight_decay, 'decay_steps': decay_steps,
+        'decay': decay, 'seed': seed})
+    if resume and checkpoint is not None and osp.exists(checkpoint):
+        run.restore(checkpoint)
+    else:
+        if seed is not None:
+            torch.manual_seed(seed)
+        run.save(checkpoint)
+
+    try:
+        while (run.epoch < epochs
+               and run.epoch - run.best_epoch(min_delta) < patience):
+            start, rate = time.perf_counter(), optimizer.param_groups[0]['lr']
+            train_loss = _train_epoch(run, loader, progress)
+            val_loss = validation_loss(model, val)
+            run.history.append({
+                'epoch': run.epoch + 1, 'lr': rate, 'train_loss': train_loss,
+                'val_loss': val_loss,
+                'seconds': time.perf_counter() - start})
+            if run.best_epoch(min_delta) == run.epoch:
+                run.best = _copy(model.state_dict())
+            run.save(checkpoint)
+            if progress:
+                tqdm.write(f'epoch {run.epoch}: train loss {train_loss:.4f}, '
+                           f'validation loss {val_loss:.4f}')
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            tqdm.write(f'Interrupted after epoch {run.epoch}. {checkpoint} '
+                       f'holds the state; call again with resume to go on.')
+        raise
+    model.load_state_dict(run.best)
+    return run.history
+
+
+class _Run:
+    r"""All that changes from epoch to epoch, and its file."""
+    def __init__(
+        self,
+        model: SessionModel,
+        optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        settings: Dict[str, Any],
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.scheduler, self.settings = scheduler, settings
+        self.history: List[Dict[str, float]] = []
+        self.best = _copy(model.state_dict())
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    def best_epoch(self, min_delta: float) -> int:
+        r"""The last epoch that improved on all before it; 0 at first."""
+        best, lowest = 0, math.inf
+        for entry in self.history:
+            if entry['val_loss'] < lowest - min_delta:
+                best, lowest = int(entry['epoch']), entry['val_loss']
+        return best
+
+    def save(self, path: Optional[str]) -> None:
+        if path is None:
+            return
+        cuda = self.model.item_embedding.is_cuda
+        save_atomically({
+            'settings': self.settings, 'history': self.history,
+            'model': self.model.state_dict(), 'best': self.best,
+            'optimizer': self.optimizer.state_dict(),
+            'scheduler': self.scheduler.state_dict(),
+            'rng': torch.get_rng_state(),
+            'cuda_rng': torch.cuda.get_rng_state() if cuda else None,
+        }, path)
+
+    def restore(self, path: str) -> None:
+        state = load_state(path, 'delete it to start anew')
+        for key, value in self.settings.items():
+            if state['settings'].get(key) != value:
+                raise ValueError(
+                    f'{path} was made with {key}='
+                    f'{state["settings"].get(key)!r}, not {value!r}; use the '
+                    f'same settings, or delete it to start anew')
+        self.history, self.best = state['history'], state['best']
+        self.model.load_state_dict(state['model'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.scheduler.load_state_dict(state['scheduler'])
+        torch.set_rng_state(state['rng'])
+        if state['cuda_rng'] is not None:
+            torch.cuda.set_rng_state(state['cuda_rng'])
+
+
+def _train_epoch(run: _Run, loader: SessionLoader, progress: bool) -> float:
+    model, device = run.model, run.model.item_embedding.device
+    model.train()
+    total, count = 0.0, 0
+    bar = tqdm(loader, f'epoch {run.epoch + 1}', leave=False,
+               disable=not progress)
+    for batch in bar:
+        batch = batch.to(device)
+        loss = model.loss(batch)
+        value = float(loss)
+        if not math.isfinite(value):
+            raise ValueError(
+                f'the training loss became {value} in epoch {run.epoch + 1}; '
+                f'lower lr, or look for NaN or infinite edge weights')
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+        run.scheduler.step()
+        total += value * batch.num_graphs
+        count += batch.num_graphs
+        bar.set_postfix(loss=f'{total / count:.4f}', refresh=False)
+    return total / count
+
+
+def _copy(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    return {key: value.clone() for key, value in state.items()}
