@@ -4,13 +4,16 @@ import hashlib
 import json
 import os
 import os.path as osp
-import tempfile
-from typing import Any, Callable, Dict, List, Optional, Tuple
+import re
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+from uuid import uuid4
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
+from pyg_sessaug.datasets.download import sha256
 from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.sessions import Sessions
 
@@ -21,7 +24,11 @@ class SessionDataset(Dataset):
     r"""A split of click sessions, every prefix of which is one graph.
 
     What is stored are the sessions, flat; graphs are gathered when asked
-    for, so memory grows with clicks.
+    for, so memory grows with clicks. Items are ``0 ... num_items - 1``, the
+    same in all splits.
+
+    A subclass implements :meth:`prepare`. For a log of clicks there is
+    :class:`~pyg_sessaug.datasets.LogDataset`, which needs less.
 
     Args:
         root (str): Folder with the raw files in :obj:`root/raw`.
@@ -44,7 +51,26 @@ class SessionDataset(Dataset):
         processed_root (str, optional): Folder for prepared files where
             :obj:`root` cannot be written to. (default: :obj:`None`, which
             is :obj:`root`)
+
+    Raises:
+        ValueError: If an argument is out of its range, the raw files do not
+            hold what they should, or the prepared files are broken or older
+            than the raw ones.
+        OSError: If files cannot be read or written.
     """
+    #: Raw id of each item: int64 ``[num_items]``, or a list where raw ids
+    #: are strings.
+    item_ids: Union[Tensor, List[str]]
+    #: Category of each item from 0, ``[num_items]`` int64, -1 where it is
+    #: not known; :obj:`None` without categories.
+    categories: Optional[Tensor]
+    #: Items clicked in the training split, ``[num_items]`` bool.
+    seen_items: Tensor
+    #: SHA-256 of each raw file that the data was prepared from.
+    raw_sha256: Dict[str, str]
+    #: The sessions of this split, oldest first.
+    flat_sessions: Sessions
+
     def __init__(
         self,
         root: str,
@@ -57,12 +83,23 @@ class SessionDataset(Dataset):
         seed: int = 0,
         processed_root: Optional[str] = None,
     ) -> None:
+        name = type(self).__name__
         if split not in SPLITS:
             raise ValueError(
-                f'unknown split {split!r}; choose one of {list(SPLITS)}')
+                f'{name}: unknown split {split!r}; choose one of '
+                f'{list(SPLITS)}')
+        if not 0 < fraction <= 1:
+            raise ValueError(
+                f'{name}: the newest share of training sessions must be in '
+                f'(0, 1], got {fraction}')
+        if not 0 <= val_ratio < 1:
+            raise ValueError(
+                f'{name}: `val_ratio` must be in [0, 1), got {val_ratio}')
         self.split = split
         self.fraction, self.val_ratio, self.seed = fraction, val_ratio, seed
-        self.processed_root = processed_root or root
+        self.root = root = osp.expanduser(os.fspath(root))
+        self.processed_root = osp.expanduser(processed_root or root)
+        self._graphs: Optional[SessionGraphs] = None
         super().__init__(root, transform, force_reload=force_reload)
         self.pre_transform = pre_transform
         self._load(self.processed_paths[SPLITS.index(split)])
@@ -74,25 +111,40 @@ class SessionDataset(Dataset):
                     seed=self.seed)
 
     @property
+    def raw_file_names(self) -> List[str]:
+        return []
+
+    @property
     def processed_dir(self) -> str:
         return osp.join(self.processed_root, 'processed')
 
     @property
     def processed_file_names(self) -> List[str]:
+        text = json.dumps(self.settings)
+        # Readable, and unique where it is cut or has characters replaced.
         name = ','.join(f'{k}={v}' for k, v in self.settings.items())
-        return [f'{split},{name}.pt' for split in SPLITS]
+        name = re.sub(r'[^\w.,=-]+', '_', name, flags=re.ASCII)[:160]
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return [f'{split},{name},{digest}.pt' for split in SPLITS]
 
     def prepare(self) -> Dict[str, Any]:
         r"""Reads the raw files.
 
         Returns:
             dict: :obj:`train` and :obj:`test` (:class:`Sessions`, oldest
-            session first), :obj:`item_ids` [num_items] int64 and
-            :obj:`categories` [num_items] int64 or :obj:`None`.
+            session first), :obj:`item_ids` ([num_items] int64, or a list of
+            strings) and :obj:`categories` ([num_items] int64 from 0, -1
+            where not known, or :obj:`None`).
         """
         raise NotImplementedError
 
     def process(self) -> None:
+        remedy = 'pass `processed_root` to keep prepared files elsewhere'
+        with _explain_os_errors(f'write to {self.processed_dir}', remedy):
+            # Before hours of reading, not after:
+            os.makedirs(self.processed_dir, exist_ok=True)
+            save_atomically({}, osp.join(self.processed_dir, 'writable.pt'))
+            os.unlink(osp.join(self.processed_dir, 'writable.pt'))
         raw = self.prepare()
         train = raw['train']
         count = max(1, round(train.num_sessions * self.fraction))
@@ -105,26 +157,55 @@ class SessionDataset(Dataset):
             'val': train.select(order[:num_val].sort()[0]),
             'test': raw['test'],
         }
-        seen = torch.zeros(raw['item_ids'].numel(), dtype=torch.bool)
+        seen = torch.zeros(len(raw['item_ids']), dtype=torch.bool)
         seen[parts['train'].item] = True
         common = {
             'item_ids': raw['item_ids'], 'categories': raw['categories'],
-            'seen_items': seen, 'settings': json.dumps(self.settings)}
-        for part, path in zip(parts.values(), self.processed_paths):
-            save_atomically({**vars(part), **common}, path)
+            'seen_items': seen, 'settings': json.dumps(self.settings),
+            'raw': {osp.basename(path): [osp.getsize(path), sha256(path)]
+                    for path in self.raw_paths}}
+        with _explain_os_errors(f'write to {self.processed_dir}', remedy):
+            save_all_atomically({
+                path: {**vars(part), **common}
+                for part, path in zip(parts.values(), self.processed_paths)})
+
+    def _process(self) -> None:
+        # PyG's own records `pre_transform`, which no file depends on here.
+        if self.force_reload or not all(map(osp.exists,
+                                            self.processed_paths)):
+            self.process()
 
     def _load(self, path: str) -> None:
-        state = torch.load(path, weights_only=True)
-        if json.loads(state.pop('settings')) != json.loads(
-                json.dumps(self.settings)):
+        remedy = 'pass force_reload=True to prepare it again'
+        try:
+            state = torch.load(path, weights_only=True)
+            settings, raw = state.pop('settings'), state.pop('raw')
+            self.item_ids = state.pop('item_ids')
+            self.categories = state.pop('categories')
+            self.seen_items = state.pop('seen_items')
+            self.flat_sessions = Sessions(**state)
+        except Exception as error:  # A broken file raises nearly anything.
             raise ValueError(
-                f'{path} was made by other arguments than its name says; '
-                f'pass force_reload=True to prepare it again')
-        self.item_ids: Tensor = state.pop('item_ids')
-        self.categories: Optional[Tensor] = state.pop('categories')
-        self.seen_items: Tensor = state.pop('seen_items')
-        self.flat_sessions = Sessions(**state)
-        self._graphs: Optional[SessionGraphs] = None
+                f'cannot read {path} ({type(error).__name__}: {error}); '
+                f'{remedy}') from error
+        if settings != json.dumps(self.settings):
+            raise ValueError(
+                f'{path} was prepared by {settings} and not by '
+                f'{json.dumps(self.settings)}; {remedy}')
+        # Raw files may be gone, but not others than the prepared ones.
+        present = {osp.basename(raw_path): osp.getsize(raw_path)
+                   for raw_path in self.raw_paths if osp.exists(raw_path)}
+        known = {name: size for name, (size, _) in raw.items()}
+        if present and present != known:
+            raise ValueError(
+                f'{path} was prepared from {known} (bytes), but '
+                f'{self.raw_dir} now holds {present}; {remedy}')
+        if self.flat_sessions.num_samples == 0:
+            raise ValueError(
+                f'the {self.split} split of {self.root} has no samples; '
+                f'{"raise `val_ratio` or " * (self.split == "val")}'
+                f'use more data')
+        self.raw_sha256 = {name: value for name, (_, value) in raw.items()}
 
     @property
     def graphs(self) -> SessionGraphs:
@@ -155,7 +236,14 @@ class SessionDataset(Dataset):
     @property
     def num_items(self) -> int:
         r"""Size of the vocabulary, the same for all splits."""
-        return self.item_ids.numel()
+        return len(self.item_ids)
+
+    @property
+    def num_categories(self) -> Optional[int]:
+        r"""Number of item categories; :obj:`None` without categories."""
+        if self.categories is None:
+            return None
+        return int(self.categories.max()) + 1
 
     @property
     def num_classes(self) -> int:
@@ -177,17 +265,58 @@ class SessionDataset(Dataset):
         r"""Clicks per session of this split."""
         return self.clicks / self.sessions
 
+    @property
+    def categories_per_session(self) -> Optional[float]:
+        r"""Distinct item categories per session of this split."""
+        if self.categories is None:
+            return None
+        sessions = self.flat_sessions
+        session = torch.repeat_interleave(sessions.length)
+        category = self.categories[sessions.item]
+        key = session * (int(self.categories.max()) + 1) + category
+        return key[category >= 0].unique().numel() / self.sessions
+
+    @property
+    def unseen_target_share(self) -> float:
+        r"""Share of targets never clicked in the training split."""
+        sessions = self.flat_sessions
+        seen = self.seen_items[sessions.item[sessions.target]]
+        return 1 - float(seen.double().mean())
+
+    @property
+    def repeat_share(self) -> float:
+        r"""Share of targets that were clicked before in their session."""
+        target = self.flat_sessions.target
+        nodes = self.graphs.nodes_at
+        return float((nodes[target] == nodes[target - 1]).double().mean())
+
 
 def save_atomically(state: Dict[str, Any], path: str) -> None:
     r"""Writes a file that is either whole or not there."""
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=osp.dirname(path))
+    save_all_atomically({path: state})
+
+
+def save_all_atomically(states: Dict[str, Dict[str, Any]]) -> None:
+    r"""Writes several files once all of them could be written."""
+    temporary = {path: f'{path}.{uuid4().hex[:8]}.tmp' for path in states}
     try:
-        with os.fdopen(handle, 'wb') as f:
-            torch.save(state, f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        for path, state in states.items():
+            os.makedirs(osp.dirname(path) or '.', exist_ok=True)
+            with open(temporary[path], 'xb') as f:
+                torch.save(state, f)
+                f.flush()
+                os.fsync(f.fileno())
+        for path in states:
+            os.replace(temporary[path], path)
+    finally:
+        for path in temporary.values():
+            if osp.exists(path):
+                os.unlink(path)
+
+
+@contextmanager
+def _explain_os_errors(action: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch.save: a full disk
+        raise OSError(f'cannot {action}: {error}; {remedy}') from error
