@@ -1,0 +1,294 @@
+r"""Target attention over a whole catalogue of items.
+
+Exact, and without a tensor of size sessions x items x channels.
+"""
+
+from typing import Any, NamedTuple, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from pyg_sessaug.nn.functional import (
+    check_operands,
+    check_target,
+    chunks,
+    product_,
+    product_dtype,
+    softmax_,
+)
+
+# Bytes to work on at a time, so that they stay in the last-level cache.
+CHUNK_BYTES = 16 * 2**20
+
+# Attention logits up to this bound are exponentiated as they are.
+SAFE_LOGIT = 60.0
+
+
+class _Sessions(NamedTuple):
+    r"""Sessions, seen from their last nodes.
+
+    Softmax ignores a shift of all logits of a session, and its weights sum
+    to one. Hence
+
+    .. math::
+        S_{bv} = \mathbf{u}_{\textrm{last}}^{\top} \mathbf{v} + \sum_{l \neq
+        \textrm{last}} \beta_{lv} (\mathbf{u}_l -
+        \mathbf{u}_{\textrm{last}})^{\top} \mathbf{v},
+
+    where the logit of the last node is zero: it needs no product, its
+    exponential of one keeps denominators away from zero, and a session of
+    one node is a plain dot product. Below, nodes are all but the last ones.
+
+    Args:
+        key (Tensor): Keys of nodes, relative to the last node, ``[m, d]``.
+        value (Tensor): Their relative values, ``[m, d]``.
+        base (Tensor): Values of the last nodes, ``[B, d]``.
+        share (Tensor): Clicks on nodes over clicks on the last, ``[m]``.
+        owner (Tensor): Session of each node, ``[m]``.
+        ptr (Tensor): First node of each session and the end, ``[B + 1]``.
+    """
+    key: Tensor
+    value: Tensor
+    base: Tensor
+    share: Tensor
+    owner: Tensor
+    ptr: Tensor
+
+
+def _relate(key: Tensor, value: Tensor, log_count: Tensor,
+            ptr: Tensor) -> _Sessions:
+    last = ptr[1:] - 1
+    is_node = torch.ones_like(log_count, dtype=torch.bool)
+    node = is_node.index_fill_(0, last, False).nonzero().view(-1)
+    sessions = torch.arange(last.numel(), device=ptr.device)
+    owner = sessions.repeat_interleave(ptr.diff() - 1)
+
+    def relative(x: Tensor) -> Tensor:
+        return x.index_select(0, node) - x.index_select(0, last[owner])
+
+    share = relative(log_count.detach()).exp().to(key.dtype)
+    ptr = ptr - torch.arange(ptr.numel(), device=ptr.device)
+    return _Sessions(relative(key), relative(value),
+                     value.index_select(0, last), share, owner, ptr)
+
+
+class _Attention:
+    r"""The attention of sessions over one chunk of items after another.
+
+    The buffer has rows for nodes and sessions and a column for each item of
+    the chunk, so that whatever is done to it runs over contiguous items.
+
+    Args:
+        sessions (_Sessions): The sessions.
+        dtype (torch.dtype): The type of products.
+        num_items (int): The number of items.
+    """
+    def __init__(self, sessions: _Sessions, dtype: torch.dtype,
+                 num_items: int) -> None:
+        self.owner, self.ptr = sessions.owner, sessions.ptr
+        self.left = torch.cat(sessions[:3]).to(dtype)
+        self.share = sessions.share.to(dtype)
+        self.node = torch.arange(self.owner.numel(), device=self.ptr.device)
+        self.split = [x.size(0) for x in sessions[:3]] + [self.node.numel()]
+        self.num_rows = sum(self.split)
+        size = CHUNK_BYTES // (self.num_rows * dtype.itemsize)
+        self.chunks = list(chunks(num_items, max(size, 512)))
+        longest = max((c.stop - c.start for c in self.chunks), default=0)
+        self.buffer = self.left.new_empty(self.num_rows * longest)
+
+    def sum(self, x: Tensor) -> Tensor:
+        r"""Adds up the nodes of each session, each as often as clicked."""
+        return F.embedding_bag(self.node, x, self.ptr, mode='sum',
+                               per_sample_weights=self.share,
+                               include_last_offset=True)
+
+    def expand(self, x: Tensor) -> Tensor:
+        r"""Gives each node the row of its session."""
+        return x.index_select(0, self.owner)
+
+    def __call__(self, table: Tensor) -> Tuple[Tensor, ...]:
+        r"""Returns the scores of the items in :obj:`table` in (at least)
+        :obj:`float32` and, for each node, :math:`\beta` over its count and
+        normaliser and the relative score; for each session, the normaliser,
+        the mean relative score, and all rows of the products.
+        """
+        out = self.buffer[:self.num_rows * table.size(0)]
+        out = out.view(self.num_rows, -1)
+        exp, value, score, work = out.split(self.split)
+        product = out[:-self.split[-1] or None]
+        torch.mm(self.left, table.t(), out=product)
+        score = score.to(torch.promote_types(score.dtype, torch.float32))
+        if exp.size(0) == 0:
+            norm, mean = torch.ones_like(score), torch.zeros_like(score)
+            return score, exp, value, norm, mean, product
+        rest: Any = 1.0  # The exponential of the last node's logit.
+        if exp.max() > SAFE_LOGIT:
+            top = F.embedding_bag(self.node, exp, self.ptr, mode='max',
+                                  include_last_offset=True).clamp_(min=0.0)
+            exp.sub_(self.expand(top))
+            rest = top.neg_().exp_()
+        norm = self.sum(exp.exp_()).add_(rest)
+        mean = self.sum(torch.mul(exp, value, out=work)).div_(norm)
+        return score.add_(mean), exp, value, norm, mean, product
+
+
+class _TargetAttentionCrossEntropy(Function):
+    @staticmethod
+    def forward(ctx: Any, key: Tensor, value: Tensor, base: Tensor,
+                share: Tensor, owner: Tensor, ptr: Tensor, weight: Tensor,
+                target: Tensor, dtype: torch.dtype) -> Tensor:
+        sessions = _Sessions(key, value, base, share, owner, ptr)
+        attention = _Attention(sessions, dtype, weight.size(0))
+        lses, hit = [], 0.0
+        for items in attention.chunks:
+            score = attention(weight[items].to(dtype))[0]
+            column, inside = _locate(target, items)
+            hit = hit + score.gather(1, column) * inside
+            lses.append(softmax_(score)[1])
+        lse = torch.stack(lses).logsumexp(dim=0).unsqueeze(-1)
+        ctx.dtype = dtype
+        ctx.save_for_backward(*sessions, weight, target, lse)
+        return (lse - hit).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Any, ...]:
+        *sessions, weight, target, lse = ctx.saved_tensors
+        sessions, dtype = _Sessions(*sessions), ctx.dtype
+        attention = _Attention(sessions, dtype, weight.size(0))
+        grad = grad / target.numel()
+        share = sessions.share.unsqueeze(-1)
+        # The rows of nodes turn into gradients of relative scores and of
+        # logits, which belong to values and to keys.
+        right = torch.cat([sessions.value * share, sessions.key * share,
+                           sessions.base]).to(dtype)
+        grad_right = torch.zeros_like(right, dtype=weight.dtype)
+        grad_weight = torch.empty_like(weight)
+        for items in attention.chunks:
+            table = weight[items].to(dtype)
+            score, exp, value, norm, mean, product = attention(table)
+            column, inside = _locate(target, items)
+            score.sub_(lse).exp_().scatter_add_(
+                1, column, -inside.to(score.dtype))
+            score.mul_(grad)
+            product[2 * exp.size(0):] = score
+            exp.mul_(attention.expand((score / norm).to(dtype)))
+            value.sub_(attention.expand(mean)).mul_(exp)
+            product_(grad_weight[items], product.t(), right)
+            grad_right.add_(product @ table)
+        grad_value, grad_key, grad_base = grad_right.split(
+            attention.split[:3])
+        return (grad_key.mul_(share), grad_value.mul_(share), grad_base, None,
+                None, None, grad_weight, None, None)
+
+
+def _locate(target: Tensor, items: slice) -> Tuple[Tensor, Tensor]:
+    r"""The column of each target in a chunk of items and whether
+    it is there.
+    """
+    column = target.unsqueeze(-1) - items.start
+    inside = (column >= 0) & (column < items.stop - items.start)
+    return column.masked_fill(~inside, 0), inside
+
+
+def _check(key: Tensor, value: Tensor, log_count: Tensor, ptr: Tensor,
+           weight: Tensor) -> None:
+    check_operands(key=key, value=value, weight=weight)
+    if value.size(0) != key.size(0) or log_count.shape != key.shape[:1]:
+        raise ValueError(f"'value' has shape {list(value.shape)} and "
+                         f"'log_count' {list(log_count.shape)}: expected one "
+                         f"row for each of the {key.size(0)} rows of 'key'")
+    if (ptr.dim() != 1 or ptr.numel() == 0 or int(ptr[0]) != 0
+            or int(ptr[-1]) != key.size(0) or bool((ptr.diff() < 1).any())):
+        raise ValueError(f"'ptr' is {ptr}: expected node pointers from 0 to "
+                         f"{key.size(0)}, at least one node apart")
+
+
+@torch.no_grad()
+def target_attention_scores(
+    key: Tensor,
+    value: Tensor,
+    log_count: Tensor,
+    ptr: Tensor,
+    weight: Tensor,
+    precision: str = 'float32',
+) -> Tensor:
+    r"""Scores of all items :math:`v` under target attention,
+
+    .. math::
+        S_{bv} = \sum_{l \in b} \beta_{lv} \, \mathbf{u}_l^{\top}
+        \mathbf{w}_v, \quad \beta_{lv} = \frac{c_l \exp(
+        \mathbf{k}_l^{\top} \mathbf{w}_v)}{\sum_{j \in b} c_j \exp(
+        \mathbf{k}_j^{\top} \mathbf{w}_v)}
+
+    where :math:`l` runs over the nodes of session :math:`b`, each clicked
+    :math:`c_l` times. Not differentiable: use
+    :func:`target_attention_cross_entropy` for training.
+
+    Args:
+        key (torch.Tensor): The keys :math:`\mathbf{k}_l` of nodes.
+        value (torch.Tensor): Their values :math:`\mathbf{u}_l`.
+        log_count (torch.Tensor): Their numbers of clicks :math:`\log c_l`.
+        ptr (torch.Tensor): The first node of each session and the end.
+        weight (torch.Tensor): The item embeddings :math:`\mathbf{w}_v`.
+        precision (str, optional): The type of matrix products and of what
+            belongs to a node and an item, :obj:`"float32"` (that of the
+            operands) or :obj:`"bf16"`. (default: :obj:`"float32"`)
+
+    Shapes:
+        - **key**, **value:** :math:`(n, d)`
+        - **log_count:** :math:`(n)`
+        - **ptr:** :math:`(B + 1)`, :obj:`int64`
+        - **weight:** :math:`(N, d)`, of the same floating point type
+        - **output:** :math:`(B, N)`, of the same type
+    """
+    dtype = product_dtype(precision, weight.dtype)
+    _check(key, value, log_count, ptr, weight)
+    sessions = _relate(key, value, log_count, ptr)
+    attention = _Attention(sessions, dtype, weight.size(0))
+    out = weight.new_empty(ptr.numel() - 1, weight.size(0))
+    for items in attention.chunks:
+        out[:, items] = attention(weight[items].to(dtype))[0]
+    return out
+
+
+def target_attention_cross_entropy(
+    key: Tensor,
+    value: Tensor,
+    log_count: Tensor,
+    ptr: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    precision: str = 'float32',
+) -> Tensor:
+    r"""The mean softmax cross-entropy over all items of the scores of
+    :func:`target_attention_scores`, with gradients to :obj:`key`,
+    :obj:`value` and :obj:`weight`. Nothing of size nodes x items outlives a
+    chunk of items: it is computed again in the backward pass.
+
+    Args:
+        key (torch.Tensor): The keys of nodes.
+        value (torch.Tensor): The values of nodes.
+        log_count (torch.Tensor): The logarithms of their numbers of clicks.
+        ptr (torch.Tensor): The first node of each session and the end.
+        weight (torch.Tensor): The item embeddings.
+        target (torch.Tensor): The item that follows each session.
+        precision (str, optional): See :func:`target_attention_scores`.
+            (default: :obj:`"float32"`)
+
+    Shapes:
+        - **key**, **value:** :math:`(n, d)`
+        - **log_count:** :math:`(n)`
+        - **ptr:** :math:`(B + 1)`, :obj:`int64`
+        - **weight:** :math:`(N, d)`, of the same floating point type
+        - **target:** :math:`(B)`, :obj:`int64`
+        - **output:** a scalar
+    """
+    dtype = product_dtype(precision, weight.dtype)
+    _check(key, value, log_count, ptr, weight)
+    check_target(target, ptr.numel() - 1, weight.size(0))
+    return _TargetAttentionCrossEntropy.apply(
+        *_relate(key, value, log_count, ptr), weight, target, dtype)
