@@ -1,4 +1,4 @@
-r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch`` objects."""
+r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
 from typing import Dict, Optional, Tuple
 
@@ -135,10 +135,32 @@ class SessionGraphs:
         return batch
 
 
-def edge_batch(data: Data) -> Optional[Tensor]:
-    r"""Graph of each edge, ``[E]`` int64; :obj:`None` for a single graph."""
-    batch = data.get('batch')
-    return None if batch is None else batch[data.edge_index[0]]
+def node_batch(data: Data) -> Tuple[Tensor, Tensor]:
+    r"""Graph of each node, and where each graph's nodes begin.
+
+    Args:
+        data (Data): A graph, or a batch of graphs.
+
+    Returns:
+        (Tensor, Tensor): ``[N]`` int64, and ``[num_graphs + 1]`` int64 whose
+        last entry is the number of nodes.
+    """
+    batch, ptr = data.get('batch'), data.get('ptr')
+    if batch is None:
+        batch = data.edge_index.new_zeros(data.num_nodes)
+        ptr = batch.new_tensor([0, batch.numel()])
+    elif ptr is None:
+        ptr = cumsum(torch.bincount(batch))
+    return batch, ptr
+
+
+def edge_weight(data: Data) -> Tensor:
+    r"""Weight of each edge, ``[E]`` floating; ones where none is set."""
+    weight = data.get('edge_weight')
+    if weight is None:
+        return torch.ones(data.edge_index.size(1),
+                          device=data.edge_index.device)
+    return weight if weight.is_floating_point() else weight.float()
 
 
 def with_edges(data: Data, graph: Optional[Tensor] = None,
@@ -152,7 +174,8 @@ def with_edges(data: Data, graph: Optional[Tensor] = None,
     Args:
         data (Data): A graph or batch; changed, so pass a copy.
         graph (Tensor, optional): Graph of each edge in non-descending order,
-            ``[E]`` int64, where the number of edges changes.
+            ``[E]`` int64, where the number of edges changes; then
+            :obj:`values` must hold :obj:`edge_index` too.
             (default: :obj:`None`, the edges stay the same)
         **values (Tensor): New tensors with one entry per edge, by name.
     """
@@ -165,6 +188,10 @@ def with_edges(data: Data, graph: Optional[Tensor] = None,
     if graph is not None:
         edge_ptr = cumsum(torch.bincount(
             graph, minlength=edge_ptr.numel() - 1)).to(edge_ptr.device)
+        for key in values:
+            if f'{key}_batch' in data:  # Asked for by `follow_batch`.
+                data[f'{key}_batch'] = graph
+                data[f'{key}_ptr'] = edge_ptr.to(graph.device)
     none = torch.zeros_like(edge_ptr[:-1])
     # New dictionaries: a shallow copy of a batch shares the old ones.
     data._slice_dict = {**slices, **dict.fromkeys(values, edge_ptr)}

@@ -1,0 +1,8 @@
+r"""Transforms that augment and normalise session graphs."""
+
+from pyg_sessaug.transforms.cluster_distance import ClusterDistance
+from pyg_sessaug.transforms.gaussian_blur import GaussianBlur
+from pyg_sessaug.transforms.item_distance import ItemDistance
+from pyg_sessaug.transforms.normalize_edges import NormalizeEdges
+
+__all__ = ['ItemDistance', 'ClusterDistance', 'NormalizeEdges', 'GaussianBlur']

@@ -1,0 +1,42 @@
+r"""Edge weights normalised as in SR-GNN."""
+
+from torch_geometric.data import Data
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from pyg_sessaug.graphs import edge_weight, with_edges
+
+
+@functional_transform('normalize_edges')
+class NormalizeEdges(BaseTransform):
+    r"""Turns edge weights into the two halves of the adjacency matrix of the
+    `"Session-based Recommendation with Graph Neural Networks"
+    <https://arxiv.org/abs/1811.00855>`_ paper
+    (functional name: :obj:`normalize_edges`).
+
+    .. math::
+        \mathbf{a}_{i \to j} = \left[ \frac{w_{i \to j}}{\sum_{k} w_{k \to j}},
+        \frac{w_{i \to j}}{\sum_{k} w_{i \to k}} \right]
+
+    Column 0 is the share of the weight into :math:`j` and serves incoming
+    messages, column 1 the share of the weight out of :math:`i` and serves
+    outgoing ones. Where all of that weight is zero, so is the share.
+    Models need it in training, after the weights are set, and in evaluation.
+
+    Shapes:
+        - **input:** edges :math:`(2, |\mathcal{E}|)` in :obj:`edge_index`
+          and, optionally, weights :math:`(|\mathcal{E}|)` in
+          :obj:`edge_weight` (ones otherwise)
+        - **output:** shares :math:`(|\mathcal{E}|, 2)` in :obj:`edge_attr`
+    """
+    def forward(self, data: Data) -> Data:
+        weight = edge_weight(data).unsqueeze(1).expand(-1, 2)
+        # Column 0 sums over the edges of a target, column 1 of a source.
+        index = data.edge_index.flip(0).t()
+        total = weight.new_zeros(data.num_nodes, 2)
+        total = total.scatter_add_(0, index, weight).gather(0, index)
+        total.masked_fill_(total == 0, 1.0)
+        return with_edges(data, edge_attr=weight / total)
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}()'
