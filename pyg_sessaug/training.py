@@ -110,7 +110,7 @@ def validation_loss(model: SessionModel, dataset: Any,
     total = 0.0
     for batch in SessionLoader(dataset, batch_size,
                                transform=NormalizeEdges()):
-        total += float(model.loss(batch.to(device))) * batch.num_graphs
+        total += model.loss(batch.to(device)).item() * batch.num_graphs
     model.train(training)
     return total / len(dataset)
 
@@ -195,7 +195,7 @@ def fit(
     loader = SessionLoader(train, batch_size, shuffle=True,
                            transform=transform, num_workers=num_workers)
     if loader.transform is None:
-        loader.transform = NormalizeEdges()
+        loader.dataset.transform = NormalizeEdges()
     decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
     optimizer = torch.optim.Adam(model.parameters(), lr=lr,
                                  weight_decay=weight_decay, fused=True)
@@ -302,7 +302,7 @@ def _train_epoch(run: _Run, loader: SessionLoader, progress: bool) -> float:
     for batch in bar:
         batch = batch.to(device)
         loss = model.loss(batch)
-        value = float(loss)
+        value = loss.item()
         if not math.isfinite(value):
             raise ValueError(
                 f'the training loss became {value} in epoch {run.epoch + 1}; '

@@ -24,9 +24,9 @@ class AttentionReadout(Aggregation):
         channels (int): Size :math:`d` of the node vectors.
 
     Shapes:
-        - **input:** node vectors :math:`(N, d)`, vectors of each session's
-          last click :math:`(B, d)`, clicks of each node :math:`(N)`, session
-          of each node :math:`(N)`
+        - **input:** node vectors :math:`(N, d)`, session of each node
+          :math:`(N)`, and by name vectors of each session's last click
+          :math:`(B, d)` and clicks of each node :math:`(N)`
         - **output:** session vectors :math:`(B, d)`
     """
     def __init__(self, channels: int) -> None:
@@ -45,15 +45,18 @@ class AttentionReadout(Aggregation):
     def forward(  # type: ignore[override]
         self,
         x: Tensor,
-        last: Tensor,
-        count: Tensor,
         index: Tensor,
         ptr: Optional[Tensor] = None,
+        dim_size: Optional[int] = None,
+        dim: int = -2,
+        *,
+        last: Tensor,
+        count: Tensor,
     ) -> Tensor:
         r"""Reduces node vectors to session vectors."""
         gate = self.lin_node(x) + self.lin_last(last).index_select(0, index)
         alpha = self.lin_score(torch.sigmoid(gate)) * count.view(-1, 1)
-        return self.reduce(alpha * x, index, ptr, dim_size=last.size(0))
+        return self.reduce(alpha * x, index, ptr, dim_size, dim)
 
     def __repr__(self) -> str:
         return f'{self.__class__.__name__}({self.channels})'

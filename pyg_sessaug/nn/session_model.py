@@ -111,7 +111,7 @@ class SessionModel(torch.nn.Module):
         count = torch.bincount(data.click_index, minlength=x.size(0))
         count = count.to(x.dtype)
         last = x.index_select(0, data.click_index[last_click])
-        pooled = self.readout(x, last, count, batch, ptr)
+        pooled = self.readout(x, batch, ptr, last=last, count=count)
         return Encoding(table, x, last, pooled, count, ptr)
 
     def unit(self, vector: Tensor) -> Tensor:
