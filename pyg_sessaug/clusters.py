@@ -1,13 +1,12 @@
 r"""Clusters of items, and their centres in an embedding space."""
 
-import os.path as osp
 from dataclasses import dataclass
 from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from pyg_sessaug.datasets.base import save_atomically
+from pyg_sessaug.files import load_state, save_atomically
 
 METHODS = ('gmm', 'kmeans')
 
@@ -209,18 +208,30 @@ class ItemClusters:
         return ItemClusters(self.labels.to(device), self.centers.to(device))
 
     def save(self, path: str) -> None:
-        r"""Writes the clusters to a file, wholly or not at all."""
-        state = {'labels': self.labels.cpu(), 'centers': self.centers.cpu()}
-        save_atomically(state, osp.abspath(path))
+        r"""Writes the clusters to a file, whole or not at all.
+
+        Args:
+            path (str): The file; an older one is replaced.
+        """
+        save_atomically({
+            'labels': self.labels.cpu(),
+            'centers': self.centers.cpu(),
+        }, path)
 
     @classmethod
     def load(cls, path: str) -> 'ItemClusters':
-        r"""Reads what :meth:`save` wrote."""
-        state = torch.load(path, weights_only=True)
-        if not isinstance(state, dict) or set(state) != {'labels', 'centers'}:
-            raise ValueError(
-                f'{path} holds no item clusters; pass a file written by '
-                f'ItemClusters.save')
+        r"""Reads what :meth:`save` wrote, onto the CPU.
+
+        Args:
+            path (str): The file.
+
+        Raises:
+            ValueError: If the file is damaged or holds something else.
+        """
+        remedy = 'pass a file that ItemClusters.save wrote'
+        state = load_state(path, remedy)
+        if set(state) != {'labels', 'centers'}:
+            raise ValueError(f'{path} holds no item clusters; {remedy}')
         return cls(**state)
 
     def __repr__(self) -> str:
