@@ -1,5 +1,6 @@
 r"""Session graphs and dense matrices, written down from their definitions."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch_geometric.data import Data
 def session_data(clicks, target=0):
     r"""The graph of one session, click by click."""
     nodes = list(dict.fromkeys(clicks))
-    edges = list(dict.fromkeys(zip(clicks[:-1], clicks[1:])))
+    edges = list(dict.fromkeys(pairwise(clicks)))
     edge_index = [[nodes.index(a), nodes.index(b)] for a, b in edges]
     return Data(
         x=torch.tensor(nodes),
@@ -27,7 +28,7 @@ def distance_matrix(clicks, point):
     nodes = list(dict.fromkeys(clicks))
     out = np.zeros((len(nodes), len(nodes)))
     same = []
-    for a, b in zip(clicks[:-1], clicks[1:]):
+    for a, b in pairwise(clicks):
         i, j = nodes.index(a), nodes.index(b)
         distance = np.sqrt(np.sum((point[a] - point[b])**2))
         if distance == 0:
@@ -53,7 +54,7 @@ def binary_matrix(clicks):
     r"""The plain adjacency matrix of a session."""
     nodes = list(dict.fromkeys(clicks))
     out = np.zeros((len(nodes), len(nodes)))
-    for a, b in zip(clicks[:-1], clicks[1:]):
+    for a, b in pairwise(clicks):
         out[nodes.index(a), nodes.index(b)] = 1
     return out
 

@@ -73,5 +73,5 @@ def test_cluster_distance_errors(graph):
         ClusterDistance(CLUSTERS.centers)
     with pytest.raises(ValueError, match='ClusterDistance got p=2'):
         ClusterDistance(CLUSTERS, p=2)
-    with pytest.raises(ValueError, match='got item 12 .* `clusters` covers'):
+    with pytest.raises(ValueError, match=r'got item 12 .* `clusters` covers'):
         ClusterDistance(CLUSTERS)(graph([1, 12]))

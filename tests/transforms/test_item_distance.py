@@ -181,7 +181,7 @@ def test_item_distance_bad_embedding():
 
 def test_item_distance_unknown_item(graph):
     transform = ItemDistance(EMBEDDING)
-    with pytest.raises(ValueError, match='got item 12 in `x`.*0 to 11'):
+    with pytest.raises(ValueError, match=r'got item 12 in `x`.*0 to 11'):
         transform(graph([1, 12]))
     with pytest.raises(ValueError, match='got item -1 in `x`'):
         transform(graph([1, -1]))
