@@ -48,11 +48,18 @@ def load_state(path: str, remedy: str) -> Dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
-    except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError,
-            ValueError, KeyError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        BadZipFile,
+        pickle.UnpicklingError,
+        ValueError,
+        KeyError,
+    ) as error:
         raise ValueError(
             f'{path} is damaged or was not written by pyg_sessaug '
-            f'({type(error).__name__}); {remedy}') from error
+            f'({type(error).__name__}); {remedy}'
+        ) from error
     if not isinstance(state, dict):
         raise ValueError(f'{path} was not written by pyg_sessaug; {remedy}')
     return state

@@ -21,11 +21,13 @@ class SessionGraphs:
     Args:
         sessions (Sessions): The sessions and their samples.
     """
+
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         item, ptr = sessions.item, sessions.ptr
         session = torch.repeat_interleave(
-            torch.arange(sessions.num_sessions), sessions.length)
+            torch.arange(sessions.num_sessions), sessions.length
+        )
         num_items = int(item.max()) + 1 if item.numel() > 0 else 1
 
         # Nodes: the distinct items of a session, by first click.
@@ -75,11 +77,11 @@ class SessionGraphs:
         num_edges = int(self.edges_at[target - 1])
         edges = slice(edge, edge + num_edges)
         data = Data(
-            x=self.node[node:node + num_nodes],
+            x=self.node[node : node + num_nodes],
             edge_index=self.edge[:, edges].long(),
             edge_weight=torch.ones(num_edges),
             click_index=self.click_node[start:target].long(),
-            y=sessions.item[target:target + 1],
+            y=sessions.item[target : target + 1],
         )
         if sessions.time is not None:
             data.click_time = sessions.time[start:target]
@@ -100,9 +102,11 @@ class SessionGraphs:
         session = _take(self.session, last).long()
         start = _take(sessions.ptr, session)
         node, node_graph, ptr = expand_ranges(
-            _take(self.node_ptr, session), _take(self.nodes_at, last).long())
+            _take(self.node_ptr, session), _take(self.nodes_at, last).long()
+        )
         edge, edge_graph, edge_ptr = expand_ranges(
-            _take(self.edge_ptr, session), _take(self.edges_at, last).long())
+            _take(self.edge_ptr, session), _take(self.edges_at, last).long()
+        )
         click, click_graph, click_ptr = expand_ranges(start, target - start)
         first_node = ptr[:-1]
 
@@ -110,24 +114,37 @@ class SessionGraphs:
         # Value, its pointers, and whether it counts nodes of the batch:
         values: Dict[str, Tuple[Tensor, Tensor, bool]] = {
             'x': (_take(self.node, node), ptr, False),
-            'edge_index':
-            (edge_index + _take(first_node, edge_graph), edge_ptr, True),
+            'edge_index': (
+                edge_index + _take(first_node, edge_graph),
+                edge_ptr,
+                True,
+            ),
             'edge_weight': (torch.ones(edge.numel()), edge_ptr, False),
-            'click_index': (_take(self.click_node, click) +
-                            _take(first_node, click_graph), click_ptr, True),
-            'y': (_take(sessions.item, target),
-                  torch.arange(target.numel() + 1), False),
+            'click_index': (
+                _take(self.click_node, click) + _take(first_node, click_graph),
+                click_ptr,
+                True,
+            ),
+            'y': (
+                _take(sessions.item, target),
+                torch.arange(target.numel() + 1),
+                False,
+            ),
         }
         if sessions.time is not None:
             values['click_time'] = (
-                _take(sessions.time, click), click_ptr, False)
+                _take(sessions.time, click),
+                click_ptr,
+                False,
+            )
 
         none = torch.zeros_like(target)
         batch = Batch(_base_cls=Data)
         batch._num_graphs = target.numel()
         batch._slice_dict = {key: v[1] for key, v in values.items()}
         batch._inc_dict = {
-            key: first_node if v[2] else none for key, v in values.items()}
+            key: first_node if v[2] else none for key, v in values.items()
+        }
         for key, (value, _, _) in values.items():
             batch[key] = value
         batch.click_index_batch, batch.click_index_ptr = click_graph, click_ptr
@@ -158,13 +175,15 @@ def edge_weight(data: Data) -> Tensor:
     r"""Weight of each edge, ``[E]`` floating; ones where none is set."""
     weight = data.get('edge_weight')
     if weight is None:
-        return torch.ones(data.edge_index.size(1),
-                          device=data.edge_index.device)
+        return torch.ones(
+            data.edge_index.size(1), device=data.edge_index.device
+        )
     return weight if weight.is_floating_point() else weight.float()
 
 
-def with_edges(data: Data, graph: Optional[Tensor] = None,
-               **values: Tensor) -> Data:
+def with_edges(
+    data: Data, graph: Optional[Tensor] = None, **values: Tensor
+) -> Data:
     r"""Sets edge tensors and keeps a batch separable.
 
     PyG rebuilds the graphs of a batch from records of where each graph's
@@ -186,8 +205,9 @@ def with_edges(data: Data, graph: Optional[Tensor] = None,
     slices, incs = data._slice_dict, data._inc_dict
     edge_ptr = slices['edge_index']
     if graph is not None:
-        edge_ptr = cumsum(torch.bincount(
-            graph, minlength=edge_ptr.numel() - 1)).to(edge_ptr.device)
+        edge_ptr = cumsum(
+            torch.bincount(graph, minlength=edge_ptr.numel() - 1)
+        ).to(edge_ptr.device)
         for key in values:
             if f'{key}_batch' in data:  # Asked for by `follow_batch`.
                 data[f'{key}_batch'] = graph
@@ -195,8 +215,7 @@ def with_edges(data: Data, graph: Optional[Tensor] = None,
     none = torch.zeros_like(edge_ptr[:-1])
     # New dictionaries: a shallow copy of a batch shares the old ones.
     data._slice_dict = {**slices, **dict.fromkeys(values, edge_ptr)}
-    data._inc_dict = {
-        **incs, **{key: incs.get(key, none) for key in values}}
+    data._inc_dict = {**incs, **{key: incs.get(key, none) for key in values}}
     return data
 
 

@@ -31,6 +31,7 @@ class SessionLoader(DataLoader):
     Raises:
         TypeError: If :obj:`dataset` holds no session data set.
     """
+
     def __init__(
         self,
         dataset: Union[SessionDataset, Subset],
@@ -43,8 +44,13 @@ class SessionLoader(DataLoader):
         kwargs.pop('follow_batch', None)
         kwargs.pop('exclude_keys', None)
         kwargs.pop('collate_fn', None)
-        super().__init__(_Batches(dataset, transform), batch_size, shuffle,
-                         collate_fn=_identity, **kwargs)
+        super().__init__(
+            _Batches(dataset, transform),
+            batch_size,
+            shuffle,
+            collate_fn=_identity,
+            **kwargs,
+        )
 
     @property
     def transform(self) -> Optional[Callable]:
@@ -66,7 +72,8 @@ class _Batches(torch.utils.data.Dataset):
             raise TypeError(
                 f'SessionLoader needs a SessionDataset or a Subset of one, '
                 f'got {type(dataset).__name__}; use '
-                f'torch_geometric.loader.DataLoader for other data sets')
+                f'torch_geometric.loader.DataLoader for other data sets'
+            )
         own = torch.as_tensor(dataset.indices())
         self.dataset = dataset
         self.index = own if index is None else own[index]

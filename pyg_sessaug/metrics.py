@@ -26,14 +26,15 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
         row = int((~score.isfinite()).any(dim=1).nonzero()[0])
         raise ValueError(
             f'row {row} of the scores holds a value that is not finite; the '
-            f'model diverged or its input holds NaN or infinite numbers')
+            f'model diverged or its input holds NaN or infinite numbers'
+        )
     rank = torch.ones_like(target)
     # Row by row everything stays in cache: faster than top-k or one
     # comparison of the whole matrix.
     for i, (row, y) in enumerate(zip(score, target.tolist())):
         own = row[y]
         rank[i] += torch.count_nonzero(row[:y] >= own)
-        rank[i] += torch.count_nonzero(row[y + 1:] > own)
+        rank[i] += torch.count_nonzero(row[y + 1 :] > own)
     return rank
 
 
@@ -52,5 +53,7 @@ def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:
     """
     hit = rank <= k
     gain = torch.where(hit, 1.0 / rank, 0.0)
-    return {f'HR@{k}': float(hit.double().mean()),
-            f'MRR@{k}': float(gain.double().mean())}
+    return {
+        f'HR@{k}': float(hit.double().mean()),
+        f'MRR@{k}': float(gain.double().mean()),
+    }

@@ -26,6 +26,7 @@ class Sessions:
         time (Tensor, optional): Seconds of each click, ``[num_clicks]``,
             float64. (default: :obj:`None`)
     """
+
     item: Tensor
     ptr: Tensor
     target: Tensor
@@ -52,7 +53,8 @@ class Sessions:
             raise ValueError(
                 f'session {int(short[0])} has {int(length[short[0]])} '
                 f'click(s), but a sample needs a click and a target; drop '
-                f'sessions with fewer than 2 clicks')
+                f'sessions with fewer than 2 clicks'
+            )
         ptr = cumsum(length)
         is_target = torch.ones(item.numel(), dtype=torch.bool)
         is_target[ptr[:-1]] = False

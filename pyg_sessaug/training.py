@@ -28,6 +28,7 @@ class Samples(NamedTuple):
         loss (Tensor): Cross-entropy of the target, ``[num_samples]``,
             float32.
     """
+
     rank: Tensor
     loss: Tensor
 
@@ -101,15 +102,17 @@ def evaluate(
 
 
 @torch.no_grad()
-def validation_loss(model: SessionModel, dataset: Any,
-                    batch_size: int = 500) -> float:
+def validation_loss(
+    model: SessionModel, dataset: Any, batch_size: int = 500
+) -> float:
     r"""Mean cross-entropy per sample on plain graphs."""
     device = model.item_embedding.device
     training = model.training
     model.eval()
     total = 0.0
-    for batch in SessionLoader(dataset, batch_size,
-                               transform=NormalizeEdges()):
+    for batch in SessionLoader(
+        dataset, batch_size, transform=NormalizeEdges()
+    ):
         total += model.loss(batch.to(device)).item() * batch.num_graphs
     model.train(training)
     return total / len(dataset)
@@ -189,22 +192,40 @@ def fit(
         raise ValueError(
             f'training needs samples in both splits, got {len(train)} for '
             f'training and {len(val)} for validation; raise fraction or '
-            f'val_ratio')
+            f'val_ratio'
+        )
     if device is not None:
         model.to(device)
-    loader = SessionLoader(train, batch_size, shuffle=True,
-                           transform=transform, num_workers=num_workers)
+    loader = SessionLoader(
+        train,
+        batch_size,
+        shuffle=True,
+        transform=transform,
+        num_workers=num_workers,
+    )
     if loader.transform is None:
         loader.dataset.transform = NormalizeEdges()
     decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr,
-                                 weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=lr, weight_decay=weight_decay, fused=True
+    )
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, decay_steps, decay)
-    run = _Run(model, optimizer, scheduler, settings={
-        'model': repr(model), 'transform': repr(loader.transform),
-        'samples': len(train), 'batch_size': batch_size, 'lr': lr,
-        'weight_decay': weight_decay, 'decay_steps': decay_steps,
-        'decay': decay, 'seed': seed})
+    run = _Run(
+        model,
+        optimizer,
+        scheduler,
+        settings={
+            'model': repr(model),
+            'transform': repr(loader.transform),
+            'samples': len(train),
+            'batch_size': batch_size,
+            'lr': lr,
+            'weight_decay': weight_decay,
+            'decay_steps': decay_steps,
+            'decay': decay,
+            'seed': seed,
+        },
+    )
     if resume and checkpoint is not None and osp.exists(checkpoint):
         run.restore(checkpoint)
     else:
@@ -213,25 +234,36 @@ def fit(
         run.save(checkpoint)
 
     try:
-        while (run.epoch < epochs
-               and run.epoch - run.best_epoch(min_delta) < patience):
+        while (
+            run.epoch < epochs
+            and run.epoch - run.best_epoch(min_delta) < patience
+        ):
             start, rate = time.perf_counter(), optimizer.param_groups[0]['lr']
             train_loss = _train_epoch(run, loader, progress)
             val_loss = validation_loss(model, val)
-            run.history.append({
-                'epoch': run.epoch + 1, 'lr': rate, 'train_loss': train_loss,
-                'val_loss': val_loss,
-                'seconds': time.perf_counter() - start})
+            run.history.append(
+                {
+                    'epoch': run.epoch + 1,
+                    'lr': rate,
+                    'train_loss': train_loss,
+                    'val_loss': val_loss,
+                    'seconds': time.perf_counter() - start,
+                }
+            )
             if run.best_epoch(min_delta) == run.epoch:
                 run.best = _copy(model.state_dict())
             run.save(checkpoint)
             if progress:
-                tqdm.write(f'epoch {run.epoch}: train loss {train_loss:.4f}, '
-                           f'validation loss {val_loss:.4f}')
+                tqdm.write(
+                    f'epoch {run.epoch}: train loss {train_loss:.4f}, '
+                    f'validation loss {val_loss:.4f}'
+                )
     except KeyboardInterrupt:
         if checkpoint is not None:
-            tqdm.write(f'Interrupted after epoch {run.epoch}. {checkpoint} '
-                       f'holds the state; call again with resume to go on.')
+            tqdm.write(
+                f'Interrupted after epoch {run.epoch}. {checkpoint} '
+                f'holds the state; call again with resume to go on.'
+            )
         raise
     model.load_state_dict(run.best)
     return run.history
@@ -239,6 +271,7 @@ def fit(
 
 class _Run:
     r"""All that changes from epoch to epoch, and its file."""
+
     def __init__(
         self,
         model: SessionModel,
@@ -267,14 +300,19 @@ class _Run:
         if path is None:
             return
         cuda = self.model.item_embedding.is_cuda
-        save_atomically({
-            'settings': self.settings, 'history': self.history,
-            'model': self.model.state_dict(), 'best': self.best,
-            'optimizer': self.optimizer.state_dict(),
-            'scheduler': self.scheduler.state_dict(),
-            'rng': torch.get_rng_state(),
-            'cuda_rng': torch.cuda.get_rng_state() if cuda else None,
-        }, path)
+        save_atomically(
+            {
+                'settings': self.settings,
+                'history': self.history,
+                'model': self.model.state_dict(),
+                'best': self.best,
+                'optimizer': self.optimizer.state_dict(),
+                'scheduler': self.scheduler.state_dict(),
+                'rng': torch.get_rng_state(),
+                'cuda_rng': torch.cuda.get_rng_state() if cuda else None,
+            },
+            path,
+        )
 
     def restore(self, path: str) -> None:
         state = load_state(path, 'delete it to start anew')
@@ -283,7 +321,8 @@ class _Run:
                 raise ValueError(
                     f'{path} was made with {key}='
                     f'{state["settings"].get(key)!r}, not {value!r}; use the '
-                    f'same settings, or delete it to start anew')
+                    f'same settings, or delete it to start anew'
+                )
         self.history, self.best = state['history'], state['best']
         self.model.load_state_dict(state['model'])
         self.optimizer.load_state_dict(state['optimizer'])
@@ -297,8 +336,9 @@ def _train_epoch(run: _Run, loader: SessionLoader, progress: bool) -> float:
     model, device = run.model, run.model.item_embedding.device
     model.train()
     total, count = 0.0, 0
-    bar = tqdm(loader, f'epoch {run.epoch + 1}', leave=False,
-               disable=not progress)
+    bar = tqdm(
+        loader, f'epoch {run.epoch + 1}', leave=False, disable=not progress
+    )
     for batch in bar:
         batch = batch.to(device)
         loss = model.loss(batch)
@@ -306,7 +346,8 @@ def _train_epoch(run: _Run, loader: SessionLoader, progress: bool) -> float:
         if not math.isfinite(value):
             raise ValueError(
                 f'the training loss became {value} in epoch {run.epoch + 1}; '
-                f'lower lr, or look for NaN or infinite edge weights')
+                f'lower lr, or look for NaN or infinite edge weights'
+            )
         run.optimizer.zero_grad()
         loss.backward()
         run.optimizer.step()

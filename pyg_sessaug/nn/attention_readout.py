@@ -10,7 +10,7 @@ from torch_geometric.nn.inits import normal
 
 
 class AttentionReadout(Aggregation):
-    r"""The soft attention of SR-GNN over the clicks of a session,
+    r"""The soft attention of SR-GNN over the clicks of a session,.
 
     .. math::
         \mathbf{s}_g = \sum_{l} \alpha_l \mathbf{x}_l, \quad
@@ -29,6 +29,7 @@ class AttentionReadout(Aggregation):
           :math:`(B, d)` and clicks of each node :math:`(N)`
         - **output:** session vectors :math:`(B, d)`
     """
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels

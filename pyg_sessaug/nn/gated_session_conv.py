@@ -33,6 +33,7 @@ class GatedSessionConv(MessagePassing):
           (see :class:`~pyg_sessaug.transforms.NormalizeEdges`)
         - **output:** node vectors :math:`(N, d)`
     """
+
     def __init__(self, channels: int) -> None:
         super().__init__(aggr='add')
         self.in_channels = self.out_channels = channels
@@ -48,18 +49,21 @@ class GatedSessionConv(MessagePassing):
         for parameter in self.parameters():
             normal(parameter, mean=0.0, std=0.1)
 
-    def forward(self, x: Tensor, edge_index: Tensor,
-                edge_attr: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor
+    ) -> Tensor:
         r"""Runs one step of the cell."""
         num_nodes, channels = x.size()
         # Both directions in one sweep: row 2i of the doubled nodes carries
         # what node i sends along its edges, row 2i + 1 what it sends back.
         both = self.lin(x).view(2 * num_nodes, channels)
         src, dst = 2 * edge_index
-        both_index = torch.stack([torch.cat([src, dst + 1]),
-                                  torch.cat([dst, src + 1])])
-        out = self.propagate(both_index, x=both,
-                             edge_weight=edge_attr.t().reshape(-1, 1))
+        both_index = torch.stack(
+            [torch.cat([src, dst + 1]), torch.cat([dst, src + 1])]
+        )
+        out = self.propagate(
+            both_index, x=both, edge_weight=edge_attr.t().reshape(-1, 1)
+        )
         return self.gru(out.view(num_nodes, 2 * channels) + self.bias, x)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:

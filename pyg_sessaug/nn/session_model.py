@@ -26,6 +26,7 @@ class Encoding(NamedTuple):
         count (Tensor): Clicks on each node, ``[N]``, floating point.
         ptr (Tensor): First node of each session and the end, ``[B + 1]``.
     """
+
     table: Tensor
     x: Tensor
     last: Tensor
@@ -55,6 +56,7 @@ class SessionModel(torch.nn.Module):
         dropout (float): Share of the entries of looked-up item vectors set
             to zero in training. (default: :obj:`0.0`)
     """
+
     def __init__(
         self,
         num_items: int,
@@ -76,8 +78,9 @@ class SessionModel(torch.nn.Module):
         self.precision = precision
         self.scale = scale
         self.dropout = dropout
-        self.item_embedding = Parameter(torch.empty(num_items,
-                                                    hidden_channels))
+        self.item_embedding = Parameter(
+            torch.empty(num_items, hidden_channels)
+        )
         self.conv = GatedSessionConv(hidden_channels)
         self.readout = AttentionReadout(hidden_channels)
 
@@ -99,7 +102,8 @@ class SessionModel(torch.nn.Module):
             raise ValueError(
                 f'{self.__class__.__name__} needs edge_attr, the two '
                 f'normalised weights of each edge; apply '
-                f'pyg_sessaug.transforms.NormalizeEdges() to the data')
+                f'pyg_sessaug.transforms.NormalizeEdges() to the data'
+            )
         table = self.item_embedding
         if self.scale is not None:
             table = F.normalize(table, dim=1)
@@ -121,10 +125,12 @@ class SessionModel(torch.nn.Module):
         return self.scale * F.normalize(vector, dim=-1)
 
     def extra_repr(self) -> str:
-        return (f'{self.num_items}, {self.hidden_channels}, '
-                f'num_layers={self.num_layers}, '
-                f'precision={self.precision!r}, scale={self.scale}, '
-                f'dropout={self.dropout}')
+        return (
+            f'{self.num_items}, {self.hidden_channels}, '
+            f'num_layers={self.num_layers}, '
+            f'precision={self.precision!r}, scale={self.scale}, '
+            f'dropout={self.dropout}'
+        )
 
 
 def _pointers(data: Data) -> Tuple[Tensor, Tensor, Tensor]:
@@ -138,5 +144,3 @@ def _pointers(data: Data) -> Tuple[Tensor, Tensor, Tensor]:
         clicks = torch.bincount(data.batch[click], minlength=data.num_graphs)
         return data.batch, data.ptr, clicks.cumsum(0) - 1
     return data.batch, data.ptr, click_ptr[1:] - 1
-
-

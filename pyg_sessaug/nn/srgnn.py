@@ -28,6 +28,7 @@ class SRGNN(SessionModel):
         *args (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
     """
+
     def __init__(self, num_items: int, *args: Any, **kwargs: Any) -> None:
         super().__init__(num_items, *args, **kwargs)
         d = self.hidden_channels
@@ -48,8 +49,9 @@ class SRGNN(SessionModel):
         vector, table = self._session(data, sparse=True)
         return catalogue_cross_entropy(vector, table, data.y, self.precision)
 
-    def _session(self, data: Data,
-                 sparse: bool = False) -> 'tuple[Tensor, Tensor]':
+    def _session(
+        self, data: Data, sparse: bool = False
+    ) -> 'tuple[Tensor, Tensor]':
         code = self.encode(data, sparse)
         vector = self.lin(torch.cat([code.last, code.pooled], dim=1))
         return self.unit(vector), code.table

@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
 
+from pyg_sessaug.nn.session_model import Encoding, SessionModel
 from pyg_sessaug.nn.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
 )
-from pyg_sessaug.nn.session_model import Encoding, SessionModel
 
 
 class TAGNN(SessionModel):
@@ -44,14 +44,23 @@ class TAGNN(SessionModel):
             (default: :obj:`True`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
     """
-    def __init__(self, num_items: int, *args: Any,
-                 transform_target: bool = True, **kwargs: Any) -> None:
+
+    def __init__(
+        self,
+        num_items: int,
+        *args: Any,
+        transform_target: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_items, *args, **kwargs)
         d = self.hidden_channels
         self.transform_target = transform_target
         self.lin_key = Linear(d, d, bias=False)
-        self.lin_target = (Linear(d, d, bias=False)
-                           if transform_target else torch.nn.Identity())
+        self.lin_target = (
+            Linear(d, d, bias=False)
+            if transform_target
+            else torch.nn.Identity()
+        )
         self.lin = Linear(2 * d, d, bias=False)
         self.reset_parameters()
 
@@ -71,16 +80,21 @@ class TAGNN(SessionModel):
         r"""Mean softmax cross-entropy of the targets over all items."""
         code = self.encode(data, sparse=True)
         return target_attention_cross_entropy(
-            *self._attention(code), code.table, data.y, self.precision)
+            *self._attention(code), code.table, data.y, self.precision
+        )
 
     def _static(self, code: Encoding) -> Tensor:
         return self.lin(torch.cat([code.pooled, code.last], dim=1))
 
     def _attention(
-            self, code: Encoding) -> 'tuple[Tensor, Tensor, Tensor, Tensor]':
+        self, code: Encoding
+    ) -> 'tuple[Tensor, Tensor, Tensor, Tensor]':
         r"""Keys, values, log counts and pointers of the target attention."""
         static = torch.repeat_interleave(
-            self._static(code), code.ptr.diff(), dim=0,
-            output_size=code.x.size(0))
+            self._static(code),
+            code.ptr.diff(),
+            dim=0,
+            output_size=code.x.size(0),
+        )
         value = self.unit(self.lin_target(code.x) + static)
         return self.lin_key(code.x), value, code.count.log(), code.ptr
