@@ -58,6 +58,7 @@ class SessionDataset(Dataset):
             than the raw ones.
         OSError: If files cannot be read or written.
     """
+
     #: Raw id of each item: int64 ``[num_items]``, or a list where raw ids
     #: are strings.
     item_ids: Union[Tensor, List[str]]
@@ -75,8 +76,8 @@ class SessionDataset(Dataset):
         self,
         root: str,
         split: str = 'train',
-        transform: Optional[Callable] = None,
-        pre_transform: Optional[Callable] = None,
+        transform: Optional[Callable[..., Any]] = None,
+        pre_transform: Optional[Callable[..., Any]] = None,
         force_reload: bool = False,
         fraction: float = 1.0,
         val_ratio: float = 0.1,
@@ -87,14 +88,17 @@ class SessionDataset(Dataset):
         if split not in SPLITS:
             raise ValueError(
                 f'{name}: unknown split {split!r}; choose one of '
-                f'{list(SPLITS)}')
+                f'{list(SPLITS)}'
+            )
         if not 0 < fraction <= 1:
             raise ValueError(
                 f'{name}: the newest share of training sessions must be in '
-                f'(0, 1], got {fraction}')
+                f'(0, 1], got {fraction}'
+            )
         if not 0 <= val_ratio < 1:
             raise ValueError(
-                f'{name}: `val_ratio` must be in [0, 1), got {val_ratio}')
+                f'{name}: `val_ratio` must be in [0, 1), got {val_ratio}'
+            )
         self.split = split
         self.fraction, self.val_ratio, self.seed = fraction, val_ratio, seed
         self.root = root = osp.expanduser(os.fspath(root))
@@ -107,8 +111,9 @@ class SessionDataset(Dataset):
     @property
     def settings(self) -> Dict[str, Any]:
         r"""Every argument that changes the prepared data."""
-        return dict(fraction=self.fraction, val_ratio=self.val_ratio,
-                    seed=self.seed)
+        return dict(
+            fraction=self.fraction, val_ratio=self.val_ratio, seed=self.seed
+        )
 
     @property
     def raw_file_names(self) -> List[str]:
@@ -160,19 +165,26 @@ class SessionDataset(Dataset):
         seen = torch.zeros(len(raw['item_ids']), dtype=torch.bool)
         seen[parts['train'].item] = True
         common = {
-            'item_ids': raw['item_ids'], 'categories': raw['categories'],
-            'seen_items': seen, 'settings': json.dumps(self.settings),
-            'raw': {osp.basename(path): [osp.getsize(path), sha256(path)]
-                    for path in self.raw_paths}}
+            'item_ids': raw['item_ids'],
+            'categories': raw['categories'],
+            'seen_items': seen,
+            'settings': json.dumps(self.settings),
+            'raw': {
+                osp.basename(path): [osp.getsize(path), sha256(path)]
+                for path in self.raw_paths
+            },
+        }
         with _explain_os_errors(f'write to {self.processed_dir}', remedy):
-            save_all_atomically({
-                path: {**vars(part), **common}
-                for part, path in zip(parts.values(), self.processed_paths)})
+            save_all_atomically(
+                {
+                    path: {**vars(part), **common}
+                    for part, path in zip(parts.values(), self.processed_paths)
+                }
+            )
 
     def _process(self) -> None:
         # PyG's own records `pre_transform`, which no file depends on here.
-        if self.force_reload or not all(map(osp.exists,
-                                            self.processed_paths)):
+        if self.force_reload or not all(map(osp.exists, self.processed_paths)):
             self.process()
 
     def _load(self, path: str) -> None:
@@ -187,24 +199,31 @@ class SessionDataset(Dataset):
         except Exception as error:  # A broken file raises nearly anything.
             raise ValueError(
                 f'cannot read {path} ({type(error).__name__}: {error}); '
-                f'{remedy}') from error
+                f'{remedy}'
+            ) from error
         if settings != json.dumps(self.settings):
             raise ValueError(
                 f'{path} was prepared by {settings} and not by '
-                f'{json.dumps(self.settings)}; {remedy}')
+                f'{json.dumps(self.settings)}; {remedy}'
+            )
         # Raw files may be gone, but not others than the prepared ones.
-        present = {osp.basename(raw_path): osp.getsize(raw_path)
-                   for raw_path in self.raw_paths if osp.exists(raw_path)}
+        present = {
+            osp.basename(raw_path): osp.getsize(raw_path)
+            for raw_path in self.raw_paths
+            if osp.exists(raw_path)
+        }
         known = {name: size for name, (size, _) in raw.items()}
         if present and present != known:
             raise ValueError(
                 f'{path} was prepared from {known} (bytes), but '
-                f'{self.raw_dir} now holds {present}; {remedy}')
+                f'{self.raw_dir} now holds {present}; {remedy}'
+            )
         if self.flat_sessions.num_samples == 0:
             raise ValueError(
                 f'the {self.split} split of {self.root} has no samples; '
                 f'{"raise `val_ratio` or " * (self.split == "val")}'
-                f'use more data')
+                f'use more data'
+            )
         self.raw_sha256 = {name: value for name, (_, value) in raw.items()}
 
     @property
@@ -219,8 +238,7 @@ class SessionDataset(Dataset):
 
     def get(self, idx: int) -> Data:
         data = self.graphs.data(idx)
-        return data if self.pre_transform is None else self.pre_transform(
-            data)
+        return data if self.pre_transform is None else self.pre_transform(data)
 
     def get_batch(self, index: Tensor) -> Batch:
         r"""Graphs of the given samples, before :obj:`transform`.
@@ -230,8 +248,9 @@ class SessionDataset(Dataset):
                 split, whatever slice of it this data set is.
         """
         batch = self.graphs.batch(index)
-        return batch if self.pre_transform is None else self.pre_transform(
-            batch)
+        return (
+            batch if self.pre_transform is None else self.pre_transform(batch)
+        )
 
     @property
     def num_items(self) -> int:

@@ -35,28 +35,34 @@ def download(url: str, path: str, digest: str) -> None:
     temporary = f'{path}.{uuid4().hex}.part'
     by_hand = f'fetch it by hand and put it at {path}'
     try:
-        with urllib.request.urlopen(url, timeout=60) as response, \
-                open(temporary, 'xb') as f:
+        with (
+            urllib.request.urlopen(url, timeout=60) as response,
+            open(temporary, 'xb') as f,
+        ):
             size = response.headers.get('Content-Length')
             total = None if size is None else int(size)
-            with tqdm(desc=osp.basename(path), total=total, unit='B',
-                      unit_scale=True) as bar:
+            with tqdm(
+                desc=osp.basename(path), total=total, unit='B', unit_scale=True
+            ) as bar:
                 while chunk := response.read(1 << 16):
                     f.write(chunk)
                     bar.update(len(chunk))
             if total is not None and f.tell() != total:
                 raise OSError(
-                    f'the connection ended after {f.tell()} of {total} bytes')
+                    f'the connection ended after {f.tell()} of {total} bytes'
+                )
         found = sha256(temporary)
         if found != digest:
             raise ValueError(
                 f'{url} has SHA-256 {found}, expected {digest}: it was '
-                f'changed or cut short; try again or {by_hand}')
+                f'changed or cut short; try again or {by_hand}'
+            )
         os.replace(temporary, path)
     except OSError as error:
         raise OSError(
             f'cannot download {url}: {error}; try again, pass `url` for '
-            f'another address, or {by_hand}') from error
+            f'another address, or {by_hand}'
+        ) from error
     finally:
         if osp.exists(temporary):
             os.unlink(temporary)

@@ -23,7 +23,8 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(
             f'it refers to {module}.{name}, but only lists, tuples, dicts '
-            f'and ints are read; loading it would run code')
+            f'and ints are read; loading it would run code'
+        )
 
 
 def read_pickle(path: str) -> Any:
@@ -40,8 +41,8 @@ def read_pickle(path: str) -> Any:
             return _PlainUnpickler(f).load()
         except Exception as error:  # A broken pickle raises nearly anything.
             raise ValueError(
-                f'cannot read {path} as a pickle of plain values: '
-                f'{error}') from error
+                f'cannot read {path} as a pickle of plain values: {error}'
+            ) from error
 
 
 def read_srgnn_files(raw_dir: str) -> Dict[str, Any]:
@@ -73,10 +74,14 @@ def read_srgnn_files(raw_dir: str) -> Dict[str, Any]:
     if osp.exists(path):
         item, category = _read_categories(path)
         num_items = max(num_items, 1 + int(item.max()))
-        categories = torch.full((num_items, ), -1)
+        categories = torch.full((num_items,), -1)
         categories[item] = category
-    return dict(train=train, test=test, categories=categories,
-                item_ids=torch.arange(1, num_items + 1))
+    return dict(
+        train=train,
+        test=test,
+        categories=categories,
+        item_ids=torch.arange(1, num_items + 1),
+    )
 
 
 def _read_train(path: str) -> Sessions:
@@ -87,7 +92,8 @@ def _read_train(path: str) -> Sessions:
         raise ValueError(
             f'{path}: session {int(short[0])} has {int(length[short[0]])} '
             f'click(s), but a sample needs a click and a target; remove '
-            f'sessions with fewer than 2 clicks')
+            f'sessions with fewer than 2 clicks'
+        )
     return Sessions.from_lengths(item, length)
 
 
@@ -96,14 +102,15 @@ def _read_test(path: str) -> Sessions:
     if not isinstance(pairs, (tuple, list)) or len(pairs) != 2:
         raise ValueError(
             f'{path} must hold a pair (prefixes, targets), got '
-            f'{_describe(pairs)}')
+            f'{_describe(pairs)}'
+        )
     prefixes, targets = pairs
     _, length = _flatten(prefixes, path, 'prefix')
     _flatten([targets], path, 'list of targets')
     if len(prefixes) != len(targets):
         raise ValueError(
-            f'{path} holds {len(prefixes)} prefixes but {len(targets)} '
-            f'targets')
+            f'{path} holds {len(prefixes)} prefixes but {len(targets)} targets'
+        )
     empty = (length < 1).nonzero().view(-1)
     if empty.numel() > 0:
         raise ValueError(f'{path}: prefix {int(empty[0])} is empty')
@@ -130,10 +137,12 @@ def _read_categories(path: str) -> Tuple[Tensor, Tensor]:
     if not isinstance(category_of, dict) or len(category_of) == 0:
         raise ValueError(
             f'{path} must hold a non-empty dict from item to category, got '
-            f'{_describe(category_of)}')
+            f'{_describe(category_of)}'
+        )
     item, _ = _flatten([list(category_of)], path, 'list of items')
-    category, _ = _flatten([list(category_of.values())], path,
-                           'list of categories')
+    category, _ = _flatten(
+        [list(category_of.values())], path, 'list of categories'
+    )
     # Some files number their categories from num_items + 1.
     return item, category.unique(return_inverse=True)[1]
 
@@ -147,28 +156,35 @@ def _flatten(
     if not isinstance(lists, (list, tuple)) or len(lists) == 0:
         raise ValueError(
             f'{path} must hold a non-empty list with one list of item ids '
-            f'per {name}, got {_describe(lists)}')
+            f'per {name}, got {_describe(lists)}'
+        )
     if not set(map(type, lists)) <= {list, tuple}:
         at = _first(lists, lambda x: type(x) not in (list, tuple))
         raise ValueError(
             f'{path}: {name} {at} must be a list of item ids, got '
-            f'{_describe(lists[at])}')
+            f'{_describe(lists[at])}'
+        )
     if not set(map(type, chain.from_iterable(lists))) <= {int}:
         at = _first(lists, lambda x: any(type(i) is not int for i in x))
         value = next(i for i in lists[at] if type(i) is not int)
         raise ValueError(
-            f'{path}: {name} {at} must hold ints, got {_describe(value)}')
+            f'{path}: {name} {at} must hold ints, got {_describe(value)}'
+        )
     length = torch.tensor([len(x) for x in lists])
     try:
-        item = torch.from_numpy(np.fromiter(
-            chain.from_iterable(lists), np.int64, int(length.sum())))
+        item = torch.from_numpy(
+            np.fromiter(
+                chain.from_iterable(lists), np.int64, int(length.sum())
+            )
+        )
     except OverflowError:
         item = None
     if item is None or (item < 1).any() or (item > MAX_ID).any():
         at = _first(lists, lambda x: any(not 1 <= i <= MAX_ID for i in x))
         value = next(i for i in lists[at] if not 1 <= i <= MAX_ID)
         raise ValueError(
-            f'{path}: {name} {at} holds {value}, but ids go from 1 to {MAX_ID}')
+            f'{path}: {name} {at} holds {value}, but ids go from 1 to {MAX_ID}'
+        )
     return item - 1, length
 
 

@@ -1,0 +1,42 @@
+r"""OTTO."""
+
+import os.path as osp
+
+from pyg_sessaug.datasets.log import LogDataset
+from pyg_sessaug.datasets.readers import read_events
+from pyg_sessaug.preprocess import Clicks
+
+
+class Otto(LogDataset):
+    r"""Events of an online shop, from OTTO's RecSys data set.
+
+    Reads ``train.jsonl`` or ``train.jsonl.gz`` as published, or SR-GNN's
+    files if someone made them. A session of the log is all that a user did
+    in four weeks; :obj:`session_gap=3600` cuts it wherever an hour passes
+    without an event. The last 7 days are for testing. There are no
+    categories.
+
+    Args:
+        root (str): Folder with the raw files in :obj:`root/raw`.
+        split (str): :obj:`"train"`, :obj:`"val"` or :obj:`"test"`.
+            (default: :obj:`"train"`)
+        **kwargs (optional): Further arguments of
+            :class:`~pyg_sessaug.datasets.LogDataset`, with
+            :obj:`event_types` (:obj:`["clicks"]`): which of
+            :obj:`"clicks"`, :obj:`"carts"` and :obj:`"orders"` to read.
+    """
+
+    log_names = ('train.jsonl',)
+    log_address = (
+        'https://www.kaggle.com/datasets/otto/recsys-dataset '
+        '(needs an account)'
+    )
+    log_defaults = {**LogDataset.log_defaults, 'event_types': ['clicks']}
+
+    def read_clicks(self) -> Clicks:
+        path = osp.join(self.raw_dir, self._present(self.log_names)[0])
+        types = self.log_options['event_types']
+        session, item, time = read_events(
+            path, [types] if isinstance(types, str) else types
+        )
+        return Clicks(session, item, time.double() / 1000)
