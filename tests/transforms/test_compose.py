@@ -10,6 +10,8 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.testing import withCUDA
 
 from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.graphs import SessionGraphs
+from pyg_sessaug.sessions import Sessions
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,
@@ -21,9 +23,10 @@ SESSIONS = [[0, 1, 0, 2, 3, 3, 4], [5], [6, 7, 6], [8, 8], [9, 1, 2]]
 EMBEDDING = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
 CLUSTERS = ItemClusters(torch.arange(10) % 3, EMBEDDING[:3])
 WEIGHTS = [ItemDistance(EMBEDDING), ClusterDistance(CLUSTERS)]
+ALWAYS = [ItemDistance(EMBEDDING, p=1.0), ClusterDistance(CLUSTERS, p=1.0)]
 
 
-class Sessions(torch.utils.data.Dataset):
+class Transformed(torch.utils.data.Dataset):
     def __init__(self, data_list, transform):
         self.data_list, self.transform = data_list, transform
 
@@ -88,6 +91,23 @@ def test_compose_separates(graph, same, weigh):
                 data.edge_index, separated.edge_index[:, :count])
 
 
+@pytest.mark.parametrize('weigh', ALWAYS)
+def test_compose_on_batches_built_at_once(graph, same, weigh):
+    clicks = [0, 1, 0, 2, 3, 3, 4, 5, 5]
+    sessions = Sessions.from_lengths(
+        torch.tensor(clicks), torch.tensor([6, 3]))
+    graphs = SessionGraphs(sessions)
+    index = torch.tensor([6, 4, 0, 2])
+    prefixes = [clicks[6:8], clicks[:5], clicks[:1], clicks[:3]]
+    transform = T.Compose([
+        weigh, NormalizeEdges(), GaussianBlur(p=1.0, mean=0.25, std=0.0)])
+    batch = transform(graphs.batch(index))
+    for data, i, prefix in zip(batch.to_data_list(), index, prefixes):
+        same(data, transform(graphs.data(int(i))))
+        target = int(data.y)
+        same(data, transform(graph(prefix, target)))
+
+
 @pytest.mark.parametrize('weigh', WEIGHTS)
 def test_compose_repeats_under_a_seed(graph, same, weigh):
     batch = Batch.from_data_list([graph(clicks) for clicks in SESSIONS])
@@ -114,7 +134,7 @@ def test_compose_pickles(graph, same, weigh):
 def test_compose_in_worker_processes(graph):
     data_list = [graph(clicks) for clicks in SESSIONS * 4]
     loader = DataLoader(
-        Sessions(data_list, compose(WEIGHTS[0])), batch_size=5,
+        Transformed(data_list, compose(WEIGHTS[0])), batch_size=5,
         num_workers=2, follow_batch=['click_index'])
     torch.manual_seed(7)
     first = list(loader)
