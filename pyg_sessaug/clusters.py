@@ -106,6 +106,7 @@ class ItemClusters:
 
         from sklearn.cluster import KMeans
         from sklearn.mixture import GaussianMixture
+        from threadpoolctl import threadpool_limits  # Comes with sklearn.
 
         # Covariances of 100 channels need float64.
         points = embedding[mask].double().numpy()
@@ -124,7 +125,10 @@ class ItemClusters:
                 init_params='kmeans',
                 random_state=seed,
             )
-            label = model.fit_predict(points)
+            # Its products are tall and thin: more threads wait longer for
+            # one another than they compute, up to ten times on a busy machine.
+            with threadpool_limits(1, user_api='blas'):
+                label = model.fit_predict(points)
             center = model.means_
 
         centers = torch.from_numpy(center).float()

@@ -22,11 +22,8 @@ def assert_same_partition(a, b):
 @pytest.mark.parametrize('method', ['gmm', 'kmeans'])
 def test_fit_finds_blobs(method):
     embedding, blob, _ = make_blobs()
-    for seed in range(20):  # From some seeds KMeans finds worse clusters.
-        torch.manual_seed(seed)
-        clusters = ItemClusters.fit(embedding, method, num_clusters=4)
-        if clusters.labels.bincount().min() == blob.bincount().min():
-            break
+    torch.manual_seed(1)
+    clusters = ItemClusters.fit(embedding, method, num_clusters=4)
     assert clusters.labels.shape == (300, )
     assert clusters.labels.dtype == torch.long
     assert clusters.centers.shape == (4, 5)
