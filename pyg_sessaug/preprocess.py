@@ -109,6 +109,8 @@ def prepare_clicks(
             f'{float(clicks.time[bad[0]])}; remove clicks without a time'
         )
     row, session = _sort(clicks, session_gap)
+    # As in SR-GNN's code, clicks dropped below count for these:
+    first, date = _first_rows_and_dates(clicks, row, session)
     keep = _in_long_session(session)
     row, session = row[keep], session[keep]
     ids, item = clicks.item[row].unique(return_inverse=True)
@@ -122,9 +124,11 @@ def prepare_clicks(
             f'{min_item_clicks} clicks; lower `min_item_clicks`'
         )
 
-    _, length = session.unique_consecutive(return_counts=True)
+    kept, length = session.unique_consecutive(return_counts=True)
     ptr = cumsum(length)
-    by_date, date = _sort_sessions(clicks, row, ptr)
+    by_date = first[kept].argsort()
+    by_date = by_date[date[kept][by_date].argsort(stable=True)]
+    date = date[kept][by_date]
     split = date[-1] - test_days * DAY
     train = by_date[date < split if drop_boundary else date <= split]
     test = by_date[date > split]
@@ -164,7 +168,7 @@ def prepare_clicks(
         'test': Sessions.from_lengths(
             test_item, test_length, clicks.time[test]
         ),
-        'item_ids': ids if names is None else [names[i] for i in ids],
+        'item_ids': ids if names is None else [names[i] for i in ids.tolist()],
         'categories': categories,
     }
 
@@ -218,27 +222,21 @@ def _in_long_session(session: Tensor) -> Tensor:
     return session.bincount()[session] >= 2
 
 
-def _sort_sessions(
+def _first_rows_and_dates(
     clicks: Clicks,
     row: Tensor,
-    ptr: Tensor,
+    session: Tensor,
 ) -> Tuple[Tensor, Tensor]:
-    r"""Sessions by date, then first row in the log; and their dates."""
-    session = torch.repeat_interleave(ptr.diff())
+    length = session.bincount()
     first, last = (
-        row.new_empty(ptr.numel() - 1).scatter_reduce_(
+        torch.empty_like(length).scatter_reduce_(
             0, session, row, reduce, include_self=False
         )
         for reduce in ['amin', 'amax']
     )
-    date = (
-        clicks.time[row[ptr[1:] - 1]]
-        if clicks.date is None
-        else clicks.date[last]
-    )
-    order = first.argsort()
-    order = order[date[order].argsort(stable=True)]
-    return order, date[order]
+    if clicks.date is None:
+        return first, clicks.time[row[length.cumsum(0) - 1]]
+    return first, clicks.date[last]
 
 
 def _vocabulary(item: Tensor, size: int) -> Tuple[Tensor, Tensor]:

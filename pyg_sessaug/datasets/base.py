@@ -8,12 +8,14 @@ import re
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 from uuid import uuid4
+from zipfile import ZipFile
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_sessaug.datasets.download import sha256
+from pyg_sessaug.files import save_atomically
 from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.sessions import Sessions
 
@@ -148,8 +150,8 @@ class SessionDataset(Dataset):
         with _explain_os_errors(f'write to {self.processed_dir}', remedy):
             # Before hours of reading, not after:
             os.makedirs(self.processed_dir, exist_ok=True)
-            save_atomically({}, osp.join(self.processed_dir, 'writable.pt'))
-            os.unlink(osp.join(self.processed_dir, 'writable.pt'))
+            if not os.access(self.processed_dir, os.W_OK):
+                raise PermissionError('permission denied')
         raw = self.prepare()
         train = raw['train']
         count = max(1, round(train.num_sessions * self.fraction))
@@ -175,7 +177,7 @@ class SessionDataset(Dataset):
             },
         }
         with _explain_os_errors(f'write to {self.processed_dir}', remedy):
-            save_all_atomically(
+            _save_all(
                 {
                     path: {**vars(part), **common}
                     for part, path in zip(parts.values(), self.processed_paths)
@@ -190,6 +192,9 @@ class SessionDataset(Dataset):
     def _load(self, path: str) -> None:
         remedy = 'pass force_reload=True to prepare it again'
         try:
+            damaged = ZipFile(path).testzip()  # torch ignores checksums.
+            if damaged is not None:
+                raise ValueError(f'wrong checksum of {damaged}')
             state = torch.load(path, weights_only=True)
             settings, raw = state.pop('settings'), state.pop('raw')
             self.item_ids = state.pop('item_ids')
@@ -310,21 +315,12 @@ class SessionDataset(Dataset):
         return float((nodes[target] == nodes[target - 1]).double().mean())
 
 
-def save_atomically(state: Dict[str, Any], path: str) -> None:
-    r"""Writes a file that is either whole or not there."""
-    save_all_atomically({path: state})
-
-
-def save_all_atomically(states: Dict[str, Dict[str, Any]]) -> None:
+def _save_all(states: Dict[str, Dict[str, Any]]) -> None:
     r"""Writes several files once all of them could be written."""
-    temporary = {path: f'{path}.{uuid4().hex[:8]}.tmp' for path in states}
+    temporary = {path: f'{path}.{uuid4().hex[:8]}' for path in states}
     try:
         for path, state in states.items():
-            os.makedirs(osp.dirname(path) or '.', exist_ok=True)
-            with open(temporary[path], 'xb') as f:
-                torch.save(state, f)
-                f.flush()
-                os.fsync(f.fileno())
+            save_atomically(state, temporary[path])
         for path in states:
             os.replace(temporary[path], path)
     finally:

@@ -3,6 +3,8 @@ r"""What all data sets made of a log of clicks share."""
 import os.path as osp
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from torch import Tensor
+
 from pyg_sessaug.datasets.base import SessionDataset
 from pyg_sessaug.datasets.download import download
 from pyg_sessaug.datasets.srgnn_files import (
@@ -165,14 +167,15 @@ class LogDataset(SessionDataset):
             if self.source == 'log'
             else read_srgnn_files(self.raw_dir)
         )
-        if raw['categories'] is not None and not self.allow_missing_categories:
-            lacking = (raw['categories'] < 0).nonzero().view(-1)
-            if lacking.numel() > 0:
-                some = [raw['item_ids'][i] for i in lacking[:5].tolist()]
+        categories, ids = raw['categories'], raw['item_ids']
+        if categories is not None and not self.allow_missing_categories:
+            lacking = (categories < 0).nonzero().view(-1).tolist()
+            if lacking:
+                ids = ids.tolist() if isinstance(ids, Tensor) else ids
                 raise ValueError(
-                    f'{self.raw_dir}: {lacking.numel()} items have no '
-                    f'category, such as {list(map(str, some))}; add them, '
-                    f'or pass allow_missing_categories=True to give them -1'
+                    f'{self.raw_dir}: {len(lacking)} items have no category, '
+                    f'such as {[ids[i] for i in lacking[:5]]}; add them, or '
+                    f'pass allow_missing_categories=True to give them -1'
                 )
         return raw
 

@@ -86,8 +86,12 @@ class YooChoose(LogDataset):
         'datasets/yoochoose1_64'
     )
     srgnn_sha256 = {
-        'all_train_seq.txt': '33af7c6292c6bd5080c2d694cce78e9b39a7eb987421a72b93edaae47204ece5',
-        'test.txt': '643fd2fa56a4fbc3daf1cf623146d3ba3897e96cfa9ff8f47b8062b159af6c6e',
+        'all_train_seq.txt': (
+            '33af7c6292c6bd5080c2d694cce78e9b39a7eb987421a72b93edaae47204ece5'
+        ),
+        'test.txt': (
+            '643fd2fa56a4fbc3daf1cf623146d3ba3897e96cfa9ff8f47b8062b159af6c6e'
+        ),
     }
 
     def __init__(

@@ -1,0 +1,45 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+DATA = Path(
+    os.environ.get(
+        'SESSAUG_DATA',
+        Path(__file__).parents[2] / 'shared' / 'data',
+    )
+)
+
+
+@pytest.fixture
+def shared_data():
+    """Folder of a real data set by name; for tests marked `data`."""
+
+    def find(name):
+        folder = DATA / name
+        if not folder.is_dir():
+            pytest.skip(f'no {folder}; set SESSAUG_DATA')
+        return folder
+
+    return find
+
+
+@pytest.fixture
+def srgnn_root(tmp_path):
+    """Writes SR-GNN's files and returns their root."""
+
+    def write(train, test, category=None, root=tmp_path):
+        raw = root / 'raw'
+        raw.mkdir(parents=True, exist_ok=True)
+        files = {
+            'all_train_seq.txt': train,
+            'test.txt': test,
+            'category.txt': category,
+        }
+        for name, value in files.items():
+            if value is not None:
+                (raw / name).write_bytes(pickle.dumps(value))
+        return root
+
+    return write

@@ -1,0 +1,179 @@
+import os
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from srgnn_reference import samples_longest_first, to_lists, to_samples
+
+from pyg_sessaug.datasets import Diginetica, Otto, YooChoose
+from pyg_sessaug.datasets.srgnn_files import read_pickle, read_srgnn_files
+
+TRAIN = [[1, 2], [3, 1, 1], [2, 3]]
+TEST = ([[3, 1], [3], [2]], [4, 1, 1])
+
+
+def test_sessions_and_vocabulary(srgnn_root):
+    root = srgnn_root(TRAIN, TEST, {1: 8, 2: 9, 3: 8, 4: 9, 5: 11})
+    out = read_srgnn_files(root / 'raw')
+    assert to_lists(out['train']) == [[0, 1], [2, 0, 0], [1, 2]]
+    assert to_lists(out['test']) == [[2, 0, 3], [1, 0]]
+    assert out['test'].target.tolist() == [1, 2, 4]
+    assert out['item_ids'].tolist() == [1, 2, 3, 4, 5]
+    assert out['categories'].tolist() == [0, 1, 0, 1, 2]
+
+
+click = st.integers(1, 3)
+families = st.lists(
+    st.lists(click, min_size=2, max_size=5), min_size=1, max_size=4
+).map(samples_longest_first)
+loose = st.lists(
+    st.tuples(st.lists(click, min_size=1, max_size=3).map(tuple), click),
+    min_size=1,
+    max_size=9,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(loose, families))
+def test_any_pairs_give_exactly_those_samples(tmp_path_factory, pairs):
+    raw = tmp_path_factory.mktemp('raw')
+    prefixes = [list(prefix) for prefix, _ in pairs]
+    test = (prefixes, [target for _, target in pairs])
+    (raw / 'all_train_seq.txt').write_bytes(pickle.dumps([[1, 2]]))
+    (raw / 'test.txt').write_bytes(pickle.dumps(test))
+    out = to_samples(read_srgnn_files(raw)['test'])
+    expected = [(tuple(i - 1 for i in p), t - 1) for p, t in pairs]
+    assert out == sorted(expected)
+
+
+@pytest.mark.parametrize('protocol', range(6))
+def test_every_pickle_protocol(tmp_path, protocol):
+    path = tmp_path / 'test.txt'
+    path.write_bytes(pickle.dumps((TEST, {1: 2}), protocol))
+    assert read_pickle(str(path)) == (TEST, {1: 2})
+
+
+class Attack:
+    def __reduce__(self):
+        return os.mkdir, ('attacked',)
+
+
+def test_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / 'test.txt'
+    for value, name in [
+        (Attack(), 'mkdir'),
+        (torch.ones(1), 'torch'),
+        ({1}, 'set'),
+    ]:
+        path.write_bytes(pickle.dumps(value, 2))
+        with pytest.raises(ValueError, match=f'test.txt.*{name}.*run code'):
+            read_pickle(str(path))
+    assert not (tmp_path / 'attacked').exists()
+
+
+@pytest.mark.parametrize(
+    'train, test, category, match',
+    [
+        ([[1, 2], []], TEST, None, 'all_train_seq.txt: session 1 has 0'),
+        ([[1, 2], [3]], TEST, None, 'all_train_seq.txt: session 1 has 1'),
+        ([], TEST, None, r'all_train_seq.txt must hold a non-empty list'),
+        ({}, TEST, None, r'all_train_seq.txt must hold .* got \{\} \(dict'),
+        ([[1, 2], 3], TEST, None, 'session 1 must be a list .* got 3'),
+        ([[1, 2], [1, 2.5]], TEST, None, 'session 1 must hold ints, got 2.5'),
+        ([[1, 2], [1, True]], TEST, None, 'must hold ints, got True'),
+        ([[1, 2], [1, 'x']], TEST, None, "must hold ints, got 'x'"),
+        ([[1, 2], [0, 1]], TEST, None, 'session 1 holds 0'),
+        ([[1, 2], [1, -5]], TEST, None, 'session 1 holds -5'),
+        ([[1, 2], [1, 2**63]], TEST, None, f'session 1 holds {2**63}'),
+        (TRAIN, [[1]], None, r'test.txt must hold a pair'),
+        (TRAIN, ([[1], [2]], [1]), None, '2 prefixes but 1 targets'),
+        (TRAIN, ([[1], []], [1, 2]), None, 'test.txt: prefix 1 is empty'),
+        (TRAIN, ([[1], [2]], [1, 0]), None, 'list of targets 0 holds 0'),
+        (TRAIN, ([], []), None, 'test.txt must hold a non-empty list'),
+        (TRAIN, TEST, [1], 'category.txt must hold a non-empty dict'),
+        (TRAIN, TEST, {1: 'x'}, "category.txt: list of categories 0 .* 'x'"),
+    ],
+)
+def test_bad_values(srgnn_root, train, test, category, match):
+    root = srgnn_root(train, test, category)
+    with pytest.raises(ValueError, match=match):
+        Diginetica(root)
+    assert list((root / 'processed').iterdir()) == []
+
+
+@pytest.mark.parametrize('cut', [0, 1, 5, -1])
+def test_truncated_pickle(srgnn_root, cut):
+    root = srgnn_root(TRAIN, TEST)
+    path = root / 'raw' / 'test.txt'
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(ValueError, match=r'cannot read .*test.txt'):
+        Diginetica(root)
+
+
+@pytest.mark.parametrize('cls', [Diginetica, YooChoose, Otto])
+def test_data_sets(srgnn_root, cls):
+    root = srgnn_root(TRAIN * 10, TEST)
+    train, val, test = (cls(root, x) for x in ['train', 'val', 'test'])
+    assert train.source == 'srgnn'
+    assert [len(train) + len(val), len(test)] == [40, 3]
+    assert val.sessions == 3
+    assert train.num_items == train.num_classes == 4
+    assert train.categories is train.num_categories is None
+    assert train.categories_per_session is None
+    assert set(train.raw_sha256) == {'all_train_seq.txt', 'test.txt'}
+
+
+def test_missing_categories(srgnn_root):
+    root = srgnn_root(TRAIN, TEST, {1: 5, 3: 6})
+    with pytest.raises(ValueError, match=r'2 items .* \[2, 4\].*allow_'):
+        Diginetica(root)
+    dataset = Diginetica(root, allow_missing_categories=True, val_ratio=0)
+    assert dataset.categories.tolist() == [0, -1, 1, -1]
+    assert dataset.num_categories == 2
+    assert dataset.categories_per_session == 4 / 3
+
+
+def test_one_file_missing(srgnn_root):
+    root = srgnn_root(TRAIN, None)
+    with pytest.raises(FileNotFoundError, match=r"not \['test.txt'\]"):
+        Diginetica(root)
+
+
+def test_both_sources(srgnn_root):
+    root = srgnn_root(TRAIN, TEST)
+    (root / 'raw' / 'train-item-views.csv').write_text('')
+    with pytest.raises(ValueError, match=r'train-item-views.*all_train_seq'):
+        Diginetica(root)
+    assert len(Diginetica(root, 'test', source='srgnn')) == 3
+
+
+def test_options_of_logs_are_errors(srgnn_root):
+    root = srgnn_root(TRAIN, TEST)
+    with pytest.raises(ValueError, match=r"\['test_days'\] need the log"):
+        Diginetica(root, test_days=3)
+    with pytest.raises(TypeError, match=r"no argument \['days'\]"):
+        Diginetica(root, days=3)
+
+
+@pytest.mark.parametrize('fraction', [1, 4, 63])
+def test_another_fraction_of_yoochoose(srgnn_root, fraction):
+    root = srgnn_root(TRAIN, TEST)
+    with pytest.raises(ValueError, match=f'fraction={fraction}.*hold 1/64'):
+        YooChoose(root, fraction=fraction)
+
+
+@pytest.mark.parametrize('fraction', [0, -4, 2.5, 0.5])
+def test_bad_fraction_of_yoochoose(srgnn_root, fraction):
+    with pytest.raises(ValueError, match='`newest` takes a share'):
+        YooChoose(srgnn_root(TRAIN, TEST), fraction=fraction)
+
+
+def test_a_quarter_of_yoochoose(srgnn_root, monkeypatch):
+    monkeypatch.setattr('pyg_sessaug.datasets.yoochoose.FULL_SAMPLES', 160)
+    root = srgnn_root(TRAIN * 10, TEST)  # 40 samples
+    assert len(YooChoose(root, fraction=4, val_ratio=0)) == 40
+    with pytest.raises(ValueError, match='hold 1/4; pass fraction=4'):
+        YooChoose(root)
