@@ -6,6 +6,9 @@ from torch.nn import GRUCell, Linear, Parameter
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.inits import normal
 
+from pyg_sessaug.nn.functional import check_precision
+from pyg_sessaug.nn.linear import linear
+
 
 class GatedSessionConv(MessagePassing):
     r"""One step of the gated cell of `"Session-based Recommendation with
@@ -25,6 +28,9 @@ class GatedSessionConv(MessagePassing):
 
     Args:
         channels (int): Size :math:`d` of the node vectors.
+        precision (str): Precision of the products, see
+            :func:`~pyg_sessaug.nn.linear.linear`.
+            (default: :obj:`"float32"`)
 
     Shapes:
         - **input:** node vectors :math:`(N, d)`, edge indices :math:`(2, E)`,
@@ -34,9 +40,11 @@ class GatedSessionConv(MessagePassing):
         - **output:** node vectors :math:`(N, d)`
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, precision: str = 'float32') -> None:
         super().__init__(aggr='add')
+        check_precision(precision)
         self.in_channels = self.out_channels = channels
+        self.precision = precision
         # The maps along (first half) and against the edges in one product.
         self.lin = Linear(channels, 2 * channels)
         self.bias = Parameter(torch.empty(2 * channels))
@@ -56,7 +64,8 @@ class GatedSessionConv(MessagePassing):
         num_nodes, channels = x.size()
         # Both directions in one sweep: row 2i of the doubled nodes carries
         # what node i sends along its edges, row 2i + 1 what it sends back.
-        both = self.lin(x).view(2 * num_nodes, channels)
+        both = linear(x, self.lin.weight, self.lin.bias, self.precision)
+        both = both.view(2 * num_nodes, channels)
         src, dst = 2 * edge_index
         both_index = torch.stack(
             [torch.cat([src, dst + 1]), torch.cat([dst, src + 1])]
@@ -64,7 +73,17 @@ class GatedSessionConv(MessagePassing):
         out = self.propagate(
             both_index, x=both, edge_weight=edge_attr.t().reshape(-1, 1)
         )
-        return self.gru(out.view(num_nodes, 2 * channels) + self.bias, x)
+        return self._gate(out.view(num_nodes, 2 * channels) + self.bias, x)
+
+    def _gate(self, a: Tensor, x: Tensor) -> Tensor:
+        # The equations of `torch.nn.GRUCell`, which has no mixed precision.
+        gru, precision = self.gru, self.precision
+        a = linear(a, gru.weight_ih, gru.bias_ih, precision)
+        b = linear(x, gru.weight_hh, gru.bias_hh, precision)
+        d = x.size(1)
+        reset, keep = torch.sigmoid(a[:, :2 * d] + b[:, :2 * d]).chunk(2, 1)
+        new = torch.tanh(torch.addcmul(a[:, 2 * d:], reset, b[:, 2 * d:]))
+        return torch.lerp(new, x, keep)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         return edge_weight * x_j

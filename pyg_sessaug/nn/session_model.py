@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.inits import normal
 
 from pyg_sessaug.nn.attention_readout import AttentionReadout
-from pyg_sessaug.nn.functional import check_precision
+from pyg_sessaug.nn.functional import check_precision, lookup
 from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
 
 
@@ -81,22 +81,23 @@ class SessionModel(torch.nn.Module):
         self.item_embedding = Parameter(
             torch.empty(num_items, hidden_channels)
         )
-        self.conv = GatedSessionConv(hidden_channels)
-        self.readout = AttentionReadout(hidden_channels)
+        self.conv = GatedSessionConv(hidden_channels, precision)
+        self.readout = AttentionReadout(hidden_channels, precision)
 
     def reset_parameters(self) -> None:
         r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`."""
         for parameter in self.parameters():
             normal(parameter, mean=0.0, std=0.1)
 
-    def encode(self, data: Data, sparse: bool = False) -> Encoding:
+    def encode(self, data: Data, share: bool = False) -> Encoding:
         r"""Runs message passing and readout.
 
         Args:
             data (Data or Batch): Session graphs with :obj:`edge_attr`.
-            sparse (bool): Whether the lookup gives the table a sparse
-                gradient, to be added in place to a dense one.
-                (default: :obj:`False`)
+            share (bool): Whether the gradient of the lookup is added in
+                place to that of the scores, see
+                :func:`~pyg_sessaug.nn.functional.lookup`; for losses that
+                use :obj:`table` once. (default: :obj:`False`)
         """
         if data.get('edge_attr') is None:
             raise ValueError(
@@ -104,10 +105,13 @@ class SessionModel(torch.nn.Module):
                 f'normalised weights of each edge; apply '
                 f'pyg_sessaug.transforms.NormalizeEdges() to the data'
             )
-        table = self.item_embedding
+        table: Tensor = self.item_embedding
         if self.scale is not None:
             table = F.normalize(table, dim=1)
-        x = F.embedding(data.x, table, sparse=sparse)
+        if share:
+            x, table = lookup(table, data.x)
+        else:
+            x = F.embedding(data.x, table)
         x = F.dropout(x, self.dropout, self.training)
         for _ in range(self.num_layers):
             x = self.conv(x, data.edge_index, data.edge_attr)

@@ -46,12 +46,12 @@ class SRGNN(SessionModel):
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
-        vector, table = self._session(data, sparse=True)
+        vector, table = self._session(data, share=True)
         return catalogue_cross_entropy(vector, table, data.y, self.precision)
 
     def _session(
-        self, data: Data, sparse: bool = False
+        self, data: Data, share: bool = False
     ) -> 'tuple[Tensor, Tensor]':
-        code = self.encode(data, sparse)
+        code = self.encode(data, share)
         vector = self.lin(torch.cat([code.last, code.pooled], dim=1))
         return self.unit(vector), code.table

@@ -78,7 +78,7 @@ class TAGNN(SessionModel):
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
-        code = self.encode(data, sparse=True)
+        code = self.encode(data, share=True)
         return target_attention_cross_entropy(
             *self._attention(code), code.table, data.y, self.precision
         )
