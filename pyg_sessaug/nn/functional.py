@@ -1,5 +1,6 @@
 r"""Exact softmax losses over a whole catalogue of items."""
-from typing import Iterator, Optional, Tuple
+
+from typing import Any, Iterator, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -40,8 +41,10 @@ def is_bf16_native(device: Optional[torch.device] = None) -> bool:
 def check_precision(precision: str) -> None:
     r"""Raises unless :obj:`precision` is one of :obj:`PRECISIONS`."""
     if precision not in PRECISIONS:
-        raise ValueError(f"Unknown precision {precision!r}: choose one of "
-                         f"{', '.join(map(repr, PRECISIONS))}")
+        raise ValueError(
+            f'Unknown precision {precision!r}: choose one of '
+            f'{", ".join(map(repr, PRECISIONS))}'
+        )
 
 
 def product_dtype(precision: str, dtype: torch.dtype) -> torch.dtype:
@@ -61,20 +64,6 @@ def chunks(num_items: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, num_items))
 
 
-def softmax_(logits: Tensor) -> Tuple[Tensor, Tensor]:
-    r"""Overwrites :obj:`logits` by their softmax over the last dimension;
-    returns it and the log-sum-exp in (at least) :obj:`float32`.
-
-    The largest probability is :math:`\exp(\max - \mathrm{lse})`. It is never
-    smaller than one over the number of items, so this is safe for any
-    logits and saves a pass of exponentials.
-    """
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    top = logits.amax(dim=-1).to(dtype)
-    torch.softmax(logits, dim=-1, out=logits)
-    return logits, top - logits.amax(dim=-1).to(dtype).log_()
-
-
 def check_operands(**operands: Tensor) -> None:
     r"""Raises unless all operands are matrices of the type and width of the
     last one.
@@ -82,67 +71,143 @@ def check_operands(**operands: Tensor) -> None:
     *_, (like, weight) = operands.items()
     for name, x in operands.items():
         if x.dim() != 2 or x.size(-1) != weight.size(-1):
-            raise ValueError(f"{name!r} has shape {list(x.shape)}: expected "
-                             f"a matrix as wide as {like!r} with shape "
-                             f"{list(weight.shape)}")
+            raise ValueError(
+                f'{name!r} has shape {list(x.shape)}: expected '
+                f'a matrix as wide as {like!r} with shape '
+                f'{list(weight.shape)}'
+            )
         if not x.is_floating_point() or x.dtype != weight.dtype:
-            raise ValueError(f"{name!r} has type {x.dtype}: expected the "
-                             f"floating point type of {like!r} "
-                             f"({weight.dtype}), e.g. "
-                             f"'{name}.to({like}.dtype)'")
+            raise ValueError(
+                f'{name!r} has type {x.dtype}: expected the '
+                f'floating point type of {like!r} '
+                f'({weight.dtype}), e.g. '
+                f"'{name}.to({like}.dtype)'"
+            )
 
 
 def check_target(target: Tensor, num_rows: int, num_items: int) -> None:
+    r"""Raises unless :obj:`target` holds one item for each of the rows."""
     if target.dim() != 1 or target.numel() != num_rows:
-        raise ValueError(f"'target' has shape {list(target.shape)}: expected "
-                         f"[{num_rows}], one item for each session")
+        raise ValueError(
+            f"'target' has shape {list(target.shape)}: expected "
+            f'[{num_rows}], one item for each session'
+        )
     if target.is_floating_point() or target.dtype == torch.bool:
-        raise ValueError(f"'target' has type {target.dtype}: expected item "
-                         f"indices, e.g. 'target.long()'")
+        raise ValueError(
+            f"'target' has type {target.dtype}: expected item "
+            f"indices, e.g. 'target.long()'"
+        )
     if num_rows == 0:
-        raise ValueError("'target' is empty: the mean loss of no sessions "
-                         "is undefined, skip empty batches")
+        raise ValueError(
+            "'target' is empty: the mean loss of no sessions "
+            'is undefined, skip empty batches'
+        )
     low, high = (int(bound) for bound in target.aminmax())
     if low < 0 or high >= num_items:
-        raise ValueError(f"'target' holds item {low if low < 0 else high}: "
-                         f"expected indices of the {num_items} rows of "
-                         f"'weight'")
+        raise ValueError(
+            f"'target' holds item {low if low < 0 else high}: "
+            f'expected indices of the {num_items} rows of '
+            f"'weight'"
+        )
 
 
-class _CatalogueCrossEntropy(Function):
-    # A block P_c of probabilities is normalised within its chunk of items;
-    # the factor exp(lse_c - lse) that makes it part of the whole softmax is
-    # folded into the small operands of the backward products.
+class _Lookup(Function):
     @staticmethod
-    def forward(ctx, x, weight, target, dtype):
-        num_bytes = x.size(0) * weight.size(0) * dtype.itemsize
-        keep = any(ctx.needs_input_grad) and num_bytes <= CACHE_BYTES
-        blocks, lses = [], []
-        for items in chunks(weight.size(0), CHUNK_SIZE):
-            block, lse = softmax_(x.to(dtype) @ weight[items].to(dtype).t())
-            blocks.append(block if keep else None)
-            lses.append(lse)
-        lses = torch.stack(lses)
-        lse = lses.logsumexp(dim=0)
-        ctx.dtype = dtype
-        ctx.save_for_backward(x, weight, target, (lses - lse).exp_(), *blocks)
-        # The score of the target is exact in either precision.
-        return (lse - (x * weight[target]).sum(dim=-1)).mean()
+    def forward(
+        ctx: Any, weight: Tensor, index: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        ctx.save_for_backward(index)
+        return weight.index_select(0, index), weight.detach()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        x, weight, target, scales, *blocks = ctx.saved_tensors
-        dtype, grad = ctx.dtype, grad / x.size(0)
-        scales = (scales * grad).unsqueeze(-1)
+    def backward(ctx: Any, grad: Tensor, total: Tensor) -> Tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        # Not a copy, as a rule: what a loss passes back is a fresh tensor.
+        return total.contiguous().index_add_(0, index, grad), None
+
+
+def lookup(weight: Tensor, index: Tensor) -> Tuple[Tensor, Tensor]:
+    r"""Looks up rows of a table that is used as a whole as well.
+
+    A table with several uses collects their gradients, each as large as the
+    table. Here, the gradient of the rows is added in place to that of the
+    whole table; autograd itself copies a dense gradient to which it adds a
+    sparse one.
+
+    Args:
+        weight (torch.Tensor): The table.
+        index (torch.Tensor): The rows to look up.
+
+    Returns:
+        The rows and the table. Score items by the returned table only, and
+        pass it to nothing but a loss: its gradient is overwritten.
+
+    Shapes:
+        - **weight:** :math:`(N, d)`
+        - **index:** :math:`(n)`, :obj:`int64`
+        - **output:** :math:`(n, d)` and :math:`(N, d)`
+    """
+    return _Lookup.apply(weight, index)
+
+
+def _softmax(x: Tensor, table: Tensor) -> Tuple[Tensor, Tensor]:
+    r"""Softmax of :obj:`x @ table.t()` and, in float32, log-sum-exp.
+
+    The softmax in place knows the log-sum-exp but does not tell. It is the
+    same difference of logit and log-probability for any group of items, so
+    a few of them give it away without another pass over the block.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    logits = x @ table.t()
+    lse = logits[:, :256].to(wide).logsumexp(dim=1)
+    block = torch.softmax(logits, dim=1, out=logits)
+    mass = block[:, :256].sum(dim=1, dtype=wide)
+    if bool((mass > 1e-30).all()):
+        return block, lse.sub_(mass.log_())
+    # Other items dwarf those of the group (or the input is not finite).
+    return block, (x @ table.t()).to(wide).logsumexp(dim=1)
+
+
+class _CatalogueCrossEntropy(Function):
+    # A block of probabilities is normalised within its chunk of items. The
+    # factor exp(lse of the chunk - lse) that makes it part of the whole is
+    # folded into the small operands of the backward products.
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, target: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        num_bytes = x.size(0) * weight.size(0) * dtype.itemsize
+        keep = any(ctx.needs_input_grad) and num_bytes <= CACHE_BYTES
+        left, kept, lses = x.to(dtype), [], []
+        for items in chunks(weight.size(0), CHUNK_SIZE):
+            table = weight[items].to(dtype)
+            block, lse = _softmax(left, table)
+            lses.append(lse)
+            if keep:
+                kept += [table, block]
+        lses = torch.stack(lses)
+        lse = lses.logsumexp(dim=0)
+        ctx.dtype = dtype
+        ctx.save_for_backward(x, weight, target, lses.sub_(lse).exp_(), *kept)
+        # The score of the target is exact in either precision.
+        return (lse - (x * weight[target]).sum(dim=1)).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, weight, target, scales, *kept = ctx.saved_tensors
+        left, grad = x.to(ctx.dtype), grad / x.size(0)
         grad_x = weight[target].mul_(-grad)
         grad_weight = torch.empty_like(weight)
-        for items, scale, block in zip(chunks(weight.size(0), CHUNK_SIZE),
-                                       scales, blocks):
-            table = weight[items].to(dtype)
-            if block is None:
-                block, _ = softmax_(x.to(dtype) @ table.t())
-            product_(grad_weight[items], block.t(), (x * scale).to(dtype))
+        for i, items in enumerate(chunks(weight.size(0), CHUNK_SIZE)):
+            if kept:
+                table, block = kept[2 * i : 2 * i + 2]
+            else:
+                table = weight[items].to(ctx.dtype)
+                block, _ = _softmax(left, table)
+            scale = (scales[i] * grad).unsqueeze(-1)
+            product_(grad_weight[items], block.t(), (x * scale).to(ctx.dtype))
             grad_x.addcmul_(block @ table, scale)
         grad_weight.index_add_(0, target, x * -grad)
         return grad_x, grad_weight, None, None
@@ -161,14 +226,14 @@ def catalogue_cross_entropy(
     target: Tensor,
     precision: str = 'float32',
 ) -> Tensor:
-    r"""The mean softmax cross-entropy of sessions over all items,
+    r"""The mean softmax cross-entropy of sessions over all items.
 
     .. math::
         \mathcal{L} = \frac{1}{B} \sum_{b=1}^B \Big( \log \sum_{v=1}^N
         \exp(\mathbf{x}_b^{\top} \mathbf{w}_v) -
-        \mathbf{x}_b^{\top} \mathbf{w}_{y_b} \Big),
+        \mathbf{x}_b^{\top} \mathbf{w}_{y_b} \Big)
 
-    equal to :obj:`F.cross_entropy(x @ weight.t(), target)`. Small problems
+    Equal to :obj:`F.cross_entropy(x @ weight.t(), target)`. Small problems
     keep one matrix of probabilities for the backward pass; beyond that,
     items are processed in chunks and nothing of size :math:`B \times N` is
     ever stored.

@@ -17,11 +17,13 @@ from pyg_sessaug.nn.functional import (
     chunks,
     product_,
     product_dtype,
-    softmax_,
 )
 
 # Bytes to work on at a time, so that they stay in the last-level cache.
 CHUNK_BYTES = 16 * 2**20
+
+# Items in a chunk at least, whatever its size.
+MIN_CHUNK = 512
 
 # Attention logits up to this bound are exponentiated as they are.
 SAFE_LOGIT = 60.0
@@ -50,6 +52,7 @@ class _Sessions(NamedTuple):
         owner (Tensor): Session of each node, ``[m]``.
         ptr (Tensor): First node of each session and the end, ``[B + 1]``.
     """
+
     key: Tensor
     value: Tensor
     base: Tensor
@@ -58,8 +61,9 @@ class _Sessions(NamedTuple):
     ptr: Tensor
 
 
-def _relate(key: Tensor, value: Tensor, log_count: Tensor,
-            ptr: Tensor) -> _Sessions:
+def _relate(
+    key: Tensor, value: Tensor, log_count: Tensor, ptr: Tensor
+) -> _Sessions:
     last = ptr[1:] - 1
     is_node = torch.ones_like(log_count, dtype=torch.bool)
     node = is_node.index_fill_(0, last, False).nonzero().view(-1)
@@ -71,8 +75,14 @@ def _relate(key: Tensor, value: Tensor, log_count: Tensor,
 
     share = relative(log_count.detach()).exp().to(key.dtype)
     ptr = ptr - torch.arange(ptr.numel(), device=ptr.device)
-    return _Sessions(relative(key), relative(value),
-                     value.index_select(0, last), share, owner, ptr)
+    return _Sessions(
+        relative(key),
+        relative(value),
+        value.index_select(0, last),
+        share,
+        owner,
+        ptr,
+    )
 
 
 class _Attention:
@@ -86,8 +96,10 @@ class _Attention:
         dtype (torch.dtype): The type of products.
         num_items (int): The number of items.
     """
-    def __init__(self, sessions: _Sessions, dtype: torch.dtype,
-                 num_items: int) -> None:
+
+    def __init__(
+        self, sessions: _Sessions, dtype: torch.dtype, num_items: int
+    ) -> None:
         self.owner, self.ptr = sessions.owner, sessions.ptr
         self.left = torch.cat(sessions[:3]).to(dtype)
         self.share = sessions.share.to(dtype)
@@ -95,15 +107,20 @@ class _Attention:
         self.split = [x.size(0) for x in sessions[:3]] + [self.node.numel()]
         self.num_rows = sum(self.split)
         size = CHUNK_BYTES // (self.num_rows * dtype.itemsize)
-        self.chunks = list(chunks(num_items, max(size, 512)))
+        self.chunks = list(chunks(num_items, max(size, MIN_CHUNK)))
         longest = max((c.stop - c.start for c in self.chunks), default=0)
         self.buffer = self.left.new_empty(self.num_rows * longest)
 
     def sum(self, x: Tensor) -> Tensor:
         r"""Adds up the nodes of each session, each as often as clicked."""
-        return F.embedding_bag(self.node, x, self.ptr, mode='sum',
-                               per_sample_weights=self.share,
-                               include_last_offset=True)
+        return F.embedding_bag(
+            self.node,
+            x,
+            self.ptr,
+            mode='sum',
+            per_sample_weights=self.share,
+            include_last_offset=True,
+        )
 
     def expand(self, x: Tensor) -> Tensor:
         r"""Gives each node the row of its session."""
@@ -115,10 +132,10 @@ class _Attention:
         normaliser and the relative score; for each session, the normaliser,
         the mean relative score, and all rows of the products.
         """
-        out = self.buffer[:self.num_rows * table.size(0)]
+        out = self.buffer[: self.num_rows * table.size(0)]
         out = out.view(self.num_rows, -1)
         exp, value, score, work = out.split(self.split)
-        product = out[:-self.split[-1] or None]
+        product = out[: -self.split[-1] or None]
         torch.mm(self.left, table.t(), out=product)
         score = score.to(torch.promote_types(score.dtype, torch.float32))
         if exp.size(0) == 0:
@@ -126,8 +143,9 @@ class _Attention:
             return score, exp, value, norm, mean, product
         rest: Any = 1.0  # The exponential of the last node's logit.
         if exp.max() > SAFE_LOGIT:
-            top = F.embedding_bag(self.node, exp, self.ptr, mode='max',
-                                  include_last_offset=True).clamp_(min=0.0)
+            top = F.embedding_bag(
+                self.node, exp, self.ptr, mode='max', include_last_offset=True
+            ).clamp_(min=0.0)
             exp.sub_(self.expand(top))
             rest = top.neg_().exp_()
         norm = self.sum(exp.exp_()).add_(rest)
@@ -137,9 +155,18 @@ class _Attention:
 
 class _TargetAttentionCrossEntropy(Function):
     @staticmethod
-    def forward(ctx: Any, key: Tensor, value: Tensor, base: Tensor,
-                share: Tensor, owner: Tensor, ptr: Tensor, weight: Tensor,
-                target: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any,
+        key: Tensor,
+        value: Tensor,
+        base: Tensor,
+        share: Tensor,
+        owner: Tensor,
+        ptr: Tensor,
+        weight: Tensor,
+        target: Tensor,
+        dtype: torch.dtype,
+    ) -> Tensor:
         sessions = _Sessions(key, value, base, share, owner, ptr)
         attention = _Attention(sessions, dtype, weight.size(0))
         lses, hit = [], 0.0
@@ -147,7 +174,7 @@ class _TargetAttentionCrossEntropy(Function):
             score = attention(weight[items].to(dtype))[0]
             column, inside = _locate(target, items)
             hit = hit + score.gather(1, column) * inside
-            lses.append(softmax_(score)[1])
+            lses.append(score.logsumexp(dim=1))
         lse = torch.stack(lses).logsumexp(dim=0).unsqueeze(-1)
         ctx.dtype = dtype
         ctx.save_for_backward(*sessions, weight, target, lse)
@@ -163,8 +190,9 @@ class _TargetAttentionCrossEntropy(Function):
         share = sessions.share.unsqueeze(-1)
         # The rows of nodes turn into gradients of relative scores and of
         # logits, which belong to values and to keys.
-        right = torch.cat([sessions.value * share, sessions.key * share,
-                           sessions.base]).to(dtype)
+        right = torch.cat(
+            [sessions.value * share, sessions.key * share, sessions.base]
+        ).to(dtype)
         grad_right = torch.zeros_like(right, dtype=weight.dtype)
         grad_weight = torch.empty_like(weight)
         for items in attention.chunks:
@@ -172,17 +200,26 @@ class _TargetAttentionCrossEntropy(Function):
             score, exp, value, norm, mean, product = attention(table)
             column, inside = _locate(target, items)
             score.sub_(lse).exp_().scatter_add_(
-                1, column, -inside.to(score.dtype))
+                1, column, -inside.to(score.dtype)
+            )
             score.mul_(grad)
-            product[2 * exp.size(0):] = score
+            product[2 * exp.size(0) :] = score
             exp.mul_(attention.expand((score / norm).to(dtype)))
             value.sub_(attention.expand(mean)).mul_(exp)
             product_(grad_weight[items], product.t(), right)
             grad_right.add_(product @ table)
-        grad_value, grad_key, grad_base = grad_right.split(
-            attention.split[:3])
-        return (grad_key.mul_(share), grad_value.mul_(share), grad_base, None,
-                None, None, grad_weight, None, None)
+        grad_value, grad_key, grad_base = grad_right.split(attention.split[:3])
+        return (
+            grad_key.mul_(share),
+            grad_value.mul_(share),
+            grad_base,
+            None,
+            None,
+            None,
+            grad_weight,
+            None,
+            None,
+        )
 
 
 def _locate(target: Tensor, items: slice) -> Tuple[Tensor, Tensor]:
@@ -194,17 +231,27 @@ def _locate(target: Tensor, items: slice) -> Tuple[Tensor, Tensor]:
     return column.masked_fill(~inside, 0), inside
 
 
-def _check(key: Tensor, value: Tensor, log_count: Tensor, ptr: Tensor,
-           weight: Tensor) -> None:
+def _check(
+    key: Tensor, value: Tensor, log_count: Tensor, ptr: Tensor, weight: Tensor
+) -> None:
     check_operands(key=key, value=value, weight=weight)
     if value.size(0) != key.size(0) or log_count.shape != key.shape[:1]:
-        raise ValueError(f"'value' has shape {list(value.shape)} and "
-                         f"'log_count' {list(log_count.shape)}: expected one "
-                         f"row for each of the {key.size(0)} rows of 'key'")
-    if (ptr.dim() != 1 or ptr.numel() == 0 or int(ptr[0]) != 0
-            or int(ptr[-1]) != key.size(0) or bool((ptr.diff() < 1).any())):
-        raise ValueError(f"'ptr' is {ptr}: expected node pointers from 0 to "
-                         f"{key.size(0)}, at least one node apart")
+        raise ValueError(
+            f"'value' has shape {list(value.shape)} and "
+            f"'log_count' {list(log_count.shape)}: expected one "
+            f"row for each of the {key.size(0)} rows of 'key'"
+        )
+    if (
+        ptr.dim() != 1
+        or ptr.numel() == 0
+        or int(ptr[0]) != 0
+        or int(ptr[-1]) != key.size(0)
+        or bool((ptr.diff() < 1).any())
+    ):
+        raise ValueError(
+            f"'ptr' is {ptr}: expected node pointers from 0 to "
+            f'{key.size(0)}, at least one node apart'
+        )
 
 
 @torch.no_grad()
@@ -216,7 +263,7 @@ def target_attention_scores(
     weight: Tensor,
     precision: str = 'float32',
 ) -> Tensor:
-    r"""Scores of all items :math:`v` under target attention,
+    r"""Scores of all items :math:`v` under target attention.
 
     .. math::
         S_{bv} = \sum_{l \in b} \beta_{lv} \, \mathbf{u}_l^{\top}
@@ -291,4 +338,5 @@ def target_attention_cross_entropy(
     _check(key, value, log_count, ptr, weight)
     check_target(target, ptr.numel() - 1, weight.size(0))
     return _TargetAttentionCrossEntropy.apply(
-        *_relate(key, value, log_count, ptr), weight, target, dtype)
+        *_relate(key, value, log_count, ptr), weight, target, dtype
+    )

@@ -1,0 +1,320 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck
+
+from pyg_sessaug.nn import functional, target_attention
+from pyg_sessaug.nn.functional import (
+    catalogue_cross_entropy,
+    check_precision,
+    chunks,
+    is_bf16_native,
+    lookup,
+)
+from pyg_sessaug.nn.target_attention import (
+    target_attention_cross_entropy,
+    target_attention_scores,
+)
+
+PRECISIONS = ['float32', 'bf16']
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Many chunks of 64 items, and nothing kept for the backward pass."""
+    monkeypatch.setattr(functional, 'CHUNK_SIZE', 64)
+    monkeypatch.setattr(functional, 'CACHE_BYTES', 0)
+    monkeypatch.setattr(target_attention, 'MIN_CHUNK', 64)
+    monkeypatch.setattr(target_attention, 'CHUNK_BYTES', 0)
+
+
+def problem(num_sessions, num_items, channels=6, dtype=torch.float32):
+    x = torch.randn(num_sessions, channels, dtype=dtype)
+    weight = torch.randn(num_items, channels, dtype=dtype)
+    target = torch.randint(num_items, (num_sessions,))
+    return x.requires_grad_(), weight.requires_grad_(), target
+
+
+def attention_problem(sizes, num_items, channels=6, dtype=torch.float32):
+    ptr = torch.tensor([0, *sizes]).cumsum(0)
+    key, weight, target = problem(sum(sizes), num_items, channels, dtype)
+    value = torch.randn_like(key).requires_grad_()
+    log_count = torch.randint(1, 4, (sum(sizes),)).to(dtype).log()
+    return key, value, log_count, ptr, weight, target[: len(sizes)]
+
+
+def padded_scores(key, value, log_count, ptr, weight):
+    """Target attention with sessions padded and everything materialised."""
+    sizes = ptr.diff()
+    mask = torch.arange(int(sizes.max())) < sizes.view(-1, 1)
+    node = mask.clone().long()
+    node[mask] = torch.arange(key.size(0))
+    logit = key[node] @ weight.t() + log_count[node].unsqueeze(-1)
+    logit = logit.masked_fill(~mask.unsqueeze(-1), float('-inf'))
+    return (logit.softmax(dim=1) * (value[node] @ weight.t())).sum(dim=1)
+
+
+def assert_equal(loss, expected, inputs, rtol):
+    """Compares losses and gradients, relative to the largest entry."""
+    grads = torch.autograd.grad(loss, inputs)
+    others = torch.autograd.grad(
+        expected, inputs, allow_unused=True, retain_graph=True
+    )
+    for a, b in zip([loss, *grads], [expected, *others]):
+        b = torch.zeros_like(a) if b is None else b
+        assert a.dtype == b.dtype
+        assert (a - b).abs().max() <= rtol * b.abs().max().clamp(min=0.1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    num_sessions=st.integers(1, 9),
+    num_items=st.integers(1, 700),
+    seed=st.integers(0, 99),
+)
+def test_catalogue_cross_entropy(num_sessions, num_items, seed):
+    torch.manual_seed(seed)
+    x, weight, target = problem(num_sessions, num_items)
+    expected = F.cross_entropy(x @ weight.t(), target)
+    loss = catalogue_cross_entropy(x, weight, target)
+    assert_equal(loss, expected, (x, weight), 1e-5)
+    loss = catalogue_cross_entropy(x, weight, target, 'bf16')
+    assert_equal(loss, expected, (x, weight), 0.05)
+
+
+@pytest.mark.parametrize('precision, rtol', zip(PRECISIONS, [1e-5, 0.03]))
+def test_catalogue_cross_entropy_in_chunks(small_chunks, precision, rtol):
+    x, weight, target = problem(5, 64 * 3 + 1)
+    expected = 3 * F.cross_entropy(x @ weight.t(), target)
+    loss = 3 * catalogue_cross_entropy(x, weight, target, precision)
+    assert_equal(loss, expected, (x, weight), rtol)
+
+
+@pytest.mark.parametrize('num_items', [7, 150])
+def test_catalogue_cross_entropy_gradcheck(small_chunks, num_items):
+    x, weight, target = problem(3, num_items, 4, torch.float64)
+    assert gradcheck(
+        lambda x, w: catalogue_cross_entropy(x, w, target), (x, weight)
+    )
+
+
+@pytest.mark.parametrize('precision', PRECISIONS)
+@pytest.mark.parametrize('position', [0, 999])
+def test_catalogue_cross_entropy_extreme(precision, position):
+    # One item dwarfs all others, and may be far from the first ones.
+    x, weight, target = torch.ones(2, 1), torch.zeros(1000, 1), [position, 5]
+    weight[position] = 1024.0
+    x.requires_grad_(), weight.requires_grad_()
+    target = torch.tensor(target)
+    loss = catalogue_cross_entropy(x, weight, target, precision)
+    loss.backward()
+    assert loss.item() == 512.0
+    assert x.grad.tolist() == [[0.0], [512.0]]
+    assert weight.grad[position].item() == 0.5
+    assert weight.grad[5].item() == -0.5
+
+
+@pytest.mark.parametrize('precision', PRECISIONS)
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_losses_show_non_finite_input(precision, bad):
+    x, weight, target = problem(3, 20)
+    with torch.no_grad():
+        x.abs_()  # Minus infinity would be a fine score.
+        weight[11, 2] = bad
+    loss = catalogue_cross_entropy(x, weight, target, precision)
+    assert not loss.isfinite()
+    inputs = attention_problem([2, 1, 3], 20)
+    with torch.no_grad():
+        inputs[0][4, 0] = bad
+    assert not target_attention_cross_entropy(*inputs, precision).isfinite()
+
+
+@pytest.mark.parametrize('precision', PRECISIONS)
+def test_gradients_accumulate(precision):
+    x, weight, target = problem(3, 20)
+    loss = catalogue_cross_entropy(x, weight, target, precision)
+    loss.backward(retain_graph=True)
+    first = weight.grad.clone()
+    assert first.dtype == torch.float32
+    loss.backward()
+    assert weight.grad.equal(2 * first)
+    with torch.no_grad():
+        again = catalogue_cross_entropy(x, weight, target, precision)
+    assert again.equal(loss)
+
+
+def test_lookup_adds_to_the_gradient_of_the_table():
+    weight = torch.randn(50, 4, requires_grad=True)
+    index, target = torch.tensor([3, 3, 8]), torch.tensor([1, 2, 3])
+    x = weight[index]
+    expected = F.cross_entropy(x @ weight.t(), target)
+    rows, table = lookup(weight, index)
+    assert rows.equal(x)
+    loss = catalogue_cross_entropy(rows, table, target)
+    assert_equal(loss, expected, (weight,), 1e-5)
+    for i in range(2):  # Either one may go unused.
+        used = lookup(weight, index)[i]
+        grad = torch.autograd.grad(used.sum(), weight)[0]
+        assert grad.sum() == used.numel()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6),
+    num_items=st.integers(1, 700),
+    seed=st.integers(0, 99),
+)
+def test_target_attention(sizes, num_items, seed):
+    torch.manual_seed(seed)
+    *inputs, target = attention_problem(sizes, num_items)
+    score = padded_scores(*inputs)
+    out = target_attention_scores(*inputs)
+    assert out.dtype == torch.float32
+    assert not out.requires_grad
+    assert torch.allclose(out, score, rtol=1e-4, atol=1e-4)
+    loss = target_attention_cross_entropy(*inputs, target)
+    expected = F.cross_entropy(score, target)
+    leaves = [x for x in inputs if x.requires_grad]
+    assert_equal(loss, expected, leaves, 1e-4)
+
+
+@pytest.mark.parametrize('sizes', [[1], [1, 1], [3, 1, 2, 5, 1]])
+def test_target_attention_in_chunks(small_chunks, sizes):
+    *inputs, target = attention_problem(sizes, 64 * 3 + 1)
+    score = padded_scores(*inputs)
+    out = target_attention_scores(*inputs)
+    assert torch.allclose(out, score, rtol=1e-4, atol=1e-4)
+    loss = 3 * target_attention_cross_entropy(*inputs, target)
+    expected = 3 * F.cross_entropy(score, target)
+    leaves = [x for x in inputs if x.requires_grad]
+    assert_equal(loss, expected, leaves, 1e-4)
+    loss = 3 * target_attention_cross_entropy(*inputs, target, 'bf16')
+    assert_equal(loss, expected, leaves, 0.1)
+
+
+@pytest.mark.parametrize('sizes', [[1, 1], [3, 1, 2]])
+@pytest.mark.parametrize('key_scale', [1.0, 100.0])  # With and without shift.
+def test_target_attention_gradcheck(small_chunks, sizes, key_scale):
+    *inputs, target = attention_problem(sizes, 70, 3, torch.float64)
+    key, value, log_count, ptr, weight = inputs
+    key = (key_scale * key).detach().requires_grad_()
+
+    def loss(key, value, weight):
+        return target_attention_cross_entropy(
+            key, value, log_count, ptr, weight, target
+        )
+
+    assert gradcheck(loss, (key, value, weight))
+
+
+@pytest.mark.parametrize('precision', PRECISIONS)
+@pytest.mark.parametrize('sign', [1.0, -1.0])
+def test_target_attention_extreme(precision, sign):
+    # Attention is all on the node with the largest key.
+    key = sign * torch.tensor([[0.0], [512.0], [1024.0], [-1024.0]])
+    value = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    weight = torch.ones(2, 1)
+    ptr = torch.tensor([0, 4])
+    out = target_attention_scores(
+        key, value, torch.zeros(4), ptr, weight, precision
+    )
+    assert out.tolist() == [[3.0 if sign > 0 else 4.0] * 2]
+
+
+def test_target_attention_counts_clicks():
+    # A node clicked twice equals two nodes.
+    key, value, _, _, weight, _ = attention_problem([3], 30)
+    once, twice = torch.tensor([0, 1, 1, 2]), torch.tensor([1.0, 2.0, 1.0])
+    out = target_attention_scores(
+        key, value, twice.log(), torch.tensor([0, 3]), weight
+    )
+    expected = target_attention_scores(
+        key[once], value[once], torch.zeros(4), torch.tensor([0, 4]), weight
+    )
+    assert torch.allclose(out, expected, atol=1e-5)
+
+
+def test_target_attention_does_not_depend_on_batch_mates():
+    key, value, log_count, ptr, weight, _ = attention_problem([2, 4, 1], 30)
+    alone = target_attention_scores(
+        key[2:6], value[2:6], log_count[2:6], torch.tensor([0, 4]), weight
+    )
+    out = target_attention_scores(key, value, log_count, ptr, weight)
+    assert torch.allclose(out[1:2], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize('num_items', [0, 1, 63, 64, 65, 1000, 4097])
+@pytest.mark.parametrize('size', [1, 64, 300])
+def test_chunks(num_items, size):
+    items = torch.arange(num_items)
+    parts = [items[chunk] for chunk in chunks(num_items, size)]
+    assert torch.cat([items[:0], *parts]).equal(items)
+    assert all(0 < len(part) <= size + 63 for part in parts)
+
+
+def test_unknown_precision():
+    match = r"'half': choose one of 'float32', 'bf16'"
+    with pytest.raises(ValueError, match=match):
+        check_precision('half')
+    with pytest.raises(ValueError, match=match):
+        catalogue_cross_entropy(*problem(2, 5), 'half')
+    with pytest.raises(ValueError, match=match):
+        target_attention_cross_entropy(*attention_problem([2], 5), 'half')
+
+
+@pytest.mark.parametrize(
+    'change, match',
+    [
+        (dict(x=torch.randn(2, 5)), r"'x' has shape \[2, 5\].*\[9, 4\]"),
+        (dict(x=torch.randn(2, 4).double()), r"'x.to\(weight.dtype\)'"),
+        (dict(target=torch.tensor([0, 9])), "'target' holds item 9.* 9 rows"),
+        (dict(target=torch.tensor([0, -1])), "'target' holds item -1"),
+        (dict(target=torch.tensor([0])), r"'target' has shape \[1\]"),
+        (dict(target=torch.tensor([0.0, 1.0])), r"'target.long\(\)'"),
+        (
+            dict(x=torch.randn(0, 4), target=torch.tensor([]).long()),
+            'skip empty batches',
+        ),
+    ],
+)
+def test_catalogue_cross_entropy_errors(change, match):
+    inputs = dict(
+        x=torch.randn(2, 4),
+        weight=torch.randn(9, 4),
+        target=torch.tensor([0, 1]),
+    )
+    with pytest.raises(ValueError, match=match):
+        catalogue_cross_entropy(**{**inputs, **change})
+
+
+@pytest.mark.parametrize(
+    'change, match',
+    [
+        (dict(value=torch.randn(2, 4)), r"'value' has .* \[2, 4\].* 3 rows"),
+        (dict(log_count=torch.zeros(2)), r"'log_count' \[2\]"),
+        (dict(ptr=torch.tensor([0, 2])), "'ptr' is .* from 0 to 3"),
+        (dict(ptr=torch.tensor([0, 3, 3])), 'at least one node'),
+    ],
+)
+def test_target_attention_errors(change, match):
+    inputs = dict(
+        key=torch.randn(3, 4),
+        value=torch.randn(3, 4),
+        log_count=torch.zeros(3),
+        ptr=torch.tensor([0, 2, 3]),
+        weight=torch.randn(9, 4),
+    )
+    with pytest.raises(ValueError, match=match):
+        target_attention_scores(**{**inputs, **change})
+
+
+def test_is_bf16_native(monkeypatch):
+    assert isinstance(is_bf16_native(), bool)
+    assert not is_bf16_native('meta')
+    for probe in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'):
+        monkeypatch.setattr(torch.cpu, probe, lambda: False)
+    assert not is_bf16_native()  # AVX2 only, or AVX-512 without bfloat16.
+    monkeypatch.delattr(torch.cpu, '_is_amx_tile_supported')
+    assert not is_bf16_native('cpu')  # A PyTorch without the probe.
