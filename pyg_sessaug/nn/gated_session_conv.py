@@ -9,6 +9,8 @@ from torch_geometric.nn.inits import normal
 from pyg_sessaug.nn.functional import check_precision
 from pyg_sessaug.nn.linear import linear
 
+MAX_MESSAGES = 2**17
+
 
 class GatedSessionConv(MessagePassing):
     r"""One step of the gated cell of `"Session-based Recommendation with
@@ -70,8 +72,15 @@ class GatedSessionConv(MessagePassing):
         both_index = torch.stack(
             [torch.cat([src, dst + 1]), torch.cat([dst, src + 1])]
         )
-        out = self.propagate(
-            both_index, x=both, edge_weight=edge_attr.t().reshape(-1, 1)
+        weight = edge_attr.t().reshape(-1, 1)
+        # A blurred session of k nodes has about k^2 edges: in slices, no
+        # more than MAX_MESSAGES vectors are in memory at a time.
+        out = sum(
+            self.propagate(index, x=both, edge_weight=part)
+            for index, part in zip(
+                both_index.split(MAX_MESSAGES, dim=1),
+                weight.split(MAX_MESSAGES),
+            )
         )
         return self._gate(out.view(num_nodes, 2 * channels) + self.bias, x)
 

@@ -2,7 +2,11 @@ import torch
 from dense import adjacency, gated_cell
 from torch_geometric.testing import assert_module
 
-from pyg_sessaug.nn import AttentionReadout, GatedSessionConv
+from pyg_sessaug.nn import (
+    AttentionReadout,
+    GatedSessionConv,
+    gated_session_conv,
+)
 
 
 def test_gated_session_conv_equals_dense_cell():
@@ -55,3 +59,15 @@ def test_attention_readout_counts_clicks():
         x[[0, 0, 1, 2]], index[[0, 0, 1, 2]], last=last, count=torch.ones(4)
     )
     torch.testing.assert_close(out, twice)
+
+
+def test_messages_in_slices_add_up(monkeypatch):
+    torch.manual_seed(0)
+    conv = GatedSessionConv(8)
+    x = torch.randn(5, 8)
+    edge_index = torch.randint(5, (2, 11))
+    edge_attr = torch.rand(11, 2)
+    whole = conv(x, edge_index, edge_attr)
+    monkeypatch.setattr(gated_session_conv, 'MAX_MESSAGES', 4)
+    sliced = conv(x, edge_index, edge_attr)
+    torch.testing.assert_close(sliced, whole)
