@@ -85,7 +85,7 @@ class Diginetica(LogDataset):
         return Clicks(
             session=to_tensor(table[session]),
             item=to_tensor(table[item]),
-            time=date + timeframe / 1000,
+            time=date + timeframe.double() / 1000,
             order=timeframe,
             date=date,
         )

@@ -156,10 +156,14 @@ class LogDataset(SessionDataset):
 
     def prepare_log(self) -> Dict[str, Any]:
         r"""Prepares the log; see :meth:`prepare`."""
-        return prepare_clicks(
-            self.read_clicks(),
-            **{key: self.log_options[key] for key in LogDataset.log_defaults},
-        )
+        clicks = self.read_clicks()
+        options = {
+            key: self.log_options[key] for key in LogDataset.log_defaults
+        }
+        try:
+            return prepare_clicks(clicks, **options)
+        except ValueError as error:
+            raise ValueError(f'{self.raw_dir}: {error}') from error
 
     def prepare(self) -> Dict[str, Any]:
         raw = (

@@ -1,0 +1,546 @@
+import datetime
+import gzip
+import json
+import random
+import sys
+
+import pytest
+import torch
+from srgnn_reference import (
+    DAY,
+    preprocess,
+    samples_longest_first,
+    to_lists,
+    to_samples,
+)
+
+from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
+
+START = 1_396_828_800  # 2014-04-07T00:00:00Z
+
+
+def random_clicks(seed, num_sessions=60, days=12):
+    """Rows (session, item, milliseconds) of sessions, in any order inside."""
+    rng = random.Random(seed)
+    rows = []
+    for session in rng.sample(range(1000), num_sessions):
+        start = START + rng.randrange(days * DAY)
+        for _ in range(rng.randint(1, 8)):
+            item = int(rng.paretovariate(0.8)) % 30
+            rows.append((session, item, 1000 * start + rng.randrange(10**7)))
+    return rows
+
+
+def to_date(milliseconds):
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+
+
+def write(root, name, text):
+    path = root / 'raw' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = text.encode() if isinstance(text, str) else text
+    path.write_bytes(gzip.compress(data) if name.endswith('.gz') else data)
+    return root
+
+
+def diginetica_text(rows, header='sessionId;userId;itemId;timeframe'):
+    lines = [f'{header};eventdate']
+    for session, item, time in rows:
+        day, timeframe = divmod(time, 1000 * DAY)
+        date = to_date(1000 * DAY * day).date()
+        lines.append(f'{session};NA;{item};{timeframe};{date}')
+    return '\n'.join(lines) + '\n'
+
+
+def yoochoose_text(rows):
+    lines = []
+    for session, item, time, *category in rows:
+        date = to_date(time).strftime('%Y-%m-%dT%H:%M:%S')
+        kind = category[0] if category else '0'
+        lines.append(f'{session},{date}.{time % 1000:03}Z,{item},{kind}')
+    return '\n'.join(lines) + '\n'
+
+
+def otto_text(rows):
+    lines = {}
+    for session, item, time, *kind in rows:
+        kind = kind[0] if kind else 'clicks'
+        event = {'aid': item, 'ts': time, 'type': kind}
+        lines.setdefault(session, []).append(event)
+    return '\n'.join(
+        json.dumps({'session': session, 'events': events})
+        for session, events in lines.items()
+    )
+
+
+def check(cls, root, expected, **kwargs):
+    ids, train, test = expected
+    assert train
+    assert test
+    dataset = cls(root, val_ratio=0, **kwargs)
+    assert dataset.item_ids.tolist() == ids
+    assert to_lists(dataset.flat_sessions) == train
+    test_set = cls(root, 'test', val_ratio=0, **kwargs)
+    assert to_lists(test_set.flat_sessions) == test
+    return dataset
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('name', ['train-item-views.csv.gz', None])
+def test_diginetica(tmp_path, seed, name):
+    rows = random_clicks(seed)
+    header = (
+        'sessionId;userId;itemId;timeframe'
+        if name
+        else 'session_id;user_id;item_id;timeframe'
+    )
+    name = name or 'train-item-views.csv'
+    write(tmp_path, name, diginetica_text(rows, header))
+    day = 1000 * DAY
+    expected = preprocess(
+        [(s, i, t % day, t // day * DAY) for s, i, t in rows]
+    )
+    dataset = check(Diginetica, tmp_path, expected)
+    assert dataset.categories is None
+    assert set(dataset.raw_sha256) == {name}
+    seconds = (1000 * dataset.flat_sessions.time).round().tolist()
+    assert set(seconds) < {t for _, _, t in rows}
+
+
+def test_diginetica_orders_by_timeframe_and_not_by_date(tmp_path):
+    text = (
+        'sessionId;userId;itemId;timeframe;eventdate\n'
+        '1;NA;5;300;2016-01-02\n1;NA;6;200;2016-01-01\n'
+        '1;NA;7;100;2016-01-02\n2;NA;7;9;2016-02-01\n2;NA;5;8;2016-02-01\n'
+    )
+    write(tmp_path, 'train-item-views.csv', text)
+    dataset = Diginetica(tmp_path, min_item_clicks=1, val_ratio=0)
+    assert dataset.item_ids.tolist() == [7, 6, 5]
+    second = 16_801 * DAY + DAY
+    assert dataset.flat_sessions.time.tolist() == [
+        second + 0.1,
+        second - DAY + 0.2,
+        second + 0.3,
+    ]
+
+
+def test_diginetica_loses_the_day_of_the_split(tmp_path):
+    lines = ['sessionId;userId;itemId;timeframe;eventdate']
+    for day in range(1, 12):
+        lines += [f'{day};NA;1;{i};2016-01-{day:02}' for i in range(2)]
+    write(tmp_path, 'train-item-views.csv', '\n'.join(lines))
+    for drop_boundary, days in [(True, 3), (False, 4)]:
+        train, test = (
+            Diginetica(tmp_path, x, val_ratio=0, drop_boundary=drop_boundary)
+            for x in ['train', 'test']
+        )
+        assert [train.sessions, test.sessions] == [days, 7]
+
+
+def test_diginetica_categories(tmp_path):
+    lines = ['sessionId;userId;itemId;timeframe;eventdate']
+    for day in range(1, 12):
+        lines += [f'{day};NA;{i};{i};2016-01-{day:02}' for i in range(4)]
+    write(tmp_path, 'train-item-views.csv', '\n'.join(lines))
+    name = 'product-categories.csv'
+    write(tmp_path, name, 'itemId;categoryId\n9;1\n3;77\n0;12\n2;12\n')
+    with pytest.raises(ValueError, match=r'1 items .* \[1\].*allow_missing'):
+        Diginetica(tmp_path)
+    dataset = Diginetica(tmp_path, allow_missing_categories=True)
+    assert dataset.item_ids.tolist() == [0, 1, 2, 3]
+    assert dataset.categories.tolist() == [0, -1, 0, 1]
+    assert dataset.categories_per_session == 2
+    assert set(dataset.raw_sha256) == {'train-item-views.csv', name}
+    write(tmp_path, name, 'item_id;category_id\n0;1\n0;1\n0;2\n')
+    with pytest.raises(ValueError, match=r'item 0 has more than one'):
+        Diginetica(tmp_path, force_reload=True)
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('fraction', [1, 3, 7])
+def test_yoochoose(tmp_path, seed, fraction):
+    rows = random_clicks(seed)
+    write(tmp_path, 'yoochoose-clicks.dat', yoochoose_text(rows))
+    ids, train, test = preprocess(
+        [(s, i, t, t // 1000) for s, i, t in rows], test_days=1
+    )
+    samples = samples_longest_first(train)
+    samples = samples[-int(len(samples) / fraction) :]
+    out = YooChoose(tmp_path, fraction=fraction, val_ratio=0)
+    assert out.item_ids.tolist() == ids
+    assert to_samples(out.flat_sessions) == sorted(samples)
+    out = YooChoose(tmp_path, 'test', fraction=fraction, val_ratio=0)
+    assert to_lists(out.flat_sessions) == test
+
+
+def test_yoochoose_fraction_of_nothing(tmp_path):
+    write(
+        tmp_path, 'yoochoose-clicks.dat', yoochoose_text(random_clicks(0, 30))
+    )
+    with pytest.raises(ValueError, match=r'fraction=9999 keeps none'):
+        YooChoose(tmp_path, fraction=9999)
+
+
+def test_yoochoose_categories(tmp_path):
+    kinds = ['S', '0', '7', '12', '2089046524', '7', 'S', '']
+    rows = [(1, 5, 1000 * START + i, kind) for i, kind in enumerate(kinds)]
+    rows += [(1, 6, 1000 * START + i, kind) for i, kind in enumerate('S0S')]
+    rows += [(1, 8, 1000 * START, '2089046524')]
+    last = 1000 * (START + 9 * DAY)
+    rows += [(2, 5, last, '12'), (2, 5, last, '12'), (2, 5, last, '12')]
+    header = 'session_id,timestamp,item_id,category\n'
+    options = dict(min_item_clicks=1, fraction=1, val_ratio=0)
+    for text in [yoochoose_text(rows), header + yoochoose_text(rows)]:
+        write(tmp_path, 'yoochoose-clicks.dat', text)
+        dataset = YooChoose(tmp_path, force_reload=True, **options)
+        assert dataset.item_ids.tolist() == [5, 6, 8]
+        assert dataset.categories.tolist() == [0, -1, 1]
+        assert dataset.clicks == 12
+        dataset = YooChoose(
+            tmp_path, force_reload=True, drop_special=True, **options
+        )
+        assert dataset.clicks == 8
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('name', ['train.jsonl', 'train.jsonl.gz'])
+def test_otto(tmp_path, seed, name):
+    rows = random_clicks(seed)
+    write(tmp_path, name, otto_text(rows))
+    last = {}
+    for session, _, time in rows:
+        last[session] = max(time, last.get(session, 0))
+    by_session = sorted(rows, key=lambda row: list(last).index(row[0]))
+    expected = preprocess(
+        [(s, i, t, last[s] / 1000) for s, i, t in by_session],
+        drop_boundary=False,
+    )
+    check(Otto, tmp_path, expected)
+
+
+def test_otto_event_types_and_gap(tmp_path):
+    rows = [(1, 1, 1000, 'clicks'), (1, 2, 2000, 'carts')]
+    rows += [(1, 2, 4_000_000, 'orders'), (1, 1, 4_000_001, 'clicks')]
+    rows += [(2, 1, 10**9, 'clicks'), (2, 2, 10**9, 'clicks')]
+    rows += [(2, 1, 10**9, 'clicks')]
+    write(tmp_path, 'train.jsonl', otto_text(rows) + '\n\n')
+
+    def lengths(**kwargs):
+        dataset = Otto(tmp_path, val_ratio=0, min_item_clicks=1, **kwargs)
+        return dataset.flat_sessions.length.tolist()
+
+    assert lengths() == [2]
+    assert lengths(event_types=['clicks', 'carts']) == [3]
+    assert lengths(event_types=['clicks', 'carts', 'orders']) == [4]
+    every = ('clicks', 'carts', 'orders')
+    assert lengths(event_types=every, session_gap=3600) == [2, 2]
+    with pytest.raises(ValueError, match=r"no events of type \['click'\]"):
+        Otto(tmp_path, event_types='click')
+
+
+@pytest.mark.parametrize('kind', ['csv', 'tsv', 'csv.gz', 'parquet'])
+@pytest.mark.parametrize('ids', ['int', 'str'])
+def test_own_log(tmp_path, kind, ids):
+    rows = random_clicks(1)
+    random.Random(1).shuffle(rows)
+    file = f'shop.{kind}'
+    convert = str if ids == 'str' else int
+    prefix = 'item ' if ids == 'str' else ''
+    columns = {
+        'visit': [convert(s) for s, _, _ in rows],
+        'product': [convert(f'{prefix}{i}') for _, i, _ in rows],
+        'at': [t for _, _, t in rows],
+    }
+    if kind == 'parquet':
+        pandas = pytest.importorskip('pandas')
+        (tmp_path / 'raw').mkdir()
+        pandas.DataFrame(columns).to_parquet(tmp_path / 'raw' / file)
+    else:
+        delimiter = '\t' if kind == 'tsv' else ','
+        lines = [columns, *zip(*columns.values())]
+        write(
+            tmp_path,
+            file,
+            '\n'.join(delimiter.join(map(str, x)) for x in lines),
+        )
+    options = dict(file=file, session='visit', item='product', time='at')
+    if kind == 'tsv':
+        options['delimiter'] = '\t'
+    last = {}
+    for session, _, time in rows:
+        last[session] = max(time, last.get(session, 0))
+    item_ids, train, _ = preprocess(
+        [(s, i, t, last[s] / 1000) for s, i, t in rows], drop_boundary=False
+    )
+    dataset = SessionLog(tmp_path, time_unit=0.001, val_ratio=0, **options)
+    assert to_lists(dataset.flat_sessions) == train
+    if ids == 'int':
+        assert dataset.item_ids.tolist() == item_ids
+    else:
+        assert dataset.item_ids == [f'item {i}' for i in item_ids]
+        again = SessionLog(
+            tmp_path, 'test', time_unit=0.001, val_ratio=0, **options
+        )
+        assert again.item_ids == dataset.item_ids
+
+
+@pytest.mark.parametrize(
+    'times',
+    [
+        ['1970-01-01', '1970-01-02', '1970-02-01', '1970-02-02'],
+        ['0', '86400', '2678400.0', '2764800'],
+        [
+            '1970-01-01T00:00:00Z',
+            '1970-01-02T00:00:00.000Z',
+            '1970-02-01T02:00:00+02:00',
+            '1970-02-01T23:00:00-01:00',
+        ],
+        [
+            '1970-01-01 00:00:00',
+            '1970-01-02 00:00:00',
+            '1970-02-01 00:00:00',
+            '1970-02-02 00:00:00',
+        ],
+    ],
+)
+def test_times_of_own_logs(tmp_path, times):
+    lines = ['session_id,time,item_id,kind']
+    for i, time in enumerate(times):
+        lines.append(f'{i // 2},{time},007,{"b" if i else ""}')
+    write(tmp_path, 'clicks.csv', '\ufeff' + '\r\n'.join(lines))
+    train, test = (
+        SessionLog(
+            tmp_path,
+            split,
+            min_item_clicks=1,
+            val_ratio=0,
+            test_days=8,
+            category='kind',
+        )
+        for split in ['train', 'test']
+    )
+    assert train.item_ids == ['007']
+    assert train.categories.tolist() == [0]
+    assert train.flat_sessions.time.tolist() == [0, DAY]
+    assert test.flat_sessions.time.tolist() == [31 * DAY, 32 * DAY]
+
+
+def test_ids_at_the_edge(tmp_path):
+    edges = [2**63 - 1, -(2**63)]
+    lines = ['session_id,item_id,time']
+    for session in edges:
+        lines += [f'{session},{item},{-session}' for item in edges]
+    write(tmp_path, 'clicks.csv', '\n'.join(lines))
+    dataset = SessionLog(tmp_path, min_item_clicks=1, val_ratio=0)
+    assert dataset.item_ids.tolist() == edges
+
+
+def test_long_session(tmp_path):
+    rows = [(1, i % 7, i) for i in range(300_000)]
+    rows += [(2, 1, 10**9), (2, 2, 10**9)]
+    write(tmp_path, 'train.jsonl', otto_text(rows))
+    dataset = Otto(tmp_path, val_ratio=0, min_item_clicks=1)
+    assert dataset.flat_sessions.length.tolist() == [300_000]
+    assert dataset[299_998].click_index.numel() == 299_999
+
+
+VIEWS = 'sessionId;userId;itemId;timeframe;eventdate\n'
+CLICK = '1,2014-04-07T10:51:09.277Z,214536502,0\n'
+EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
+
+
+@pytest.mark.parametrize(
+    'cls, name, text, match',
+    [
+        (Diginetica, 'train-item-views.csv', '', 'no column .* only'),
+        (Diginetica, 'train-item-views.csv', VIEWS, 'no clicks'),
+        (
+            Diginetica,
+            'train-item-views.csv',
+            'sessionId;itemId;timeframe\n1;2;3\n',
+            r"no column \['eventdate'\], only \['sessionId',",
+        ),
+        (
+            Diginetica,
+            'train-item-views.csv',
+            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;x2;3;2016-01-01\n',
+            "Row #3.*int64.*'x2'",
+        ),
+        (
+            Diginetica,
+            'train-item-views.csv',
+            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2;3;2016-02-30\n',
+            "Row #3.*date.*'2016-02-30'",
+        ),
+        (
+            Diginetica,
+            'train-item-views.csv',
+            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2;;2016-01-01\n',
+            'row 3 has no timeframe',
+        ),
+        (
+            Diginetica,
+            'train-item-views.csv',
+            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2\n',
+            'Row #3: Expected 5 columns, got 3',
+        ),
+        (YooChoose, 'yoochoose-clicks.dat', '', 'Empty CSV file'),
+        (
+            YooChoose,
+            'yoochoose-clicks.dat',
+            CLICK + CLICK.replace('T10:', 'T25:'),
+            "Row #2.*'2014-04-07T25:51:09.277Z'",
+        ),
+        (
+            YooChoose,
+            'yoochoose-clicks.dat',
+            CLICK + CLICK.replace('214536502', str(2**63)),
+            f"Row #2.*int64.*'{2**63}'",
+        ),
+        (
+            YooChoose,
+            'yoochoose-clicks.dat',
+            CLICK + CLICK.replace(',0', ',shoes'),
+            "category 'shoes'",
+        ),
+        (
+            YooChoose,
+            'yoochoose-clicks.dat',
+            2 * CLICK.encode() + b'\xff\xfe,1,1,1\n',
+            'Row #3.*int64',
+        ),
+        (Otto, 'train.jsonl', '', 'no events'),
+        (Otto, 'train.jsonl', EVENTS + '{"session', 'line 2 is not'),
+        (Otto, 'train.jsonl', EVENTS + '{"session": 1}', 'line 2.*events'),
+        (Otto, 'train.jsonl', EVENTS + '[1]', 'line 2 is not'),
+        (
+            Otto,
+            'train.jsonl',
+            EVENTS + EVENTS.replace('"aid": 1', '"aid": "x"'),
+            'line 2.*TypeError',
+        ),
+        (
+            Otto,
+            'train.jsonl',
+            EVENTS + EVENTS.replace('"ts": 2', '"ts": 2.5'),
+            'line 2.*TypeError',
+        ),
+        (
+            Otto,
+            'train.jsonl',
+            EVENTS + EVENTS.replace('"aid": 1', f'"aid": {2**63}'),
+            'line 2.*OverflowError',
+        ),
+        (Otto, 'train.jsonl', EVENTS.encode() + b'\xff', 'line 2 is not'),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id,item_id,when\n1,2,3',
+            r"no column \['time'\]",
+        ),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id,item_id,time\n1,2,3\n1,2,soon\n',
+            "Row #3.*'soon'",
+        ),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id,item_id,time\n1,2,soon\n',
+            "Row #2.*'soon'",
+        ),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id,item_id,time\n1,2,3\n1,,3\n',
+            'row 3 has no item_id',
+        ),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id,item_id,time\n1,2,nan\n1,2,3\n',
+            'click 0 .*time nan',
+        ),
+    ],
+)
+def test_bad_logs(tmp_path, cls, name, text, match):
+    write(tmp_path, name, text)
+    with pytest.raises(ValueError, match=match) as error:
+        cls(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert list((tmp_path / 'processed').iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    'cls, name',
+    [
+        (Diginetica, 'train-item-views.csv.gz'),
+        (Otto, 'train.jsonl.gz'),
+        (SessionLog, 'clicks.csv.gz'),
+    ],
+)
+def test_broken_gzip(tmp_path, cls, name):
+    write(tmp_path, name, 'x' * 10_000)
+    path = tmp_path / 'raw' / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=f'cannot read .*{name}'):
+        cls(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'cls, kwargs, match',
+    [
+        (Otto, {}, r'train.jsonl.*kaggle.*raw'),
+        (Otto, {'source': 'srgnn'}, r'all_train_seq.*raw'),
+        (Diginetica, {'source': 'log'}, r'train-item-views.*codalab.*raw'),
+        (YooChoose, {'source': 'log'}, r'yoochoose-clicks.*kaggle.*raw'),
+        (SessionLog, {}, r'clicks.csv.*raw'),
+    ],
+)
+def test_logs_are_not_downloaded(tmp_path, cls, kwargs, match):
+    with pytest.raises(FileNotFoundError, match=match):
+        cls(tmp_path, **kwargs)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('package', ['pyarrow', 'orjson'])
+def test_missing_package(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    if package == 'pyarrow':
+        write(tmp_path, 'train-item-views.csv', VIEWS)
+        cls = Diginetica
+    else:
+        write(tmp_path, 'train.jsonl', EVENTS)
+        cls = Otto
+    match = rf'{package}; pip install pyg_sessaug\[logs\]'
+    with pytest.raises(ImportError, match=match):
+        cls(tmp_path)
+
+
+def test_columns_of_another_type(tmp_path):
+    pandas = pytest.importorskip('pandas')
+    frame = pandas.DataFrame(
+        {'session_id': [1, 1], 'item_id': [1.5, 2.5], 'time': [True, False]}
+    )
+    (tmp_path / 'raw').mkdir()
+    frame.to_parquet(tmp_path / 'raw' / 'clicks.parquet')
+    with pytest.raises(ValueError, match=r'clicks.parquet'):
+        SessionLog(tmp_path, file='clicks.parquet')
+
+
+def test_settings_tell_logs_apart(tmp_path):
+    write(tmp_path, 'train.jsonl', otto_text(random_clicks(0)))
+    paths = {
+        Otto(tmp_path, **kwargs).processed_paths[0]
+        for kwargs in [
+            {},
+            {'test_days': 3},
+            {'min_item_clicks': 2},
+            {'session_gap': 3600},
+            {'drop_boundary': True},
+            {'event_types': ['clicks', 'carts']},
+        ]
+    }
+    assert len(paths) == 6
+    assert torch.load(min(paths), weights_only=True)['settings']
