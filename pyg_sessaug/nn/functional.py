@@ -123,7 +123,7 @@ class _Lookup(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, total: Tensor) -> Tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
-        # Not a copy, as a rule: what a loss passes back is a fresh tensor.
+        # In place, as a rule: what a loss passes back is a fresh tensor.
         return total.contiguous().index_add_(0, index, grad), None
 
 
@@ -186,10 +186,11 @@ class _CatalogueCrossEntropy(Function):
             lses.append(lse)
             if keep:
                 kept += [table, block]
-        lses = torch.stack(lses)
-        lse = lses.logsumexp(dim=0)
+        scale = torch.stack(lses)
+        lse = scale.logsumexp(dim=0)
+        scale.sub_(lse).exp_()
         ctx.dtype = dtype
-        ctx.save_for_backward(x, weight, target, lses.sub_(lse).exp_(), *kept)
+        ctx.save_for_backward(x, weight, target, scale, *kept)
         # The score of the target is exact in either precision.
         return (lse - (x * weight[target]).sum(dim=1)).mean()
 
@@ -198,7 +199,12 @@ class _CatalogueCrossEntropy(Function):
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, weight, target, scales, *kept = ctx.saved_tensors
         left, grad = x.to(ctx.dtype), grad / x.size(0)
-        grad_x = weight[target].mul_(-grad)
+
+        def rounded(tensor: Tensor) -> Tensor:
+            # Like its counterpart: both cancel at a probability of one.
+            return tensor.to(ctx.dtype).to(tensor.dtype)
+
+        grad_x = rounded(weight[target]).mul_(-grad)
         grad_weight = torch.empty_like(weight)
         for i, items in enumerate(chunks(weight.size(0), CHUNK_SIZE)):
             if kept:
@@ -209,7 +215,7 @@ class _CatalogueCrossEntropy(Function):
             scale = (scales[i] * grad).unsqueeze(-1)
             product_(grad_weight[items], block.t(), (x * scale).to(ctx.dtype))
             grad_x.addcmul_(block @ table, scale)
-        grad_weight.index_add_(0, target, x * -grad)
+        grad_weight.index_add_(0, target, rounded(x * -grad))
         return grad_x, grad_weight, None, None
 
 

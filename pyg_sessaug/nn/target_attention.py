@@ -85,6 +85,26 @@ def _relate(
     )
 
 
+class _Scores(NamedTuple):
+    r"""Scores of a chunk of :math:`C` items, and what they are made of.
+
+    Args:
+        score (Tensor): The scores, in (at least) float32, ``[B, C]``.
+        exp (Tensor): Exponentials of the nodes' logits, ``[m, C]``.
+        value (Tensor): Scores of nodes, relative to the last, ``[m, C]``.
+        norm (Tensor): The normaliser of attention, ``[B, C]``.
+        mean (Tensor): The mean of the relative scores, ``[B, C]``.
+        product (Tensor): The memory of exp, value and score in one.
+    """
+
+    score: Tensor
+    exp: Tensor
+    value: Tensor
+    norm: Tensor
+    mean: Tensor
+    product: Tensor
+
+
 class _Attention:
     r"""The attention of sessions over one chunk of items after another.
 
@@ -126,12 +146,8 @@ class _Attention:
         r"""Gives each node the row of its session."""
         return x.index_select(0, self.owner)
 
-    def __call__(self, table: Tensor) -> Tuple[Tensor, ...]:
-        r"""Returns the scores of the items in :obj:`table` in (at least)
-        :obj:`float32` and, for each node, :math:`\beta` over its count and
-        normaliser and the relative score; for each session, the normaliser,
-        the mean relative score, and all rows of the products.
-        """
+    def __call__(self, table: Tensor) -> _Scores:
+        r"""Scores the items in :obj:`table`, until the next call."""
         out = self.buffer[: self.num_rows * table.size(0)]
         out = out.view(self.num_rows, -1)
         exp, value, score, work = out.split(self.split)
@@ -140,7 +156,7 @@ class _Attention:
         score = score.to(torch.promote_types(score.dtype, torch.float32))
         if exp.size(0) == 0:
             norm, mean = torch.ones_like(score), torch.zeros_like(score)
-            return score, exp, value, norm, mean, product
+            return _Scores(score, exp, value, norm, mean, product)
         rest: Any = 1.0  # The exponential of the last node's logit.
         if exp.max() > SAFE_LOGIT:
             top = F.embedding_bag(
@@ -150,7 +166,8 @@ class _Attention:
             rest = top.neg_().exp_()
         norm = self.sum(exp.exp_()).add_(rest)
         mean = self.sum(torch.mul(exp, value, out=work)).div_(norm)
-        return score.add_(mean), exp, value, norm, mean, product
+        score.add_(mean)
+        return _Scores(score, exp, value, norm, mean, product)
 
 
 class _TargetAttentionCrossEntropy(Function):
@@ -169,11 +186,11 @@ class _TargetAttentionCrossEntropy(Function):
     ) -> Tensor:
         sessions = _Sessions(key, value, base, share, owner, ptr)
         attention = _Attention(sessions, dtype, weight.size(0))
-        lses, hit = [], 0.0
+        lses, hit = [], weight.new_zeros(target.numel(), 1)
         for items in attention.chunks:
-            score = attention(weight[items].to(dtype))[0]
+            score = attention(weight[items].to(dtype)).score
             column, inside = _locate(target, items)
-            hit = hit + score.gather(1, column) * inside
+            hit += score.gather(1, column) * inside
             lses.append(score.logsumexp(dim=1))
         lse = torch.stack(lses).logsumexp(dim=0).unsqueeze(-1)
         ctx.dtype = dtype
@@ -298,7 +315,7 @@ def target_attention_scores(
     attention = _Attention(sessions, dtype, weight.size(0))
     out = weight.new_empty(ptr.numel() - 1, weight.size(0))
     for items in attention.chunks:
-        out[:, items] = attention(weight[items].to(dtype))[0]
+        out[:, items] = attention(weight[items].to(dtype)).score
     return out
 
 
