@@ -1,0 +1,131 @@
+import pytest
+import torch
+from torch.utils.data import Subset
+from torch_geometric.loader import DataLoader
+
+from pyg_sessaug.datasets import Diginetica
+from pyg_sessaug.loader import SessionLoader
+
+
+def double(data):
+    data = data.clone()
+    data.edge_weight = 2 * data.edge_weight
+    return data
+
+
+@pytest.fixture
+def dataset(srgnn_root):
+    generator = torch.Generator().manual_seed(0)
+    train = [
+        torch.randint(1, 9, (2 + i % 7,), generator=generator).tolist()
+        for i in range(30)
+    ]
+    root = srgnn_root(train, ([[1]], [2]))
+    return Diginetica(root, val_ratio=0)
+
+
+def assert_equal_batches(ours, theirs):
+    ours, theirs = list(ours), list(theirs)
+    assert len(ours) == len(theirs) > 0
+    for out, expected in zip(ours, theirs):
+        assert sorted(out.keys()) == sorted(expected.keys())
+        for key, value in expected.items():
+            assert out[key].dtype == value.dtype
+            assert torch.equal(out[key], value), key
+        for a, b in zip(out.to_data_list(), expected.to_data_list()):
+            assert all(torch.equal(a[key], b[key]) for key in b.keys())
+
+
+def stock(dataset, **kwargs):
+    return DataLoader(dataset, follow_batch=['click_index'], **kwargs)
+
+
+@pytest.mark.parametrize(
+    'part',
+    [
+        lambda x: x,
+        lambda x: x[10:50:3],
+        lambda x: x[torch.tensor([5, 5, 0])],
+        lambda x: x[[7, 3]],
+        lambda x: x[::2][3:9],
+        lambda x: x[:0.5],
+        lambda x: Subset(x, [9, 1, 4]),
+        lambda x: Subset(Subset(x[20:40], range(3, 19)), [2, 0, 2]),
+    ],
+    ids=[
+        'all',
+        'slice',
+        'tensor',
+        'list',
+        'twice',
+        'half',
+        'subset',
+        'nested',
+    ],
+)
+def test_equals_stock_loader(dataset, part):
+    data = part(dataset)
+    ours = SessionLoader(data, batch_size=8)
+    assert_equal_batches(ours, stock(data, batch_size=8))
+    assert len(ours.dataset) == len(data)
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize('drop_last', [False, True])
+def test_equals_stock_loader_shuffled(dataset, num_workers, drop_last):
+    loaders = [
+        cls(
+            dataset,
+            batch_size=10,
+            shuffle=True,
+            drop_last=drop_last,
+            num_workers=num_workers,
+            generator=torch.Generator().manual_seed(3),
+        )
+        for cls in [SessionLoader, stock_loader]
+    ]
+    for _ in range(2):  # Every epoch in another order.
+        assert_equal_batches(*loaders)
+
+
+def stock_loader(dataset, **kwargs):
+    return stock(dataset, **kwargs)
+
+
+def test_transforms(dataset):
+    assert SessionLoader(dataset).transform is None
+    dataset.transform = double
+    ours = SessionLoader(dataset[:20], batch_size=8)
+    assert_equal_batches(ours, stock(dataset[:20], batch_size=8))
+    assert next(iter(ours)).edge_weight.unique().tolist() == [2]
+    other = SessionLoader(dataset, 8, transform=lambda batch: batch)
+    assert next(iter(other)).edge_weight.unique().tolist() == [1]
+
+
+def test_pre_transform(srgnn_root):
+    root = srgnn_root([[1, 2, 3, 1]] * 4, ([[1]], [2]))
+    dataset = Diginetica(root, pre_transform=double, transform=double)
+    ours = SessionLoader(dataset, batch_size=3)
+    assert_equal_batches(ours, stock(dataset, batch_size=3))
+    assert next(iter(ours)).edge_weight.unique().tolist() == [4]
+
+
+def test_names_of_the_stock_loader_are_taken(dataset):
+    ours = SessionLoader(dataset, 4, follow_batch=['click_index'])
+    assert_equal_batches(ours, stock(dataset, batch_size=4))
+
+
+def test_other_data_sets():
+    with pytest.raises(TypeError, match=r'SessionDataset .* got list'):
+        SessionLoader([1, 2])
+
+
+@pytest.mark.data
+def test_equals_stock_loader_on_real_sessions(shared_data, tmp_path):
+    root = shared_data('diginetica')
+    dataset = Diginetica(root, 'test', processed_root=tmp_path)[::29]
+    loaders = [
+        SessionLoader(dataset, batch_size=100),
+        stock(dataset, batch_size=100),
+    ]
+    assert_equal_batches(*loaders)
