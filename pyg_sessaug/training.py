@@ -236,11 +236,12 @@ def fit(
     try:
         while (
             run.epoch < epochs
-            and run.epoch - run.best_epoch(min_delta) < patience
+            and run.epoch - best_epoch(run.history, min_delta) < patience
         ):
             start, rate = time.perf_counter(), optimizer.param_groups[0]['lr']
             train_loss = _train_epoch(run, loader, progress)
             val_loss = validation_loss(model, val)
+            _check_finite('validation', val_loss, run.epoch + 1)
             run.history.append(
                 {
                     'epoch': run.epoch + 1,
@@ -250,7 +251,7 @@ def fit(
                     'seconds': time.perf_counter() - start,
                 }
             )
-            if run.best_epoch(min_delta) == run.epoch:
+            if best_epoch(run.history, min_delta) == run.epoch:
                 run.best = _copy(model.state_dict())
             run.save(checkpoint)
             if progress:
@@ -267,6 +268,26 @@ def fit(
         raise
     model.load_state_dict(run.best)
     return run.history
+
+
+def best_epoch(
+    history: List[Dict[str, float]], min_delta: float = 1e-4
+) -> int:
+    r"""The last epoch that improved on all before it, from 1.
+
+    Args:
+        history (list): What :func:`fit` returns.
+        min_delta (float): Smallest decrease of the validation loss that
+            counts as an improvement. (default: :obj:`1e-4`)
+
+    Returns:
+        int: The epoch whose weights the model has; 0 if there is none.
+    """
+    best, lowest = 0, math.inf
+    for entry in history:
+        if entry['val_loss'] < lowest - min_delta:
+            best, lowest = int(entry['epoch']), entry['val_loss']
+    return best
 
 
 class _Run:
@@ -287,14 +308,6 @@ class _Run:
     @property
     def epoch(self) -> int:
         return len(self.history)
-
-    def best_epoch(self, min_delta: float) -> int:
-        r"""The last epoch that improved on all before it; 0 at first."""
-        best, lowest = 0, math.inf
-        for entry in self.history:
-            if entry['val_loss'] < lowest - min_delta:
-                best, lowest = int(entry['epoch']), entry['val_loss']
-        return best
 
     def save(self, path: Optional[str]) -> None:
         if path is None:
@@ -336,18 +349,14 @@ def _train_epoch(run: _Run, loader: SessionLoader, progress: bool) -> float:
     model, device = run.model, run.model.item_embedding.device
     model.train()
     total, count = 0.0, 0
-    bar = tqdm(
-        loader, f'epoch {run.epoch + 1}', leave=False, disable=not progress
-    )
+    # No bars in log files: None shows them on terminals alone.
+    hide = None if progress else True
+    bar = tqdm(loader, f'epoch {run.epoch + 1}', leave=False, disable=hide)
     for batch in bar:
         batch = batch.to(device)
         loss = model.loss(batch)
         value = loss.item()
-        if not math.isfinite(value):
-            raise ValueError(
-                f'the training loss became {value} in epoch {run.epoch + 1}; '
-                f'lower lr, or look for NaN or infinite edge weights'
-            )
+        _check_finite('training', value, run.epoch + 1)
         run.optimizer.zero_grad()
         loss.backward()
         run.optimizer.step()
@@ -356,6 +365,14 @@ def _train_epoch(run: _Run, loader: SessionLoader, progress: bool) -> float:
         count += batch.num_graphs
         bar.set_postfix(loss=f'{total / count:.4f}', refresh=False)
     return total / count
+
+
+def _check_finite(kind: str, loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise ValueError(
+            f'the {kind} loss became {loss} in epoch {epoch}; lower lr, or '
+            f'look for NaN or infinite edge weights'
+        )
 
 
 def _copy(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
