@@ -3,8 +3,8 @@ r"""Downloads that are checked and leave nothing half-done."""
 import hashlib
 import os
 import os.path as osp
-import urllib.error
 import urllib.request
+from http.client import HTTPException
 from uuid import uuid4
 
 from tqdm import tqdm
@@ -31,10 +31,10 @@ def download(url: str, path: str, digest: str) -> None:
         OSError: If the file cannot be fetched or written.
         ValueError: If its contents are others than :obj:`digest` says.
     """
-    os.makedirs(osp.dirname(path), exist_ok=True)
     temporary = f'{path}.{uuid4().hex}.part'
     by_hand = f'fetch it by hand and put it at {path}'
     try:
+        os.makedirs(osp.dirname(path), exist_ok=True)
         with (
             urllib.request.urlopen(url, timeout=60) as response,
             open(temporary, 'xb') as f,
@@ -58,7 +58,7 @@ def download(url: str, path: str, digest: str) -> None:
                 f'changed or cut short; try again or {by_hand}'
             )
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(
             f'cannot download {url}: {error}; try again, pass `url` for '
             f'another address, or {by_hand}'

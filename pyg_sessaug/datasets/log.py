@@ -25,7 +25,8 @@ class LogDataset(SessionDataset):
     :class:`~pyg_sessaug.datasets.SessionLog`.
 
     A log is filtered, split and indexed as
-    :func:`~pyg_sessaug.preprocess.prepare_clicks` says. SR-GNN's files hold
+    :func:`~pyg_sessaug.preprocess.prepare_clicks` says. Its rows may stand in
+    any order, and equal rows are clicks of their own. SR-GNN's files hold
     the result of that, so nothing is filtered again: their vocabulary is 1
     to the largest id, and the options of logs are errors.
 

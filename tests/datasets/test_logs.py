@@ -32,7 +32,9 @@ def random_clicks(seed, num_sessions=60, days=12):
 
 
 def to_date(milliseconds):
-    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+    return datetime.datetime.fromtimestamp(
+        milliseconds / 1000, datetime.timezone.utc
+    )
 
 
 def write(root, name, text):
