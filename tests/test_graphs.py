@@ -79,7 +79,7 @@ def test_one_click():
     assert data.click_time.tolist() == [0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(many_sessions)
 def test_equals_a_naive_builder(sessions):
     graphs = to_graphs(sessions)
@@ -95,7 +95,7 @@ def test_equals_a_naive_builder(sessions):
             assert {k: data[k].tolist() for k in data.keys()} == graph
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(many_sessions, st.booleans(), st.randoms(use_true_random=False))
 def test_batch_equals_from_data_list(sessions, time, random):
     graphs = to_graphs(sessions, time)

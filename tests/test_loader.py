@@ -123,7 +123,7 @@ def test_other_data_sets():
 @pytest.mark.data
 def test_equals_stock_loader_on_real_sessions(shared_data, tmp_path):
     root = shared_data('diginetica')
-    dataset = Diginetica(root, 'test', processed_root=tmp_path)[::29]
+    dataset = Diginetica(root, 'test', processed_root=tmp_path)[::150]
     loaders = [
         SessionLoader(dataset, batch_size=100),
         stock(dataset, batch_size=100),
