@@ -1,0 +1,250 @@
+"""Algorithm 3 of the thesis, one run at a time and resumable."""
+
+import json
+import math
+import os
+import os.path as osp
+import time
+import zlib
+from argparse import Namespace
+from glob import glob
+from typing import Any, Dict, List, Optional
+
+import torch
+from _methods import (
+    DEFAULT,
+    PLAIN,
+    WEIGHTED,
+    Method,
+    changed_edges,
+    fit_clusters,
+    parse_method,
+    permute,
+    training_transform,
+)
+from torch import Tensor
+
+from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.datasets import (
+    Diginetica,
+    MultimodalSessions,
+    Otto,
+    SessionDataset,
+    YooChoose,
+)
+from pyg_sessaug.files import load_state, save_atomically
+from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.training import fit, score_samples
+from pyg_sessaug.transforms import ClusterDistance, ItemDistance
+
+DATASETS = {
+    'multimodal': MultimodalSessions,
+    'diginetica': Diginetica,
+    'yoochoose': YooChoose,
+    'otto': Otto,
+}
+MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
+SPLITS = ('train', 'val', 'test')
+
+
+class Experiment:
+    """All runs of one data set and model, and their folder.
+
+    Args:
+        args: Arguments of the command line.
+    """
+
+    def __init__(self, args: Namespace) -> None:
+        self.args = args
+        self.folder = osp.join(args.output, 'models')
+        self.data = {split: self._load(split) for split in SPLITS}
+        self.decay_steps: Optional[int] = None
+        self.epochs = args.epochs
+        if args.schedule == 'steps':
+            whole = len(self._load('train', fraction=1.0))
+            self.decay_steps = 2 * math.ceil(whole / args.batch_size)
+            self.epochs = math.ceil(args.epochs / args.fraction)
+        self.precision = args.precision
+        if self.precision == 'auto':
+            native = is_bf16_native(torch.device(args.device))
+            self.precision = 'bf16' if native else 'float32'
+        self.methods = self._choose_methods()
+        self._check_settings()
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        """Whatever changes the result of a run."""
+        names = (
+            'dataset model fraction schedule batch_size lr num_layers '
+            'hidden num_clusters weight_decay augmented_weight_decay patience '
+            'augmented_patience'
+        )
+        return {
+            **{name: getattr(self.args, name) for name in names.split()},
+            'epochs': self.epochs,
+            'decay_steps': self.decay_steps,
+            'precision': self.precision,
+            'raw_sha256': self.data['train'].raw_sha256,
+        }
+
+    def run(self, seed: int, method: Method) -> Dict[str, Any]:
+        """One trained and tested model; read from its file if finished.
+
+        Args:
+            seed: Every random number of the run derives from it and from
+                the name of the method.
+            method: The method; weights need the seed's base model.
+
+        Returns:
+            dict: ``history`` of training, ``weights`` (cluster sizes and
+            share of changed edges, if any), ``rank`` and ``loss`` of each
+            test sample, ``test_seconds`` and the ``model``'s weights.
+        """
+        args, path = self.args, self._path(seed, method)
+        if args.resume and osp.exists(path):
+            return load_state(path, 'delete it to run it again')
+        model = self._model(seed, method)
+        weights, about = self._weights(seed, method)
+        kind = 'augmented_' if method.augmented else ''
+        checkpoint = self._path(seed, method, 'unfinished.pt')
+        history = fit(
+            model,
+            self.data['train'],
+            self.data['val'],
+            training_transform(method, weights),
+            epochs=self.epochs,
+            batch_size=args.batch_size,
+            lr=args.lr,
+            weight_decay=getattr(args, f'{kind}weight_decay'),
+            patience=getattr(args, f'{kind}patience'),
+            decay_steps=self.decay_steps,
+            seed=derive(seed, method.name, 'training'),
+            device=args.device,
+            checkpoint=checkpoint,
+            resume=args.resume,
+        )
+        start = time.perf_counter()
+        samples = score_samples(model, self.data['test'])
+        record = {
+            'history': history,
+            'weights': about,
+            'rank': samples.rank.int(),
+            'loss': samples.loss,
+            'test_seconds': time.perf_counter() - start,
+            'model': {k: v.cpu() for k, v in model.state_dict().items()},
+        }
+        save_atomically(record, path)
+        os.unlink(checkpoint)
+        return record
+
+    def _load(self, split: str, **options: Any) -> SessionDataset:
+        args = self.args
+        name = 'newest' if args.dataset == 'yoochoose' else 'fraction'
+        return DATASETS[args.dataset](
+            args.root,
+            split,
+            processed_root=osp.join(args.output, 'data'),
+            **{name: args.fraction, **options},
+        )
+
+    def _path(self, seed: int, method: Method, suffix: str = 'pt') -> str:
+        return osp.join(self.folder, f'seed{seed}-{method.name}.{suffix}')
+
+    def _model(self, seed: int, method: Method) -> torch.nn.Module:
+        args = self.args
+        torch.manual_seed(derive(seed, method.name, 'model'))
+        return MODELS[args.model](
+            self.data['train'].num_items,
+            hidden_channels=args.hidden,
+            num_layers=0 if method.name == 'nograph' else args.num_layers,
+            precision=self.precision,
+        )
+
+    def _weights(self, seed: int, method: Method) -> 'tuple[Any, Any]':
+        """The transform that sets weights, and what to know about it."""
+        if method.weights is None:
+            return None, None
+        train, about = self.data['train'], {}
+        base = load_state(self._path(seed, Method('base')), 'run base again')
+        embedding = base['model']['item_embedding']
+        torch.manual_seed(derive(seed, method.weights, 'weights'))
+        if method.clustered:
+            # From a file when resumed: a fit may differ in the last bits.
+            path = self._path(seed, method, 'clusters.pt')
+            if not (self.args.resume and osp.exists(path)):
+                fit_clusters(
+                    method,
+                    embedding,
+                    train.seen_items,
+                    train.categories,
+                    self.args.num_clusters,
+                ).save(path)
+            clusters = ItemClusters.load(path)
+            size = clusters.labels[train.seen_items].bincount(
+                minlength=clusters.num_clusters
+            )
+            about['cluster_sizes'] = size.tolist()
+            weights: Any = ClusterDistance(clusters)
+        else:
+            if method.shuffled:
+                embedding = embedding[permute(train.seen_items)]
+            weights = ItemDistance(embedding)
+        about['changed_edges'] = changed_edges(train, weights)
+        return weights, about
+
+    def _choose_methods(self) -> List[Method]:
+        """The methods asked for, or all possible; the base comes first."""
+        possible = self.data['train'].categories is not None
+        methods = self.args.methods or [
+            parse_method(x) for x in DEFAULT if x != 'category' or possible
+        ]
+        methods = list(dict.fromkeys([Method('base'), *methods]))
+        impossible = [x for x in methods if x.weights == 'category']
+        if impossible and not possible:
+            others = [x for x in [*PLAIN, *WEIGHTED] if x != 'category']
+            raise ValueError(
+                f'{self.args.dataset} has no item categories in '
+                f'{self.args.root}, but {impossible[0].name} needs them; '
+                f'choose from {", ".join(others)}'
+            )
+        return methods
+
+    def _check_settings(self) -> None:
+        """Keeps runs of different settings apart."""
+        path = osp.join(self.args.output, 'settings.json')
+        if osp.exists(path):
+            with open(path) as f:
+                old = json.load(f)
+            for key, value in self.settings.items():
+                if old.get(key) != value:
+                    raise ValueError(
+                        f'{self.args.output} holds runs with {key}='
+                        f'{old.get(key)!r}, not {value!r}; use the same '
+                        f'settings, another --output, or delete the folder'
+                    )
+        os.makedirs(self.folder, exist_ok=True)
+        with open(path, 'w') as f:
+            json.dump(self.settings, f, indent=2)
+        if not self.args.resume:
+            for old_file in glob(osp.join(self.folder, 'seed*-*.pt')):
+                os.unlink(old_file)
+
+
+def derive(seed: int, *names: str) -> int:
+    """A seed of its own for each purpose."""
+    return zlib.crc32('/'.join([str(seed), *names]).encode())
+
+
+def per_session(dataset: SessionDataset) -> Tensor:
+    """Session of each sample, from 0 without gaps."""
+    sessions = dataset.flat_sessions
+    session = sessions.session_of(sessions.target)
+    return session.unique(return_inverse=True)[1]
+
+
+def gains(rank: List[Tensor], k: int = 20) -> Dict[str, Tensor]:
+    """What each sample adds to each metric, ``[num_seeds, num_samples]``."""
+    rank = torch.stack(rank).double()
+    hit = (rank <= k).double()
+    return {f'HR@{k}': hit, f'MRR@{k}': hit / rank}

@@ -1,0 +1,138 @@
+"""What can be compared: names, their meaning and their transforms."""
+
+from argparse import ArgumentTypeError
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional
+
+import torch
+from torch import Tensor
+from torch_geometric.transforms import Compose
+
+from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.datasets import SessionDataset
+from pyg_sessaug.transforms import (
+    GaussianBlur,
+    NormalizeEdges,
+)
+
+PLAIN = {
+    'base': 'plain graphs',
+    'nograph': 'base without message passing',
+    'base-wd': 'base with weight decay and patience of the augmented runs',
+    'blur': 'blur alone',
+}
+WEIGHTED = {
+    'i2i': 'distances between items',
+    'gmm': 'distances between clusters of a Gaussian mixture',
+    'kmeans': 'distances between clusters of KMeans',
+    'category': 'distances between categories',
+}
+GRAMMAR = f"""\
+methods:
+{chr(10).join(f'  {k:9} {v}' for k, v in {**PLAIN, **WEIGHTED}.items())}
+  The last {len(WEIGHTED)} come with blur and take suffixes, in this order:
+  -shuffled (what the weights come from permuted among the items seen in
+  training, a control) and -noblur (weights alone): gmm, gmm-noblur,
+  gmm-shuffled, gmm-shuffled-noblur."""
+DEFAULT = ['base', 'blur', *WEIGHTED]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method by its parts."""
+
+    name: str
+    weights: Optional[str] = None
+    blur: bool = False
+    shuffled: bool = False
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the settings of augmented runs hold."""
+        return self.blur or self.weights is not None or self.name == 'base-wd'
+
+    @property
+    def clustered(self) -> bool:
+        """Whether weights are distances between clusters."""
+        return self.weights not in (None, 'i2i')
+
+
+def parse_method(name: str) -> Method:
+    """Reads a name, see :obj:`GRAMMAR`."""
+    if name in PLAIN:
+        return Method(name, blur=name == 'blur')
+    weights, *suffixes = name.split('-')
+    shuffled, noblur = 'shuffled' in suffixes, 'noblur' in suffixes
+    known = ['shuffled'] * shuffled + ['noblur'] * noblur
+    if weights not in WEIGHTED or suffixes != known:
+        raise ArgumentTypeError(
+            f'unknown method {name!r}; choose from {", ".join(PLAIN)}, '
+            f'{", ".join(WEIGHTED)}, the last {len(WEIGHTED)} also with '
+            f'-shuffled, -noblur or -shuffled-noblur'
+        )
+    return Method(name, weights, not noblur, shuffled)
+
+
+def fit_clusters(
+    method: Method,
+    embedding: Tensor,
+    seen: Tensor,
+    categories: Optional[Tensor],
+    num_clusters: int,
+) -> ItemClusters:
+    """Clusters of items by a trained model, for the methods that need them.
+
+    Args:
+        method: The method.
+        embedding: Item embeddings of the base model.
+        seen: Items that occur in training.
+        categories: Category of each item.
+        num_clusters: Number of clusters to fit.
+    """
+    if method.weights == 'category':
+        # Items of unknown category share one more.
+        categories = categories.where(categories >= 0, categories.max() + 1)
+        clusters = ItemClusters.from_categories(embedding, categories, seen)
+    else:
+        clusters = ItemClusters.fit(
+            embedding, method.weights, num_clusters, seen
+        )
+    if method.shuffled:
+        labels = clusters.labels[permute(seen)]
+        clusters = ItemClusters(labels, clusters.centers)
+    return clusters
+
+
+def permute(seen: Tensor) -> Tensor:
+    """A permutation of all items that moves only those seen."""
+    order = torch.arange(seen.numel())
+    items = seen.nonzero().view(-1)
+    order[items] = items[torch.randperm(items.numel())]
+    return order
+
+
+def training_transform(method: Method, weights: Optional[Callable]) -> Compose:
+    """What a training batch goes through."""
+    steps = [] if weights is None else [weights]
+    steps.append(NormalizeEdges())
+    return Compose(steps + [GaussianBlur()] * method.blur)
+
+
+def changed_edges(
+    dataset: SessionDataset, weights: Callable, num_samples: int = 10_000
+) -> Dict[str, float]:
+    """Share of training edges that a method's weights change, before blur.
+
+    The only edge into and out of its nodes keeps its normalised shares
+    whatever it weighs, so there are two numbers.
+    """
+    count = torch.zeros(3)
+    for index in torch.randperm(len(dataset))[:num_samples].split(500):
+        plain = NormalizeEdges()(dataset.get_batch(index))
+        batch = NormalizeEdges()(weights(plain))
+        shares = (batch.edge_attr - plain.edge_attr).abs().amax(dim=1) > 1e-6
+        count[0] += batch.num_edges
+        count[1] += (batch.edge_weight != 1).sum()
+        count[2] += shares.sum()
+    _, weight, shares = (count / count[0]).tolist()
+    return {'weights': weight, 'shares': shares}

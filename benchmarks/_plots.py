@@ -1,0 +1,100 @@
+"""Figures of a benchmark."""
+
+from typing import Any, Dict, List
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+
+# Okabe and Ito's colours, told apart by all kinds of colour vision.
+COLORS = [
+    '#000000', '#E69F00', '#56B4E9', '#009E73', '#D55E00', '#0072B2',
+    '#CC79A7', '#999999',
+]  # fmt: skip
+MARKERS = 'osD^vP*X'
+LINES = ['-', '--', ':', '-.']
+
+
+def plot_curves(results: Dict[str, Any], path: str) -> None:
+    """Training and validation loss of each method over the epochs."""
+    fig, axes = plt.subplots(
+        1, 2, figsize=(8, 3.8), layout='constrained', sharex=True
+    )
+    kinds = ('train_loss', 'val_loss')
+    for axis, kind, title in zip(axes, kinds, ('Training', 'Validation')):
+        for i, name in enumerate(_methods(results)):
+            curves = [
+                [epoch[kind] for epoch in run['epochs']]
+                for run in results['runs']
+                if run['method'] == name
+            ]
+            # As long as all seeds train:
+            mean = [sum(x) / len(x) for x in zip(*curves)]
+            axis.plot(
+                range(1, len(mean) + 1), mean, label=name, lw=1.5, ms=4,
+                color=_color(i), marker=MARKERS[i % 8], ls=LINES[i // 8 % 4],
+            )  # fmt: skip
+        axis.set(title=f'{title} loss', xlabel='Epoch', ylabel='Cross-entropy')
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    _save(fig, axes[0], results, path)
+
+
+def plot_metrics(results: Dict[str, Any], path: str) -> None:
+    """Both metrics of each method: mean, deviation, seeds and the thesis."""
+    names = _methods(results)
+    size = (8, 1.4 + 0.3 * len(names))
+    fig, axes = plt.subplots(
+        1, 2, figsize=size, layout='constrained', sharey=True
+    )
+    for axis, (metric, rows) in zip(axes, results['metrics'].items()):
+        for i, name in enumerate(names):
+            row = rows[name]
+            axis.plot(row['values'], [i] * len(row['values']), '|', ms=9,
+                      color=_color(i), alpha=0.6,
+                      label='one seed' if i == 0 else None)  # fmt: skip
+            axis.errorbar(
+                row['mean'],
+                i,
+                xerr=row['std'],
+                fmt='o',
+                ms=6,
+                color=_color(i),
+                capsize=3,
+                label='mean ± deviation' if i == 0 else None,
+            )
+        shown = [name for name in names if name in results['thesis']]
+        axis.plot(
+            [results['thesis'][name][metric] for name in shown],
+            [names.index(name) for name in shown],
+            'D', mfc='none', mec='#666666', label='thesis',
+        )  # fmt: skip
+        axis.axvline(rows['base']['mean'], color='k', ls='--', lw=1, alpha=0.5,
+                     label='base')  # fmt: skip
+        axis.set(title=metric, xlabel=f'{metric} (%)')
+        axis.set_yticks(range(len(names)), names)
+        axis.grid(alpha=0.3, axis='x')
+    axes[0].invert_yaxis()
+    _save(fig, axes[0], results, path)
+
+
+def _methods(results: Dict[str, Any]) -> List[str]:
+    return list(results['metrics']['HR@20'])
+
+
+def _color(index: int) -> str:
+    return COLORS[index % len(COLORS)]
+
+
+def _save(fig: Any, axis: Any, results: Dict[str, Any], path: str) -> None:
+    settings, seeds = results['settings'], {x['seed'] for x in results['runs']}
+    fig.suptitle(
+        f'{settings["model"].upper()} on {results["data"]["name"]}, '
+        f'{len(seeds)} seed{"s" * (len(seeds) > 1)}'
+    )
+    handles, labels = axis.get_legend_handles_labels()
+    fig.legend(handles, labels, loc='outside lower center', fontsize=9,
+               ncols=min(6, len(labels)), frameon=False)  # fmt: skip
+    fig.savefig(path, dpi=150)
+    plt.close(fig)

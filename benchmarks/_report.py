@@ -1,0 +1,218 @@
+"""What a benchmark writes: results, tables and their surroundings."""
+
+import json
+import os.path as osp
+import platform
+import subprocess
+from _statistics import compare
+from typing import Any, Dict, List, Optional, Tuple
+
+import sklearn
+import torch
+import torch_geometric
+from _experiment import SPLITS, Experiment, gains, per_session
+
+import pyg_sessaug
+from pyg_sessaug.training import best_epoch
+
+# HR@20 and MRR@20 in Tables 7.1 and 7.6 of the thesis; but for the bases and
+# blur alone all with blur.
+NAMES = ('base', 'blur', 'i2i', 'gmm', 'kmeans', 'category')
+THESIS = {
+    ('diginetica', 'srgnn'): (
+        (50.71, 17.75), (51.11, 17.75), (51.18, 18.05), (51.12, 18.01),
+        (51.12, 18.06), (51.08, 18.02)),
+    ('yoochoose', 'srgnn'): (
+        (69.94, 30.68), (69.97, 30.68), (70.09, 30.69), (70.02, 30.76),
+        (70.04, 30.69), (70.02, 30.75)),
+    ('otto', 'srgnn'): (
+        (31.42, 20.49), (31.49, 20.54), (32.05, 21.16), (32.02, 21.18),
+        (32.05, 21.34), None),
+    ('diginetica', 'tagnn'): (
+        (50.34, 17.66), None, (51.04, 18.17), (51.13, 18.05), (51.11, 18.08),
+        (51.08, 18.00)),
+    ('yoochoose', 'tagnn'): (
+        (70.50, 30.76), None, (70.51, 30.79), (70.78, 31.04), (70.72, 30.86),
+        (70.52, 30.62)),
+    ('otto', 'tagnn'): (
+        (34.10, 21.43), None, (35.04, 22.71), (35.02, 22.82), (35.08, 22.77),
+        None),
+}  # fmt: skip
+METRICS = ('HR@20', 'MRR@20')
+
+
+def collect(
+    experiment: Experiment, runs: Dict[Tuple[int, str], Dict[str, Any]]
+) -> Tuple[Dict[str, Any], str]:
+    """The results of all runs and their table.
+
+    Args:
+        experiment: The experiment.
+        runs: What :meth:`Experiment.run` returned, by seed and method.
+
+    Returns:
+        (dict, str): Plain values without paths or samples, and Markdown.
+    """
+    args = experiment.args
+    names = [method.name for method in experiment.methods]
+    session = per_session(experiment.data['test'])
+    gain = {
+        name: gains([runs[seed, name]['rank'] for seed in args.seeds])
+        for name in names
+    }
+    thesis = THESIS.get((args.dataset, args.model), (None,) * len(NAMES))
+    results = {
+        'settings': experiment.settings,
+        'environment': environment(args.device),
+        'data': describe(experiment),
+        'metrics': {
+            metric: compare({x: gain[x][metric] for x in names}, session)
+            for metric in METRICS
+        },
+        'thesis': {
+            name: dict(zip(METRICS, values))
+            for name, values in zip(NAMES, thesis)
+            if values is not None
+        },
+        'runs': [
+            {
+                'seed': seed,
+                'method': name,
+                **{
+                    metric: 100 * float(gain[name][metric][i].mean())
+                    for metric in METRICS
+                },
+                'test_loss': float(run['loss'].mean()),
+                'test_seconds': run['test_seconds'],
+                'best_epoch': best_epoch(run['history']),
+                'weights': run['weights'],
+                'epochs': run['history'],
+            }
+            for i, seed in enumerate(args.seeds)
+            for name in names
+            for run in [runs[seed, name]]
+        ],
+    }
+    return results, tables(results)
+
+
+def tables(results: Dict[str, Any]) -> str:
+    """One Markdown table for each metric."""
+    parts = []
+    for metric, rows in results['metrics'].items():
+        lines = [
+            [f'{metric} (%)', 'mean', 'gain (%)', 'difference [95 %]', 'p',
+             'p (Holm)', 'thesis']
+        ]  # fmt: skip
+        for name, row in rows.items():
+            line = [name, _plus_minus(row['mean'], row['std'])]
+            if 'p' in row:
+                interval = f'[{row["low"]:+.2f}, {row["high"]:+.2f}]'
+                line += [
+                    '–' if row['gain'] is None else f'{row["gain"]:+.2f}',
+                    f'{row["difference"]:+.2f} {interval}',
+                    f'{row["p"]:.4f}',
+                    f'{row["p_holm"]:.4f}',
+                ]
+            else:
+                line += ['–'] * 4
+            thesis = results['thesis'].get(name)
+            line.append('–' if thesis is None else f'{thesis[metric]:.2f}')
+            lines.append(line)
+        parts.append(_markdown(lines))
+    return '\n\n'.join(parts) + '\n'
+
+
+def _plus_minus(mean: float, std: Optional[float]) -> str:
+    return f'{mean:.2f}' + ('' if std is None else f' ± {std:.2f}')
+
+
+def _markdown(lines: List[List[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    rows = [
+        '| ' + ' | '.join(map(str.ljust, line, widths)) + ' |'
+        for line in lines
+    ]
+    rows.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
+    return '\n'.join(rows)
+
+
+def describe(experiment: Experiment) -> Dict[str, Any]:
+    """Counts and shares of a data set."""
+    train, test = experiment.data['train'], experiment.data['test']
+    return {
+        'name': type(train).__name__,
+        'raw_sha256': train.raw_sha256,
+        'num_items': train.num_items,
+        'num_seen_items': int(train.seen_items.sum()),
+        'num_categories': train.num_categories,
+        'categories_per_session': train.categories_per_session,
+        **{
+            split: {
+                'samples': len(data),
+                'sessions': data.sessions,
+                'clicks': data.clicks,
+                'average_length': data.average_length,
+            }
+            for split, data in experiment.data.items()
+        },
+        'test_unseen_target_share': test.unseen_target_share,
+        'test_repeat_share': test.repeat_share,
+    }
+
+
+def summary(experiment: Experiment) -> str:
+    """What is about to run, in a few lines."""
+    data, args = describe(experiment), experiment.args
+    counts = ', '.join(f'{data[x]["samples"]:,} {x}' for x in SPLITS)
+    every = (
+        '2 epochs'
+        if experiment.decay_steps is None
+        else f'{experiment.decay_steps:,} steps'
+    )
+    return (
+        f'{data["name"]}: {data["num_items"]:,} items '
+        f'({data["num_seen_items"]:,} in training), samples: {counts}\n'
+        f'{args.model}, {experiment.precision}; learning rate / 10 every '
+        f'{every}, at most {experiment.epochs} epochs\n'
+        f'Test targets never seen in training '
+        f'{data["test_unseen_target_share"]:.2%}, clicked before in their '
+        f'session {data["test_repeat_share"]:.2%}'
+    )
+
+
+def environment(device: str) -> Dict[str, Any]:
+    """Versions and hardware."""
+    commit = subprocess.run(
+        ['git', 'describe', '--always', '--dirty', '--abbrev=40',
+         '--exclude=*'],
+        cwd=osp.dirname(osp.abspath(__file__)), capture_output=True, text=True,
+    )  # fmt: skip
+    return {
+        'python': platform.python_version(),
+        'torch': torch.__version__,
+        'torch_geometric': torch_geometric.__version__,
+        'sklearn': sklearn.__version__,
+        'pyg_sessaug': pyg_sessaug.__version__,
+        'commit': commit.stdout.strip() or None,
+        'cpu': _cpu(),
+        'device': device,
+        'threads': torch.get_num_threads(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        with open('/proc/cpuinfo') as f:
+            names = [line for line in f if line.startswith('model name')]
+        return names[0].split(':', 1)[1].strip()
+    except (OSError, IndexError):  # Not Linux, or no x86.
+        return platform.processor() or platform.machine()
+
+
+def write(folder: str, results: Dict[str, Any], table: str) -> None:
+    """Writes ``results.json`` and ``table.md``."""
+    with open(osp.join(folder, 'results.json'), 'w') as f:
+        json.dump(results, f, indent=1, allow_nan=False)
+    with open(osp.join(folder, 'table.md'), 'w') as f:
+        f.write(table)

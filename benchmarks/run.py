@@ -1,0 +1,192 @@
+"""Trains session models on plain and augmented graphs and compares them."""
+
+import argparse
+import os.path as osp
+import shlex
+import sys
+from itertools import product
+from typing import List, Optional
+
+import torch
+from _experiment import DATASETS, MODELS, Experiment
+from _methods import DEFAULT, GRAMMAR, parse_method
+from _plots import plot_curves, plot_metrics
+from _report import collect, summary, write
+
+DESCRIPTION = """\
+Trains a base model on plain session graphs, takes distances and clusters of
+items from it, trains fresh models on augmented graphs and compares all of
+them on plain test graphs. Without arguments: the main job, on generated
+multimodal sessions, about two minutes on two cores.
+"""
+
+# The generated sessions are few, so training takes larger steps.
+DEFAULTS = {'epochs': 20, 'lr': 1e-3, 'seeds': [0, 1, 2]}
+MULTIMODAL = {'epochs': 5, 'lr': 1e-2, 'seeds': [0, 1]}
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    args = parse_args(argv)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    try:
+        experiment = Experiment(args)
+        print(summary(experiment))
+        runs = {}
+        todo = list(product(args.seeds, experiment.methods))
+        for i, (seed, method) in enumerate(todo, start=1):
+            print(f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True)
+            runs[seed, method.name] = experiment.run(seed, method)
+        results, table = collect(experiment, runs)
+        write(args.output, results, table)
+        plot_curves(results, osp.join(args.output, 'curves.png'))
+        plot_metrics(results, osp.join(args.output, 'metrics.png'))
+        print(f'\n{table}\nWritten to {args.output}')
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
+    except KeyboardInterrupt:
+        again = [x for x in argv or sys.argv[1:] if x != '--resume']
+        command = shlex.join(['python', sys.argv[0], *again, '--resume'])
+        print(f'\nInterrupted. Go on with: {command}', file=sys.stderr)
+        sys.exit(130)
+
+
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION,
+        epilog=GRAMMAR,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('--dataset', choices=DATASETS, default='multimodal')
+    add(
+        '--root',
+        help='folder with the raw files in raw/, only read if they '
+        'are there (default: data/DATASET)',
+    )
+    add('--model', choices=MODELS, default='srgnn')
+    add(
+        '--methods',
+        nargs='+',
+        type=parse_method,
+        metavar='METHOD',
+        help=f'see below (default: {" ".join(DEFAULT)}, the last where items '
+        'have categories); base is always run',
+    )
+    add(
+        '--seeds',
+        nargs='+',
+        type=int,
+        metavar='SEED',
+        help='(default: 0 1 2; multimodal: 0 1)',
+    )
+    add(
+        '--fraction',
+        type=fraction,
+        default=1.0,
+        help='newest share of the training sessions to keep (default: 1)',
+    )
+    add(
+        '--schedule',
+        choices=['epochs', 'steps'],
+        default='epochs',
+        help='decay the learning rate every 2 epochs, or after as many steps '
+        'as 2 epochs of the whole training set have, and allow EPOCHS / '
+        'FRACTION epochs (default: epochs)',
+    )
+    add(
+        '--epochs',
+        type=positive,
+        help='epochs at most (default: 20; multimodal: 5)',
+    )
+    add('--batch-size', type=positive, default=100, help='(default: 100)')
+    add('--lr', type=float, help='(default: 0.001; multimodal: 0.01)')
+    add(
+        '--num-layers',
+        type=natural,
+        default=2,
+        help='steps of message passing (default: 2)',
+    )
+    add(
+        '--hidden',
+        type=positive,
+        default=100,
+        help='size of all vectors (default: 100)',
+    )
+    add('--num-clusters', type=positive, default=8, help='(default: 8)')
+    add('--weight-decay', type=float, default=1e-5, help='(default: 1e-5)')
+    add(
+        '--patience',
+        type=positive,
+        default=5,
+        help='epochs without improvement before stopping (default: 5)',
+    )
+    add(
+        '--augmented-weight-decay',
+        type=float,
+        default=1e-6,
+        help='of augmented runs and base-wd (default: 1e-6)',
+    )
+    add(
+        '--augmented-patience',
+        type=positive,
+        default=4,
+        help='of augmented runs and base-wd (default: 4)',
+    )
+    add(
+        '--precision',
+        choices=['auto', 'float32', 'bf16'],
+        default='float32',
+        help='of the large products; auto: bf16 where it is native '
+        '(default: float32)',
+    )
+    add('--device', default='cpu', help='(default: cpu)')
+    add('--threads', type=positive, help="(default: torch's own)")
+    add(
+        '--output',
+        help='folder for everything written (default: runs/DATASET-MODEL)',
+    )
+    add(
+        '--resume',
+        action='store_true',
+        help='skip finished runs in the '
+        'output folder and go on with an unfinished one; without it all '
+        'start anew',
+    )
+    args = parser.parse_args(argv)
+
+    defaults = MULTIMODAL if args.dataset == 'multimodal' else DEFAULTS
+    for key, value in defaults.items():
+        if getattr(args, key) is None:
+            setattr(args, key, value)
+    args.root = args.root or osp.join('data', args.dataset)
+    args.output = args.output or f'runs/{args.dataset}-{args.model}'
+    try:
+        torch.empty(0, device=args.device)
+    except (AssertionError, RuntimeError) as error:
+        parser.error(f'argument --device: cannot use {args.device!r}: {error}')
+    return args
+
+
+def natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{text} is negative')
+    return value
+
+
+def positive(text: str) -> int:
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError('must be at least 1, got 0')
+    return int(text)
+
+
+def fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f'must be in (0, 1], got {text}')
+    return value
+
+
+if __name__ == '__main__':
+    main()
