@@ -1,0 +1,382 @@
+"""Times the parts of a training step against dense code and a floor.
+
+Everything of one model and precision is timed in one process and in turn, so
+that the ratios hold on a busy machine too. ``dense`` is a plain version of
+the papers' code, ``floor`` the products, softmax and Adam update that no
+exact step can avoid.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import time
+from collections import defaultdict
+from statistics import median
+from typing import Any, Callable, Dict, List, Optional
+
+import torch
+from _report import environment, markdown_table
+from _yardsticks import DenseModel, Floor, dense_batch, prefixes
+
+from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.datasets import Diginetica, MultimodalSessions
+from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.training import score_samples
+from pyg_sessaug.transforms import (
+    ClusterDistance,
+    GaussianBlur,
+    ItemDistance,
+    NormalizeEdges,
+)
+
+MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
+PARTS = ['graphs', 'transform', 'forward', 'backward', 'optimizer', 'step']
+BATCH = 100
+CHANNELS = 100
+SIZES = [10**3, 10**4, 10**5, 10**6]
+
+
+def clock(timings: Dict[str, List[float]], part: str, run: Callable) -> Any:
+    start = time.perf_counter()
+    out = run()
+    timings[part].append(1e3 * (time.perf_counter() - start))
+    return out
+
+
+class Step:
+    """A training step of this package, part by part."""
+
+    def __init__(self, model: str, num_items: int, precision: str) -> None:
+        self.model = MODELS[model](num_items, CHANNELS, precision=precision)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=1e-3, weight_decay=1e-5, fused=True
+        )
+
+    def __call__(
+        self,
+        build: Callable,
+        transform: Callable,
+        timings: Optional[Dict[str, List[float]]] = None,
+        name: str = 'step',
+    ) -> None:
+        timings = defaultdict(list) if timings is None else timings
+        parts: Dict[str, List[float]] = defaultdict(list)
+        batch = clock(parts, 'graphs', build)
+        batch = clock(parts, 'transform', lambda: transform(batch))
+        loss = clock(parts, 'forward', lambda: self.model.loss(batch))
+        self.optimizer.zero_grad()
+        clock(parts, 'backward', loss.backward)
+        clock(parts, 'optimizer', self.optimizer.step)
+        timings[name].append(sum(value[0] for value in parts.values()))
+        if name == 'step':
+            for part, value in parts.items():
+                timings[part] += value
+
+
+def methods(num_items: int, categories: Optional[torch.Tensor]) -> Dict:
+    """The training transform of every method, on random embeddings."""
+    embedding = torch.randn(num_items, CHANNELS)
+    if categories is None:
+        categories = torch.randint(995, (num_items,))
+    labels = torch.randint(8, (num_items,))
+    clusters = ItemClusters.from_categories(embedding, labels)
+    weights = {
+        'blur': [],
+        'i2i': [ItemDistance(embedding)],
+        'clusters': [ClusterDistance(clusters)],
+        'category': [
+            ClusterDistance(
+                ItemClusters.from_categories(embedding, categories)
+            )
+        ],
+    }
+    return {
+        name: _Chain([*weight, NormalizeEdges(), GaussianBlur()])
+        for name, weight in weights.items()
+    }
+
+
+class _Chain(list):
+    def __call__(self, batch: Any) -> Any:
+        for transform in self:
+            batch = transform(batch)
+        return batch
+
+
+def time_steps(
+    dataset: Any, name: str, precision: str, args: argparse.Namespace
+) -> Dict[str, float]:
+    """Medians in milliseconds of all parts and yardsticks."""
+    torch.manual_seed(0)
+    steps = args.steps if name == 'srgnn' else args.tagnn_steps
+    samples = torch.randperm(len(dataset))[: BATCH * (steps + 3)]
+    batches = samples.split(BATCH)
+    num_nodes = sum(dataset.graphs.batch(i).num_nodes for i in batches)
+    num_nodes //= len(batches)
+
+    step = Step(name, dataset.num_items, precision)
+    dense = DenseModel(dataset.num_items, CHANNELS, tagnn=name == 'tagnn')
+    dense_adam = torch.optim.Adam(dense.parameters(), weight_decay=1e-5)
+    floor = Floor(
+        dataset.num_items,
+        BATCH,
+        CHANNELS,
+        precision,
+        num_nodes if name == 'tagnn' else 0,
+    )
+    augment = methods(dataset.num_items, dataset.categories)
+    if name == 'tagnn':
+        augment = {}
+    plain = NormalizeEdges()
+    timings: Dict[str, List[float]] = defaultdict(list)
+    dense_every = 1 if name == 'srgnn' else steps
+    for i, index in enumerate(batches):
+        now = timings if i >= 3 else defaultdict(list)  # Three warm up.
+
+        def build(index: torch.Tensor = index) -> Any:
+            return dataset.get_batch(index)
+
+        step(build, plain, now)
+        clock(now, 'floor', floor.step)
+        for method, transform in augment.items():
+            step(build, transform, now, f'step, {method}')
+        if precision == 'float32' and i % dense_every == 2 % dense_every:
+            sessions, target = prefixes(dataset, index)
+            batch = dense_batch(sessions, target)
+            now = timings if name == 'tagnn' else now
+            clock(now, 'dense', lambda: dense.step(batch, dense_adam))
+    return {part: median(value) for part, value in timings.items()}
+
+
+def peak_memory(
+    root: Optional[str], name: str, precision: str, out: Any, threads: int
+) -> None:
+    """Sends the MB that a step needs above model and optimizer."""
+    torch.set_num_threads(threads)
+    dataset = load(root)
+    step = Step(name, dataset.num_items, precision)
+    for p in step.model.parameters():
+        p.grad = torch.zeros_like(p)
+    step.optimizer.step()  # Makes the optimizer's state.
+    step.optimizer.zero_grad()
+    before = _status('VmRSS')
+    index = torch.randperm(len(dataset))
+    for i in index[: 8 * BATCH].split(BATCH):
+        step(lambda i=i: dataset.get_batch(i), NormalizeEdges())
+    out.send(_status('VmHWM') - before)
+
+
+def _status(key: str) -> float:
+    with open('/proc/self/status') as f:
+        for line in f:
+            if line.startswith(key):
+                return int(line.split()[1]) / 1024
+    raise KeyError(key)
+
+
+def memory(root: Optional[str], name: str, precision: str) -> Optional[float]:
+    if not os.path.exists('/proc/self/status'):
+        return None
+    context = multiprocessing.get_context('spawn')
+    receive, send = context.Pipe(False)
+    process = context.Process(
+        target=peak_memory,
+        args=(root, name, precision, send, torch.get_num_threads()),
+    )
+    process.start()
+    process.join()
+    return receive.recv() if receive.poll() else None
+
+
+def time_sizes(precision: str, steps: int) -> Dict[int, float]:
+    """Median step of SRGNN by size of the catalogue."""
+    out = {}
+    for num_items in SIZES:
+        sessions = generated(num_items)
+        step = Step('srgnn', num_items, precision)
+        timings: Dict[str, List[float]] = defaultdict(list)
+        for i in range(steps + 2):
+            index = torch.arange(BATCH) + i * BATCH
+            step(
+                lambda index=index: sessions.batch(index),
+                NormalizeEdges(),
+                timings,
+            )
+        out[num_items] = median(timings['step'][2:])
+    return out
+
+
+def generated(num_items: int) -> Any:
+    """Graphs of random sessions over a catalogue of any size."""
+    from pyg_sessaug.graphs import SessionGraphs
+    from pyg_sessaug.sessions import Sessions
+
+    length = torch.full((2000,), 5)
+    item = torch.randint(num_items, (int(length.sum()),))
+    return SessionGraphs(Sessions.from_lengths(item, length))
+
+
+def load(root: Optional[str], split: str = 'train') -> Any:
+    cache = os.path.join('runs', 'data')
+    if root is None:
+        return MultimodalSessions(
+            cache, split, num_items=43097, num_sessions=200000
+        )
+    return Diginetica(root, split, processed_root=cache)
+
+
+def records(
+    name: str, precision: str, timing: Dict[str, float]
+) -> List[Dict[str, Any]]:
+    floor, dense = timing['floor'], timing.get('dense')
+    return [
+        {
+            'model': name,
+            'precision': precision,
+            'part': part,
+            'median_ms': round(value, 3),
+            'ratio_to_floor': round(value / floor, 3),
+            'ratio_to_dense': dense and round(value / dense, 5),
+        }
+        for part, value in timing.items()
+    ]
+
+
+def plot_sizes(sizes: Dict[str, Dict[int, float]], path: str) -> None:
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout='constrained')
+    for (precision, values), color, marker in zip(
+        sizes.items(), ['#0072B2', '#D55E00'], 'os'
+    ):
+        axes.loglog(
+            list(values),
+            list(values.values()),
+            color=color,
+            marker=marker,
+            label=precision,
+        )
+    axes.set(
+        xlabel='items in the catalogue',
+        ylabel='milliseconds per step',
+        title=f'SRGNN training step, batch {BATCH}, d = {CHANNELS}',
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        '--root',
+        help='folder of Diginetica; a generated catalogue of the '
+        'same size without it',
+    )
+    add('--models', nargs='+', choices=MODELS, default=list(MODELS))
+    add(
+        '--precisions',
+        nargs='+',
+        choices=['bf16', 'float32'],
+        default=['bf16', 'float32'],
+    )
+    add('--steps', type=int, default=40, help='timed steps of SRGNN')
+    add('--tagnn-steps', type=int, default=12, help='timed steps of TAGNN')
+    add(
+        '--eval-samples',
+        type=int,
+        default=None,
+        help='test samples to evaluate; all of them without it',
+    )
+    add('--threads', type=int, default=2, help='threads of torch')
+    add('--output', default='runs/speed', help='folder for results')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    torch.set_num_threads(args.threads)
+    start = time.perf_counter()
+    dataset, test = load(args.root), load(args.root, 'test')
+    if args.eval_samples is not None:
+        test = test[: args.eval_samples]
+    precisions = list(args.precisions)
+    if 'bf16' in precisions and not is_bf16_native():
+        print('bf16 skipped: this processor does not multiply bfloat16')
+        precisions.remove('bf16')
+    rows: List[Dict[str, Any]] = []
+    dense: Dict[str, float] = {}
+    for name in args.models:
+        # float32 first: it times the dense yardstick for both.
+        for precision in sorted(precisions, reverse=True):
+            timing = time_steps(dataset, name, precision, args)
+            dense.setdefault(name, timing.get('dense', 0.0))
+            if dense[name]:
+                timing['dense'] = dense[name]
+            rows += records(name, precision, timing)
+            used = memory(args.root, name, precision)
+            if used is not None:
+                rows.append(
+                    {
+                        'model': name,
+                        'precision': precision,
+                        'part': 'peak_memory',
+                        'peak_mb': round(used),
+                    }
+                )
+            print(
+                markdown_table(
+                    [r for r in rows if 'median_ms' in r][-len(timing) :]
+                ),
+                flush=True,
+            )
+        begin = time.perf_counter()
+        model = MODELS[name](dataset.num_items, CHANNELS)
+        score_samples(model, test, progress=True)
+        rows.append(
+            {
+                'model': name,
+                'precision': 'float32',
+                'part': 'evaluation',
+                'median_ms': round(1e3 * (time.perf_counter() - begin), 1),
+                'samples': len(test),
+            }
+        )
+    sizes = {p: time_sizes(p, 8) for p in precisions}
+    os.makedirs(args.output, exist_ok=True)
+    report = {
+        **environment(),
+        'processor': platform.processor(),
+        'dataset': type(dataset).__name__,
+        'num_items': dataset.num_items,
+        'batch_size': BATCH,
+        'channels': CHANNELS,
+        'layers': 2,
+        'threads': args.threads,
+        'steps': args.steps,
+        'tagnn_steps': args.tagnn_steps,
+        'seconds': round(time.perf_counter() - start),
+        'records': rows,
+        'step_ms_by_items': sizes,
+    }
+    with open(os.path.join(args.output, 'speed.json'), 'w') as f:
+        json.dump(report, f, indent=1)
+    with open(os.path.join(args.output, 'speed.md'), 'w') as f:
+        f.write(markdown_table(rows) + '\n')
+    plot_sizes(sizes, os.path.join(args.output, 'step_by_items.png'))
+    print(markdown_table(rows))
+
+
+if __name__ == '__main__':
+    main()
