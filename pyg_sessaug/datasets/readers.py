@@ -275,11 +275,12 @@ def _check_columns(
     columns: Any,
     header: Sequence[str],
 ) -> None:
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise ValueError(
-            f'{path} has no column {missing}, only {list(header)}'
-        )
+    for name in columns:
+        if header.count(name) != 1:
+            raise ValueError(
+                f'{path} must have one column {name!r}, but its columns are '
+                f'{list(header)}'
+            )
 
 
 def _check_nulls(batch: Any, nullable: Sequence[str], row: int) -> None:

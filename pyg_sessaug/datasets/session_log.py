@@ -130,5 +130,5 @@ def _sorted_codes(column: Any) -> torch.Tensor:
     code, names = to_codes(column)
     order = sorted(range(len(names)), key=names.__getitem__)
     rank = torch.full((len(names) + 1,), -1)  # The last is that of code -1.
-    rank[torch.tensor(order)] = torch.arange(len(names))
+    rank[torch.tensor(order, dtype=torch.int64)] = torch.arange(len(names))
     return rank[code]

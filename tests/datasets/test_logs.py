@@ -354,13 +354,13 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
 @pytest.mark.parametrize(
     'cls, name, text, match',
     [
-        (Diginetica, 'train-item-views.csv', '', 'no column .* only'),
+        (Diginetica, 'train-item-views.csv', '', "one column 'session_id'"),
         (Diginetica, 'train-item-views.csv', VIEWS, 'no clicks'),
         (
             Diginetica,
             'train-item-views.csv',
             'sessionId;itemId;timeframe\n1;2;3\n',
-            r"no column \['eventdate'\], only \['sessionId',",
+            r"one column 'eventdate', but its columns are \['sessionId',",
         ),
         (
             Diginetica,
@@ -438,7 +438,13 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             SessionLog,
             'clicks.csv',
             'session_id,item_id,when\n1,2,3',
-            r"no column \['time'\]",
+            r"one column 'time'",
+        ),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id,item_id,time,time\n1,2,3,4\n',
+            r"one column 'time'",
         ),
         (
             SessionLog,
@@ -518,6 +524,21 @@ def test_missing_package(tmp_path, monkeypatch, package):
     match = rf'{package}; pip install pyg_sessaug\[logs\]'
     with pytest.raises(ImportError, match=match):
         cls(tmp_path)
+
+
+def test_categories_that_are_all_missing(tmp_path):
+    lines = ['session_id,item_id,time,kind']
+    lines += [f'{s},{i},{10**6 * s},' for s in range(2) for i in range(2)]
+    write(tmp_path, 'clicks.csv', '\n'.join(lines))
+    dataset = SessionLog(
+        tmp_path,
+        category='kind',
+        allow_missing_categories=True,
+        min_item_clicks=1,
+        val_ratio=0,
+    )
+    assert dataset.categories.tolist() == [-1, -1]
+    assert dataset.num_categories == dataset.categories_per_session == 0
 
 
 def test_columns_of_another_type(tmp_path):
