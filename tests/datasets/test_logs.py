@@ -1,11 +1,15 @@
-import datetime
-import gzip
-import json
 import random
-import sys
 
 import pytest
 import torch
+from log_files import (
+    START,
+    diginetica_text,
+    otto_text,
+    random_clicks,
+    write,
+    yoochoose_text,
+)
 from srgnn_reference import (
     DAY,
     preprocess,
@@ -15,64 +19,6 @@ from srgnn_reference import (
 )
 
 from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
-
-START = 1_396_828_800  # 2014-04-07T00:00:00Z
-
-
-def random_clicks(seed, num_sessions=60, days=12):
-    """Rows (session, item, milliseconds) of sessions, in any order inside."""
-    rng = random.Random(seed)
-    rows = []
-    for session in rng.sample(range(1000), num_sessions):
-        start = START + rng.randrange(days * DAY)
-        for _ in range(rng.randint(1, 8)):
-            item = int(rng.paretovariate(0.8)) % 30
-            rows.append((session, item, 1000 * start + rng.randrange(10**7)))
-    return rows
-
-
-def to_date(milliseconds):
-    return datetime.datetime.fromtimestamp(
-        milliseconds / 1000, datetime.timezone.utc
-    )
-
-
-def write(root, name, text):
-    path = root / 'raw' / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = text.encode() if isinstance(text, str) else text
-    path.write_bytes(gzip.compress(data) if name.endswith('.gz') else data)
-    return root
-
-
-def diginetica_text(rows, header='sessionId;userId;itemId;timeframe'):
-    lines = [f'{header};eventdate']
-    for session, item, time in rows:
-        day, timeframe = divmod(time, 1000 * DAY)
-        date = to_date(1000 * DAY * day).date()
-        lines.append(f'{session};NA;{item};{timeframe};{date}')
-    return '\n'.join(lines) + '\n'
-
-
-def yoochoose_text(rows):
-    lines = []
-    for session, item, time, *category in rows:
-        date = to_date(time).strftime('%Y-%m-%dT%H:%M:%S')
-        kind = category[0] if category else '0'
-        lines.append(f'{session},{date}.{time % 1000:03}Z,{item},{kind}')
-    return '\n'.join(lines) + '\n'
-
-
-def otto_text(rows):
-    lines = {}
-    for session, item, time, *kind in rows:
-        kind = kind[0] if kind else 'clicks'
-        event = {'aid': item, 'ts': time, 'type': kind}
-        lines.setdefault(session, []).append(event)
-    return '\n'.join(
-        json.dumps({'session': session, 'events': events})
-        for session, events in lines.items()
-    )
 
 
 def check(cls, root, expected, **kwargs):
@@ -346,186 +292,6 @@ def test_long_session(tmp_path):
     assert dataset[99_998].click_index.numel() == 99_999
 
 
-VIEWS = 'sessionId;userId;itemId;timeframe;eventdate\n'
-CLICK = '1,2014-04-07T10:51:09.277Z,214536502,0\n'
-EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
-
-
-@pytest.mark.parametrize(
-    'cls, name, text, match',
-    [
-        (Diginetica, 'train-item-views.csv', '', "one column 'session_id'"),
-        (Diginetica, 'train-item-views.csv', VIEWS, 'no clicks'),
-        (
-            Diginetica,
-            'train-item-views.csv',
-            'sessionId;itemId;timeframe\n1;2;3\n',
-            r"one column 'eventdate', but its columns are \['sessionId',",
-        ),
-        (
-            Diginetica,
-            'train-item-views.csv',
-            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;x2;3;2016-01-01\n',
-            "Row #3.*int64.*'x2'",
-        ),
-        (
-            Diginetica,
-            'train-item-views.csv',
-            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2;3;2016-02-30\n',
-            "Row #3.*date.*'2016-02-30'",
-        ),
-        (
-            Diginetica,
-            'train-item-views.csv',
-            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2;;2016-01-01\n',
-            'row 3 has no timeframe',
-        ),
-        (
-            Diginetica,
-            'train-item-views.csv',
-            VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2\n',
-            'Row #3: Expected 5 columns, got 3',
-        ),
-        (YooChoose, 'yoochoose-clicks.dat', '', 'Empty CSV file'),
-        (
-            YooChoose,
-            'yoochoose-clicks.dat',
-            CLICK + CLICK.replace('T10:', 'T25:'),
-            "Row #2.*'2014-04-07T25:51:09.277Z'",
-        ),
-        (
-            YooChoose,
-            'yoochoose-clicks.dat',
-            CLICK + CLICK.replace('214536502', str(2**63)),
-            f"Row #2.*int64.*'{2**63}'",
-        ),
-        (
-            YooChoose,
-            'yoochoose-clicks.dat',
-            CLICK + CLICK.replace(',0', ',shoes'),
-            "category 'shoes'",
-        ),
-        (
-            YooChoose,
-            'yoochoose-clicks.dat',
-            2 * CLICK.encode() + b'\xff\xfe,1,1,1\n',
-            'Row #3.*int64',
-        ),
-        (Otto, 'train.jsonl', '', 'no events'),
-        (Otto, 'train.jsonl', EVENTS + '{"session', 'line 2 is not'),
-        (Otto, 'train.jsonl', EVENTS + '{"session": 1}', 'line 2.*events'),
-        (Otto, 'train.jsonl', EVENTS + '[1]', 'line 2 is not'),
-        (
-            Otto,
-            'train.jsonl',
-            EVENTS + EVENTS.replace('"aid": 1', '"aid": "x"'),
-            'line 2.*TypeError',
-        ),
-        (
-            Otto,
-            'train.jsonl',
-            EVENTS + EVENTS.replace('"ts": 2', '"ts": 2.5'),
-            'line 2.*TypeError',
-        ),
-        (
-            Otto,
-            'train.jsonl',
-            EVENTS + EVENTS.replace('"aid": 1', f'"aid": {2**63}'),
-            'line 2.*OverflowError',
-        ),
-        (Otto, 'train.jsonl', EVENTS.encode() + b'\xff', 'line 2 is not'),
-        (
-            SessionLog,
-            'clicks.csv',
-            'session_id,item_id,when\n1,2,3',
-            r"one column 'time'",
-        ),
-        (
-            SessionLog,
-            'clicks.csv',
-            'session_id,item_id,time,time\n1,2,3,4\n',
-            r"one column 'time'",
-        ),
-        (
-            SessionLog,
-            'clicks.csv',
-            'session_id,item_id,time\n1,2,3\n1,2,soon\n',
-            "Row #3.*'soon'",
-        ),
-        (
-            SessionLog,
-            'clicks.csv',
-            'session_id,item_id,time\n1,2,soon\n',
-            "Row #2.*'soon'",
-        ),
-        (
-            SessionLog,
-            'clicks.csv',
-            'session_id,item_id,time\n1,2,3\n1,,3\n',
-            'row 3 has no item_id',
-        ),
-        (
-            SessionLog,
-            'clicks.csv',
-            'session_id,item_id,time\n1,2,nan\n1,2,3\n',
-            'click 0 .*time nan',
-        ),
-    ],
-)
-def test_bad_logs(tmp_path, cls, name, text, match):
-    write(tmp_path, name, text)
-    with pytest.raises(ValueError, match=match) as error:
-        cls(tmp_path)
-    assert str(tmp_path) in str(error.value)
-    assert list((tmp_path / 'processed').iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    'cls, name',
-    [
-        (Diginetica, 'train-item-views.csv.gz'),
-        (Otto, 'train.jsonl.gz'),
-        (SessionLog, 'clicks.csv.gz'),
-    ],
-)
-def test_broken_gzip(tmp_path, cls, name):
-    write(tmp_path, name, 'x' * 10_000)
-    path = tmp_path / 'raw' / name
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=f'cannot read .*{name}'):
-        cls(tmp_path)
-
-
-@pytest.mark.parametrize(
-    'cls, kwargs, match',
-    [
-        (Otto, {}, r'train.jsonl.*kaggle.*raw'),
-        (Otto, {'source': 'srgnn'}, r'all_train_seq.*raw'),
-        (Diginetica, {'source': 'log'}, r'train-item-views.*codalab.*raw'),
-        (YooChoose, {'source': 'log'}, r'yoochoose-clicks.*kaggle.*raw'),
-        (SessionLog, {}, r'clicks.csv.*raw'),
-    ],
-)
-def test_logs_are_not_downloaded(tmp_path, cls, kwargs, match):
-    with pytest.raises(FileNotFoundError, match=match):
-        cls(tmp_path, **kwargs)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize('package', ['pyarrow', 'orjson'])
-def test_missing_package(tmp_path, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    if package == 'pyarrow':
-        write(tmp_path, 'train-item-views.csv', VIEWS)
-        cls = Diginetica
-    else:
-        write(tmp_path, 'train.jsonl', EVENTS)
-        cls = Otto
-    match = rf'{package}; pip install pyg_sessaug\[logs\]'
-    with pytest.raises(ImportError, match=match):
-        cls(tmp_path)
-
-
 def test_categories_that_are_all_missing(tmp_path):
     lines = ['session_id,item_id,time,kind']
     lines += [f'{s},{i},{10**6 * s},' for s in range(2) for i in range(2)]
@@ -539,17 +305,6 @@ def test_categories_that_are_all_missing(tmp_path):
     )
     assert dataset.categories.tolist() == [-1, -1]
     assert dataset.num_categories == dataset.categories_per_session == 0
-
-
-def test_columns_of_another_type(tmp_path):
-    pandas = pytest.importorskip('pandas')
-    frame = pandas.DataFrame(
-        {'session_id': [1, 1], 'item_id': [1.5, 2.5], 'time': [True, False]}
-    )
-    (tmp_path / 'raw').mkdir()
-    frame.to_parquet(tmp_path / 'raw' / 'clicks.parquet')
-    with pytest.raises(ValueError, match=r'clicks.parquet'):
-        SessionLog(tmp_path, file='clicks.parquet')
 
 
 def test_settings_tell_logs_apart(tmp_path):
