@@ -1,0 +1,68 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.metrics import LinkPredMetricCollection
+from torch_geometric.metrics.link_pred import LinkPredHitRatio, LinkPredMRR
+
+from pyg_sessaug.metrics import ranking_metrics, target_rank
+
+
+def full_order(score):
+    # A stable sort puts the lower of two equal items first.
+    return score.sort(dim=1, descending=True, stable=True)[1]
+
+
+def test_target_rank_by_hand():
+    score = torch.tensor([[1.0, 3.0, 2.0], [5.0, 5.0, 5.0], [0.0, -1.0, 0.0]])
+    assert target_rank(score, torch.tensor([2, 1, 2])).tolist() == [2, 2, 2]
+    assert target_rank(score, torch.tensor([1, 0, 1])).tolist() == [1, 1, 3]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_target_rank_equals_full_ranking_with_ties(data):
+    rows = data.draw(st.integers(1, 6))
+    items = data.draw(st.integers(1, 30))
+    draw = torch.Generator().manual_seed(data.draw(st.integers(0, 2**31)))
+    score = torch.randint(-2, 3, (rows, items), generator=draw).float()
+    target = torch.randint(items, (rows,), generator=draw)
+    place = (full_order(score) == target.view(-1, 1)).nonzero()[:, 1]
+    assert target_rank(score, target).tolist() == (place + 1).tolist()
+
+
+def test_metrics_equal_those_of_pyg():
+    torch.manual_seed(0)
+    score = torch.randint(0, 9, (200, 50)).float()
+    target = torch.randint(50, (200,))
+    expected = LinkPredMetricCollection(
+        [LinkPredHitRatio(k=20), LinkPredMRR(k=20)]
+    )
+    expected.update(
+        full_order(score)[:, :20], torch.stack([torch.arange(200), target])
+    )
+    expected = expected.compute()
+    out = ranking_metrics(target_rank(score, target))
+    assert out['HR@20'] == pytest.approx(
+        float(expected['LinkPredHitRatio@20'])
+    )
+    assert out['MRR@20'] == pytest.approx(float(expected['LinkPredMRR@20']))
+    assert 0 < out['MRR@20'] < out['HR@20'] < 1
+
+
+def test_ranking_metrics_by_hand():
+    out = ranking_metrics(torch.tensor([1, 2, 3, 4]), k=2)
+    assert out == {'HR@2': 0.5, 'MRR@2': 0.375}
+
+
+@pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
+def test_scores_that_are_not_finite(value):
+    score = torch.zeros(3, 4)
+    score[1, 2] = float(value)
+    with pytest.raises(ValueError, match='row 1 of the scores'):
+        target_rank(score, torch.tensor([0, 0, 0]))
+
+
+def test_large_scores_whose_sum_is_infinite_are_ranked():
+    score = torch.tensor([[3e38, 2e38, 3e38]])
+    assert target_rank(score, torch.tensor([1])).tolist() == [3]
