@@ -206,15 +206,18 @@ class _CatalogueCrossEntropy(Function):
 
         grad_x = rounded(weight[target]).mul_(-grad)
         grad_weight = torch.empty_like(weight)
-        for i, items in enumerate(chunks(weight.size(0), CHUNK_SIZE)):
+        parts = list(zip(chunks(weight.size(0), CHUNK_SIZE), scales * grad))
+        for items, scale in reversed(parts):  # The last one is still warm.
             if kept:
-                table, block = kept[2 * i : 2 * i + 2]
+                block, table = kept.pop(), kept.pop()
             else:
                 table = weight[items].to(ctx.dtype)
                 block, _ = _softmax(left, table)
-            scale = (scales[i] * grad).unsqueeze(-1)
-            product_(grad_weight[items], block.t(), (x * scale).to(ctx.dtype))
+            scale = scale.unsqueeze(-1)
+            # This product reads the block row by row and so brings it to the
+            # cache for the next one, which reads it column by column.
             grad_x.addcmul_(block @ table, scale)
+            product_(grad_weight[items], block.t(), (x * scale).to(ctx.dtype))
         grad_weight.index_add_(0, target, rounded(x * -grad))
         return grad_x, grad_weight, None, None
 

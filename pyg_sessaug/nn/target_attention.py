@@ -166,7 +166,7 @@ class _Attention:
             rest = top.neg_().exp_()
         norm = self.sum(exp.exp_()).add_(rest)
         mean = self.sum(torch.mul(exp, value, out=work)).div_(norm)
-        score.add_(mean)
+        score.add_(mean.to(score.dtype))  # Mixed types would not vectorise.
         return _Scores(score, exp, value, norm, mean, product)
 
 
@@ -221,7 +221,9 @@ class _TargetAttentionCrossEntropy(Function):
             )
             score.mul_(grad)
             product[2 * exp.size(0) :] = score
-            exp.mul_(attention.expand((score / norm).to(dtype)))
+            exp.mul_(
+                attention.expand((score / norm.to(score.dtype)).to(dtype))
+            )
             value.sub_(attention.expand(mean)).mul_(exp)
             product_(grad_weight[items], product.t(), right)
             grad_right.add_(product @ table)
