@@ -26,7 +26,7 @@ install_requires = [
 ]
 
 # Readers of raw logs:
-logs_requires = ['polars', 'pyarrow', 'orjson']
+logs_requires = ['pyarrow', 'orjson']
 
 plot_requires = ['matplotlib']
 

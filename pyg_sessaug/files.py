@@ -2,10 +2,8 @@ r"""Files that are either whole or not there, and hold no code."""
 
 import os
 import os.path as osp
-import pickle
-import tempfile
 from typing import Any, Dict
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import torch
 
@@ -24,15 +22,16 @@ def save_atomically(state: Dict[str, Any], path: str) -> None:
     """
     folder = osp.dirname(osp.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix='.part')
+    temporary = f'{path}.{os.getpid()}.part'
     try:
-        with os.fdopen(handle, 'wb') as f:
+        with open(temporary, 'wb') as f:
             torch.save(state, f)
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        if osp.exists(temporary):
+            os.unlink(temporary)
         raise
 
 
@@ -47,19 +46,20 @@ def load_state(path: str, remedy: str) -> Dict[str, Any]:
         ValueError: If the file is truncated, damaged or of another kind.
     """
     try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (
-        RuntimeError,
-        EOFError,
-        BadZipFile,
-        pickle.UnpicklingError,
-        ValueError,
-        KeyError,
-    ) as error:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself ignores checksums.
+        if damaged is not None:
+            raise ValueError(f'wrong checksum of {damaged}')
+        state: Dict[str, Any] = torch.load(
+            path, map_location='cpu', weights_only=True
+        )
+        if not isinstance(state, dict):
+            raise ValueError(f'it holds a {type(state).__name__}')
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # A broken file raises nearly anything.
         raise ValueError(
             f'{path} is damaged or was not written by pyg_sessaug '
-            f'({type(error).__name__}); {remedy}'
+            f'({type(error).__name__}: {error}); {remedy}'
         ) from error
-    if not isinstance(state, dict):
-        raise ValueError(f'{path} was not written by pyg_sessaug; {remedy}')
     return state

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 from pyg_sessaug.datasets.base import SessionDataset
 
 
-class SessionLoader(DataLoader):
+class SessionLoader(DataLoader[Batch]):
     r"""Loads batches of session graphs by tensor operations.
 
     Yields what PyG's ``DataLoader(dataset, follow_batch=['click_index'])``
@@ -34,18 +34,19 @@ class SessionLoader(DataLoader):
 
     def __init__(
         self,
-        dataset: Union[SessionDataset, Subset],
+        dataset: Union[SessionDataset, Subset[Any]],
         batch_size: int = 1,
         shuffle: bool = False,
-        transform: Optional[Callable] = None,
+        transform: Optional[Callable[..., Any]] = None,
         **kwargs: Any,
     ) -> None:
         # PyG's loader takes these; here they are fixed.
         kwargs.pop('follow_batch', None)
         kwargs.pop('exclude_keys', None)
         kwargs.pop('collate_fn', None)
+        self._batches = _Batches(dataset, transform)
         super().__init__(
-            _Batches(dataset, transform),
+            self._batches,
             batch_size,
             shuffle,
             collate_fn=_identity,
@@ -53,16 +54,18 @@ class SessionLoader(DataLoader):
         )
 
     @property
-    def transform(self) -> Optional[Callable]:
+    def transform(self) -> Optional[Callable[..., Any]]:
         r"""What is applied to every batch."""
-        return self.dataset.transform
+        return self._batches.transform
 
 
-class _Batches(torch.utils.data.Dataset):
+class _Batches(torch.utils.data.Dataset[Batch]):
     # torch's fetcher hands a whole batch of indices to `__getitems__`. It
     # lives behind the loader: on a public data set it would break stock
     # loaders, and skip the index map of a slice.
-    def __init__(self, dataset: Any, transform: Optional[Callable]) -> None:
+    def __init__(
+        self, dataset: Any, transform: Optional[Callable[..., Any]]
+    ) -> None:
         index: Optional[torch.Tensor] = None
         while isinstance(dataset, Subset):
             inner = torch.as_tensor(dataset.indices)

@@ -122,7 +122,7 @@ def fit(
     model: SessionModel,
     train: Any,
     val: Any,
-    transform: Optional[Callable] = None,
+    transform: Optional[Callable[..., Any]] = None,
     epochs: int = 20,
     batch_size: int = 100,
     lr: float = 1e-3,
@@ -200,11 +200,11 @@ def fit(
         train,
         batch_size,
         shuffle=True,
-        transform=transform,
+        transform=transform
+        or SessionLoader(train).transform
+        or NormalizeEdges(),
         num_workers=num_workers,
     )
-    if loader.transform is None:
-        loader.dataset.transform = NormalizeEdges()
     decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
     optimizer = torch.optim.Adam(
         model.parameters(), lr=lr, weight_decay=weight_decay, fused=True

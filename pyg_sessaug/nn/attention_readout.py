@@ -51,7 +51,7 @@ class AttentionReadout(Aggregation):
         for parameter in self.parameters():
             normal(parameter, mean=0.0, std=0.1)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         x: Tensor,
         index: Tensor,

@@ -32,7 +32,9 @@ def linear(
     """
     if precision == 'float32':
         return F.linear(x, weight, bias)
-    out: Tensor = _BFloat16Product.apply(x, weight)
+    out: Tensor = _BFloat16Product.apply(  # type: ignore[no-untyped-call]
+        x, weight
+    )
     return out if bias is None else out + bias
 
 

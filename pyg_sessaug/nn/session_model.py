@@ -1,5 +1,6 @@
 r"""What all session models share."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple, Optional, Tuple
 
 import torch
@@ -23,7 +24,7 @@ class Encoding(NamedTuple):
         x (Tensor): Node vectors, ``[N, d]``.
         last (Tensor): Vector of each session's last click, ``[B, d]``.
         pooled (Tensor): Attention readout of each session, ``[B, d]``.
-        count (Tensor): Clicks on each node, ``[N]``, floating point.
+        clicks (Tensor): Clicks on each node, ``[N]``, floating point.
         ptr (Tensor): First node of each session and the end, ``[B + 1]``.
     """
 
@@ -31,11 +32,11 @@ class Encoding(NamedTuple):
     x: Tensor
     last: Tensor
     pooled: Tensor
-    count: Tensor
+    clicks: Tensor
     ptr: Tensor
 
 
-class SessionModel(torch.nn.Module):
+class SessionModel(torch.nn.Module, ABC):
     r"""Item embeddings, a gated graph network and an attention readout.
 
     Subclasses say how a session is scored against the items.
@@ -116,11 +117,23 @@ class SessionModel(torch.nn.Module):
         for _ in range(self.num_layers):
             x = self.conv(x, data.edge_index, data.edge_attr)
         batch, ptr, last_click = _pointers(data)
-        count = torch.bincount(data.click_index, minlength=x.size(0))
-        count = count.to(x.dtype)
+        clicks = torch.bincount(data.click_index, minlength=x.size(0))
+        clicks = clicks.to(x.dtype)
         last = x.index_select(0, data.click_index[last_click])
-        pooled = self.readout(x, batch, ptr, last=last, count=count)
-        return Encoding(table, x, last, pooled, count, ptr)
+        pooled = self.readout(x, batch, ptr, last=last, count=clicks)
+        return Encoding(table, x, last, pooled, clicks, ptr)
+
+    @abstractmethod
+    def forward(self, data: Data) -> Tensor:
+        r"""Session vectors, ``[B, d]``."""
+
+    @abstractmethod
+    def score(self, data: Data) -> Tensor:
+        r"""Scores of all items, ``[B, num_items]``, float32."""
+
+    @abstractmethod
+    def loss(self, data: Data) -> Tensor:
+        r"""Mean softmax cross-entropy of the targets over all items."""
 
     def unit(self, vector: Tensor) -> Tensor:
         r"""Session vectors as the scores use them."""

@@ -97,4 +97,4 @@ class TAGNN(SessionModel):
             output_size=code.x.size(0),
         )
         value = self.unit(self.lin_target(code.x) + static)
-        return self.lin_key(code.x), value, code.count.log(), code.ptr
+        return self.lin_key(code.x), value, code.clicks.log(), code.ptr
