@@ -190,6 +190,7 @@ class Experiment:
             if method.shuffled:
                 embedding = embedding[permute(train.seen_items)]
             weights = ItemDistance(embedding)
+        torch.manual_seed(derive(seed, method.name, 'edges'))
         about['changed_edges'] = changed_edges(train, weights)
         return weights, about
 

@@ -65,11 +65,12 @@ def plot_metrics(results: Dict[str, Any], path: str) -> None:
                 label='mean ± deviation' if i == 0 else None,
             )
         shown = [name for name in names if name in results['thesis']]
-        axis.plot(
-            [results['thesis'][name][metric] for name in shown],
-            [names.index(name) for name in shown],
-            'D', mfc='none', mec='#666666', label='thesis',
-        )  # fmt: skip
+        if shown:
+            axis.plot(
+                [results['thesis'][name][metric] for name in shown],
+                [names.index(name) for name in shown],
+                'D', mfc='none', mec='#666666', label='thesis',
+            )  # fmt: skip
         axis.axvline(rows['base']['mean'], color='k', ls='--', lw=1, alpha=0.5,
                      label='base')  # fmt: skip
         axis.set(title=metric, xlabel=f'{metric} (%)')

@@ -4,12 +4,12 @@ import json
 import os.path as osp
 import platform
 import subprocess
-from _statistics import compare
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import sklearn
 import torch
 import torch_geometric
+from _comparison import compare
 from _experiment import SPLITS, Experiment, gains, per_session
 
 import pyg_sessaug
@@ -60,7 +60,8 @@ def collect(
         name: gains([runs[seed, name]['rank'] for seed in args.seeds])
         for name in names
     }
-    thesis = THESIS.get((args.dataset, args.model), (None,) * len(NAMES))
+    known = THESIS if args.fraction == 1 else {}
+    thesis = known.get((args.dataset, args.model), ())
     results = {
         'settings': experiment.settings,
         'environment': environment(args.device),
@@ -98,33 +99,29 @@ def collect(
 
 def tables(results: Dict[str, Any]) -> str:
     """One Markdown table for each metric."""
+    thesis = results['thesis']
     parts = []
     for metric, rows in results['metrics'].items():
-        lines = [
-            [f'{metric} (%)', 'mean', 'gain (%)', 'difference [95 %]', 'p',
-             'p (Holm)', 'thesis']
-        ]  # fmt: skip
+        head = ['mean', 'gain (%)', 'difference [95 %]', 'p', 'p (Holm)']
+        lines = [[f'{metric} (%)', *head, *['thesis'] * bool(thesis)]]
         for name, row in rows.items():
-            line = [name, _plus_minus(row['mean'], row['std'])]
+            std = '' if row['std'] is None else f' ± {row["std"]:.2f}'
+            line = [name, f'{row["mean"]:.2f}{std}']
             if 'p' in row:
-                interval = f'[{row["low"]:+.2f}, {row["high"]:+.2f}]'
                 line += [
                     '–' if row['gain'] is None else f'{row["gain"]:+.2f}',
-                    f'{row["difference"]:+.2f} {interval}',
+                    f'{row["difference"]:+.2f} '
+                    f'[{row["low"]:+.2f}, {row["high"]:+.2f}]',
                     f'{row["p"]:.4f}',
                     f'{row["p_holm"]:.4f}',
                 ]
-            else:
-                line += ['–'] * 4
-            thesis = results['thesis'].get(name)
-            line.append('–' if thesis is None else f'{thesis[metric]:.2f}')
-            lines.append(line)
+            if name in thesis:
+                line += ['–'] * (6 - len(line)) + [
+                    f'{thesis[name][metric]:.2f}'
+                ]
+            lines.append(line + ['–'] * (len(lines[0]) - len(line)))
         parts.append(_markdown(lines))
     return '\n\n'.join(parts) + '\n'
-
-
-def _plus_minus(mean: float, std: Optional[float]) -> str:
-    return f'{mean:.2f}' + ('' if std is None else f' ± {std:.2f}')
 
 
 def _markdown(lines: List[List[str]]) -> str:
@@ -142,7 +139,6 @@ def describe(experiment: Experiment) -> Dict[str, Any]:
     train, test = experiment.data['train'], experiment.data['test']
     return {
         'name': type(train).__name__,
-        'raw_sha256': train.raw_sha256,
         'num_items': train.num_items,
         'num_seen_items': int(train.seen_items.sum()),
         'num_categories': train.num_categories,

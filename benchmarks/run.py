@@ -22,7 +22,7 @@ multimodal sessions, about two minutes on two cores.
 
 # The generated sessions are few, so training takes larger steps.
 DEFAULTS = {'epochs': 20, 'lr': 1e-3, 'seeds': [0, 1, 2]}
-MULTIMODAL = {'epochs': 5, 'lr': 1e-2, 'seeds': [0, 1]}
+MULTIMODAL = {'epochs': 4, 'lr': 1e-2, 'seeds': [0, 1]}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -97,7 +97,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         '--epochs',
         type=positive,
-        help='epochs at most (default: 20; multimodal: 5)',
+        help='epochs at most (default: 20; multimodal: 4)',
     )
     add('--batch-size', type=positive, default=100, help='(default: 100)')
     add('--lr', type=float, help='(default: 0.001; multimodal: 0.01)')
@@ -159,6 +159,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     for key, value in defaults.items():
         if getattr(args, key) is None:
             setattr(args, key, value)
+    args.seeds = list(dict.fromkeys(args.seeds))
     args.root = args.root or osp.join('data', args.dataset)
     args.output = args.output or f'runs/{args.dataset}-{args.model}'
     try:
