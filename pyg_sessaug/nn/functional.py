@@ -148,7 +148,7 @@ def lookup(weight: Tensor, index: Tensor) -> Tuple[Tensor, Tensor]:
         - **index:** :math:`(n)`, :obj:`int64`
         - **output:** :math:`(n, d)` and :math:`(N, d)`
     """
-    return _Lookup.apply(weight, index)
+    return _Lookup.apply(weight, index)  # type: ignore[no-untyped-call]
 
 
 def _softmax(x: Tensor, table: Tensor) -> Tuple[Tensor, Tensor]:
@@ -267,4 +267,4 @@ def catalogue_cross_entropy(
     dtype = product_dtype(precision, x.dtype)
     check_operands(x=x, weight=weight)
     check_target(target, x.size(0), weight.size(0))
-    return _CatalogueCrossEntropy.apply(x, weight, target, dtype)
+    return _CatalogueCrossEntropy.apply(x, weight, target, dtype)  # type: ignore[no-untyped-call]

@@ -356,6 +356,6 @@ def target_attention_cross_entropy(
     dtype = product_dtype(precision, weight.dtype)
     _check(key, value, log_count, ptr, weight)
     check_target(target, ptr.numel() - 1, weight.size(0))
-    return _TargetAttentionCrossEntropy.apply(
+    return _TargetAttentionCrossEntropy.apply(  # type: ignore[no-untyped-call]
         *_relate(key, value, log_count, ptr), weight, target, dtype
     )
