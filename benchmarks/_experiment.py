@@ -58,11 +58,11 @@ class Experiment:
     def __init__(self, args: Namespace) -> None:
         self.args = args
         self.folder = osp.join(args.output, 'models')
-        self.data = {split: self._load(split) for split in SPLITS}
+        self.data = {x: self._load(x, args.fraction) for x in SPLITS}
         self.decay_steps: Optional[int] = None
         self.epochs = args.epochs
         if args.schedule == 'steps':
-            whole = len(self._load('train', fraction=1.0))
+            whole = len(self._load('train', 1.0))
             self.decay_steps = 2 * math.ceil(whole / args.batch_size)
             self.epochs = math.ceil(args.epochs / args.fraction)
         self.precision = args.precision
@@ -138,14 +138,13 @@ class Experiment:
         os.unlink(checkpoint)
         return record
 
-    def _load(self, split: str, **options: Any) -> SessionDataset:
-        args = self.args
-        name = 'newest' if args.dataset == 'yoochoose' else 'fraction'
-        return DATASETS[args.dataset](
-            args.root,
+    def _load(self, split: str, fraction: float) -> SessionDataset:
+        name = 'newest' if self.args.dataset == 'yoochoose' else 'fraction'
+        return DATASETS[self.args.dataset](
+            self.args.root,
             split,
-            processed_root=osp.join(args.output, 'data'),
-            **{name: args.fraction, **options},
+            processed_root=osp.join(self.args.output, 'data'),
+            **{name: fraction},
         )
 
     def _path(self, seed: int, method: Method, suffix: str = 'pt') -> str:

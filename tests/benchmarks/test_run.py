@@ -275,6 +275,16 @@ def test_fraction_and_schedule(tmp_path):
     assert f'every {2 * batches} steps, at most 16' in _report.summary(steps)
 
 
+def test_fraction_of_yoochoose_is_its_newest_share(tmp_path, srgnn_root):
+    root = srgnn_root([[1, 2, 3]] * 40, ([[1]], [2]))
+    command = ['--dataset', 'yoochoose', '--root', str(root), '--fraction']
+    command += ['0.5', '--schedule', 'steps', '--batch-size', '10']
+    args = run.parse_args([*command, '--output', str(tmp_path / 'output')])
+    experiment = _experiment.Experiment(args)
+    assert experiment.data['train'].sessions == 18
+    assert experiment.decay_steps == 2 * 8  # 36 sessions, 72 samples
+
+
 def test_raw_data_are_read_and_processed_elsewhere(tmp_path, srgnn_root):
     root = srgnn_root([[1, 2, 3]] * 30, ([[1], [2, 1]], [2, 3]))
     (root / 'raw').chmod(0o555)
