@@ -1,5 +1,6 @@
 """What a training step is measured against: plain dense code, and a floor."""
 
+from itertools import pairwise
 from typing import List, NamedTuple, Tuple
 
 import torch
@@ -39,7 +40,7 @@ def dense_batch(sessions: List[List[int]], target: Tensor) -> DenseBatch:
         items[b, 1 : len(nodes) + 1] = torch.tensor(sorted(nodes)) + 1
         walk = [nodes[item] for item in session]
         a = torch.zeros(width, width)
-        for u, v in zip(walk[:-1], walk[1:]):
+        for u, v in pairwise(walk):
             a[u, v] = 1.0
         adjacency[b, :, :width] = (a / a.sum(0).clamp(min=1)).t()
         adjacency[b, :, width:] = a / a.sum(1, keepdim=True).clamp(min=1)

@@ -10,20 +10,22 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import time
 from collections import defaultdict
+from functools import partial
 from statistics import median
 from typing import Any, Callable, Dict, List, Optional
 
 import torch
-from _report import environment, markdown_table
+from _report import environment, markdown
 from _yardsticks import DenseModel, Floor, dense_batch, prefixes
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
+from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.sessions import Sessions
 from pyg_sessaug.training import score_samples
 from pyg_sessaug.transforms import (
     ClusterDistance,
@@ -136,9 +138,7 @@ def time_steps(
     for i, index in enumerate(batches):
         now = timings if i >= 3 else defaultdict(list)  # Three warm up.
 
-        def build(index: torch.Tensor = index) -> Any:
-            return dataset.get_batch(index)
-
+        build = partial(dataset.get_batch, index)
         step(build, plain, now)
         clock(now, 'floor', floor.step)
         for method, transform in augment.items():
@@ -147,7 +147,7 @@ def time_steps(
             sessions, target = prefixes(dataset, index)
             batch = dense_batch(sessions, target)
             now = timings if name == 'tagnn' else now
-            clock(now, 'dense', lambda: dense.step(batch, dense_adam))
+            clock(now, 'dense', partial(dense.step, batch, dense_adam))
     return {part: median(value) for part, value in timings.items()}
 
 
@@ -165,7 +165,7 @@ def peak_memory(
     before = _status('VmRSS')
     index = torch.randperm(len(dataset))
     for i in index[: 8 * BATCH].split(BATCH):
-        step(lambda i=i: dataset.get_batch(i), NormalizeEdges())
+        step(partial(dataset.get_batch, i), NormalizeEdges())
     out.send(_status('VmHWM') - before)
 
 
@@ -201,7 +201,7 @@ def time_sizes(precision: str, steps: int) -> Dict[int, float]:
         for i in range(steps + 2):
             index = torch.arange(BATCH) + i * BATCH
             step(
-                lambda index=index: sessions.batch(index),
+                partial(sessions.batch, index),
                 NormalizeEdges(),
                 timings,
             )
@@ -211,9 +211,6 @@ def time_sizes(precision: str, steps: int) -> Dict[int, float]:
 
 def generated(num_items: int) -> Any:
     """Graphs of random sessions over a catalogue of any size."""
-    from pyg_sessaug.graphs import SessionGraphs
-    from pyg_sessaug.sessions import Sessions
-
     length = torch.full((2000,), 5)
     item = torch.randint(num_items, (int(length.sum()),))
     return SessionGraphs(Sessions.from_lengths(item, length))
@@ -243,6 +240,20 @@ def records(
         }
         for part, value in timing.items()
     ]
+
+
+def table(rows: List[Dict[str, Any]]) -> str:
+    lines = [['model', 'precision', 'part', 'ms', '/ floor', '/ dense']]
+    for row in rows:
+        if 'peak_mb' in row:
+            value = [f'{row["peak_mb"]} MB', '', '']
+        else:
+            value = [f'{row["median_ms"]:,.2f}'] + [
+                '' if row.get(key) is None else f'{row[key]:.3f}'
+                for key in ('ratio_to_floor', 'ratio_to_dense')
+            ]
+        lines.append([row['model'], row['precision'], row['part'], *value])
+    return markdown(lines)
 
 
 def plot_sizes(sizes: Dict[str, Dict[int, float]], path: str) -> None:
@@ -336,9 +347,8 @@ def main() -> None:
                     }
                 )
             print(
-                markdown_table(
-                    [r for r in rows if 'median_ms' in r][-len(timing) :]
-                ),
+                f'{name}, {precision}: step {timing["step"]:.1f} ms, '
+                f'floor {timing["floor"]:.1f} ms',
                 flush=True,
             )
         begin = time.perf_counter()
@@ -356,8 +366,7 @@ def main() -> None:
     sizes = {p: time_sizes(p, 8) for p in precisions}
     os.makedirs(args.output, exist_ok=True)
     report = {
-        **environment(),
-        'processor': platform.processor(),
+        'environment': environment('cpu'),
         'dataset': type(dataset).__name__,
         'num_items': dataset.num_items,
         'batch_size': BATCH,
@@ -373,9 +382,9 @@ def main() -> None:
     with open(os.path.join(args.output, 'speed.json'), 'w') as f:
         json.dump(report, f, indent=1)
     with open(os.path.join(args.output, 'speed.md'), 'w') as f:
-        f.write(markdown_table(rows) + '\n')
+        f.write(table(rows) + '\n')
     plot_sizes(sizes, os.path.join(args.output, 'step_by_items.png'))
-    print(markdown_table(rows))
+    print(table(rows))
 
 
 if __name__ == '__main__':
