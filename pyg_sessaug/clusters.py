@@ -32,6 +32,7 @@ class ItemClusters:
         - **labels:** :math:`(|\mathcal{I}|)` int64
         - **centers:** :math:`(k, d)` float32
     """
+
     labels: Tensor
     centers: Tensor
 
@@ -40,23 +41,27 @@ class ItemClusters:
         if labels.dim() != 1 or labels.dtype != torch.long:
             raise ValueError(
                 f'ItemClusters got labels of shape {list(labels.shape)} and '
-                f'type {labels.dtype}; pass [num_items] int64')
+                f'type {labels.dtype}; pass [num_items] int64'
+            )
         if centers.dim() != 2 or centers.dtype != torch.float:
             raise ValueError(
                 f'ItemClusters got centers of shape {list(centers.shape)} '
                 f'and type {centers.dtype}; pass [num_clusters, channels] '
-                f'float32')
+                f'float32'
+            )
         if not bool(centers.isfinite().all()):
             raise ValueError(
                 'ItemClusters got centers with NaN or infinite values; fit '
-                'them to a finite embedding')
+                'them to a finite embedding'
+            )
         if labels.numel() > 0:
             low, high = (int(bound) for bound in labels.aminmax())
             if low < 0 or high >= centers.size(0):
                 raise ValueError(
                     f'ItemClusters got label {low if low < 0 else high}, '
                     f'but {centers.size(0)} centers; number the labels from '
-                    f'0')
+                    f'0'
+                )
 
     @classmethod
     def fit(
@@ -95,14 +100,16 @@ class ItemClusters:
         if method not in METHODS:
             raise ValueError(
                 f'ItemClusters.fit got method={method!r}; choose one of '
-                f'{list(METHODS)}')
+                f'{list(METHODS)}'
+            )
         embedding, mask = _check('fit', embedding, mask)
         count = int(mask.sum())
         if not 1 <= num_clusters <= count:
             raise ValueError(
                 f'ItemClusters.fit got num_clusters={num_clusters} for '
                 f'{count} item(s) to fit; pass a number between 1 and '
-                f'{count}')
+                f'{count}'
+            )
 
         from sklearn.cluster import KMeans
         from sklearn.mixture import GaussianMixture
@@ -110,7 +117,7 @@ class ItemClusters:
 
         # Covariances of 100 channels need float64.
         points = embedding[mask].double().numpy()
-        seed = int(torch.randint(2**31 - 1, (1, )))
+        seed = int(torch.randint(2**31 - 1, (1,)))
         model: Any = KMeans(num_clusters, n_init=1, random_state=seed)
         label = model.fit_predict(points)
         center = model.cluster_centers_
@@ -172,21 +179,24 @@ class ItemClusters:
             raise ValueError(
                 f'ItemClusters.from_categories got categories of shape '
                 f'{list(categories.shape)} and type {categories.dtype}; '
-                f'pass [num_items] int64')
+                f'pass [num_items] int64'
+            )
         if categories.numel() > num_items:
             raise ValueError(
                 f'ItemClusters.from_categories got {categories.numel()} '
                 f'categories for the {num_items} items of the embedding; '
-                f'pass one for each item')
+                f'pass one for each item'
+            )
         known = torch.zeros(num_items, dtype=torch.bool)
-        known[:categories.numel()] = categories >= 0
+        known[: categories.numel()] = categories >= 0
         missing = (~known).nonzero().view(-1)
         if missing.numel() > 0:
             raise ValueError(
                 f'ItemClusters.from_categories got no category for '
                 f'{missing.numel()} of {num_items} items, '
                 f'{missing[:5].tolist()} first; give each item a category, '
-                f'such as one more for the unknown')
+                f'such as one more for the unknown'
+            )
 
         labels = categories.unique(return_inverse=True)[1]
         size = torch.bincount(labels)
@@ -217,10 +227,13 @@ class ItemClusters:
         Args:
             path (str): The file; an older one is replaced.
         """
-        save_atomically({
-            'labels': self.labels.cpu(),
-            'centers': self.centers.cpu(),
-        }, path)
+        save_atomically(
+            {
+                'labels': self.labels.cpu(),
+                'centers': self.centers.cpu(),
+            },
+            path,
+        )
 
     @classmethod
     def load(cls, path: str) -> 'ItemClusters':
@@ -239,9 +252,11 @@ class ItemClusters:
         return cls(**state)
 
     def __repr__(self) -> str:
-        return (f'{self.__class__.__name__}(num_items={self.num_items}, '
-                f'num_clusters={self.num_clusters}, '
-                f'channels={self.centers.size(1)})')
+        return (
+            f'{self.__class__.__name__}(num_items={self.num_items}, '
+            f'num_clusters={self.num_clusters}, '
+            f'channels={self.centers.size(1)})'
+        )
 
 
 def _check(
@@ -254,28 +269,32 @@ def _check(
         raise ValueError(
             f'ItemClusters.{name} got an embedding of shape '
             f'{list(embedding.shape)} and type {embedding.dtype}; pass a '
-            f'floating-point matrix [num_items, channels]')
+            f'floating-point matrix [num_items, channels]'
+        )
     embedding = embedding.detach().cpu()
-    embedding = embedding.to(
-        torch.promote_types(embedding.dtype, torch.float))
+    embedding = embedding.to(torch.promote_types(embedding.dtype, torch.float))
     bad = (~embedding.isfinite().all(dim=1)).nonzero().view(-1)
     if bad.numel() > 0:
         raise ValueError(
             f'ItemClusters.{name} got an embedding with NaN or infinite '
             f'values for {bad.numel()} item(s), {bad[:5].tolist()} first; '
-            f'train the base model again')
+            f'train the base model again'
+        )
     if mask is None:
         return embedding, torch.ones(embedding.size(0), dtype=torch.bool)
     if mask.dtype != torch.bool or mask.size() != embedding.size()[:1]:
         raise ValueError(
             f'ItemClusters.{name} got a mask of shape {list(mask.shape)} and '
             f'type {mask.dtype}; pass [{embedding.size(0)}] bool, True for '
-            f'items seen in training')
+            f'items seen in training'
+        )
     return embedding, mask.cpu()
 
 
 def _nearest(embedding: Tensor, centers: Tensor) -> Tensor:
     # In parts: with many centres, all distances at once would be large.
-    parts = [torch.cdist(part, centers.to(part.dtype)).argmin(dim=1)
-             for part in embedding.split(2**14)]
+    parts = [
+        torch.cdist(part, centers.to(part.dtype)).argmin(dim=1)
+        for part in embedding.split(2**14)
+    ]
     return torch.cat(parts)

@@ -7,16 +7,18 @@ from pyg_sessaug.clusters import ItemClusters
 def make_blobs(num_items=300, num_blobs=4, channels=5, noise=0.1):
     generator = torch.Generator().manual_seed(0)
     center = torch.randn(num_blobs, channels, generator=generator) * 5
-    blob = torch.randint(num_blobs, (num_items, ), generator=generator)
+    blob = torch.randint(num_blobs, (num_items,), generator=generator)
     embedding = center[blob] + noise * torch.randn(
-        num_items, channels, generator=generator)
+        num_items, channels, generator=generator
+    )
     return embedding, blob, center
 
 
 def assert_same_partition(a, b):
     pairs = set(zip(a.tolist(), b.tolist()))
-    assert len(pairs) == len({i for i, _ in pairs}) == len(
-        {j for _, j in pairs})
+    assert (
+        len(pairs) == len({i for i, _ in pairs}) == len({j for _, j in pairs})
+    )
 
 
 @pytest.mark.parametrize('method', ['gmm', 'kmeans'])
@@ -24,7 +26,7 @@ def test_fit_finds_blobs(method):
     embedding, blob, _ = make_blobs()
     torch.manual_seed(1)
     clusters = ItemClusters.fit(embedding, method, num_clusters=4)
-    assert clusters.labels.shape == (300, )
+    assert clusters.labels.shape == (300,)
     assert clusters.labels.dtype == torch.long
     assert clusters.centers.shape == (4, 5)
     assert clusters.centers.dtype == torch.float
@@ -33,9 +35,11 @@ def test_fit_finds_blobs(method):
     for label in range(4):
         mean = embedding[clusters.labels == label].mean(dim=0)
         assert clusters.centers[label].tolist() == pytest.approx(
-            mean.tolist(), abs=1e-3)
+            mean.tolist(), abs=1e-3
+        )
     assert str(clusters) == (
-        'ItemClusters(num_items=300, num_clusters=4, channels=5)')
+        'ItemClusters(num_items=300, num_clusters=4, channels=5)'
+    )
 
 
 def test_fit_defaults():
@@ -87,14 +91,14 @@ def test_fit_mixture_settings(monkeypatch):
         root = torch.from_numpy(mixture.first_precision[label])
         covariance = inside.t().cov(correction=0) + 1e-6 * torch.eye(5)
         assert torch.allclose(
-            root @ root.t() @ covariance, torch.eye(5).double(), atol=1e-6)
+            root @ root.t() @ covariance, torch.eye(5).double(), atol=1e-6
+        )
 
 
 @pytest.mark.parametrize('method', ['gmm', 'kmeans'])
 def test_fit_on_seen_items_only(method):
     embedding, _, _ = make_blobs()
-    mask = torch.rand(
-        300, generator=torch.Generator().manual_seed(1)) < 0.6
+    mask = torch.rand(300, generator=torch.Generator().manual_seed(1)) < 0.6
     torch.manual_seed(2)
     clusters = ItemClusters.fit(embedding, method, 4, mask)
     torch.manual_seed(2)
@@ -104,12 +108,12 @@ def test_fit_on_seen_items_only(method):
     # Brute force, for the rest:
     distance = embedding[~mask][:, None] - clusters.centers
     assert torch.equal(
-        clusters.labels[~mask], distance.norm(dim=-1).argmin(dim=1))
+        clusters.labels[~mask], distance.norm(dim=-1).argmin(dim=1)
+    )
 
 
 def test_fit_draws_its_seed_from_torch():
-    embedding = torch.randn(
-        400, 3, generator=torch.Generator().manual_seed(0))
+    embedding = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
     found = []
     for seed in (0, 0, 1, 2):
         torch.manual_seed(seed)
@@ -136,8 +140,11 @@ def test_fit_dtypes(dtype):
 
 def test_fit_errors():
     embedding = make_blobs()[0]
-    with pytest.raises(ValueError, match="method='dbscan'; choose one of "
-                       r"\['gmm', 'kmeans'\]"):
+    with pytest.raises(
+        ValueError,
+        match="method='dbscan'; choose one of "
+        r"\['gmm', 'kmeans'\]",
+    ):
         ItemClusters.fit(embedding, 'dbscan')
     with pytest.raises(ValueError, match='num_clusters=301 for 300 item'):
         ItemClusters.fit(embedding, num_clusters=301)
@@ -159,19 +166,21 @@ def test_fit_errors():
 
 
 def test_from_categories():
-    embedding = torch.tensor([[0., 2.], [2., 4.], [5., 5.], [7., 1.]])
+    embedding = torch.tensor([[0.0, 2.0], [2.0, 4.0], [5.0, 5.0], [7.0, 1.0]])
     # Files number categories as they like:
     clusters = ItemClusters.from_categories(
-        embedding, torch.tensor([43100, 43100, 43099, 43105]))
+        embedding, torch.tensor([43100, 43100, 43099, 43105])
+    )
     assert clusters.labels.tolist() == [1, 1, 0, 2]
     assert clusters.centers.tolist() == [[5, 5], [1, 3], [7, 1]]
 
 
 def test_from_categories_counts_seen_items():
-    embedding = torch.tensor([[0., 2.], [2., 4.], [5., 5.], [7., 1.]])
+    embedding = torch.tensor([[0.0, 2.0], [2.0, 4.0], [5.0, 5.0], [7.0, 1.0]])
     mask = torch.tensor([False, True, False, False])
     clusters = ItemClusters.from_categories(
-        embedding, torch.tensor([0, 0, 1, 1]), mask)
+        embedding, torch.tensor([0, 0, 1, 1]), mask
+    )
     assert clusters.labels.tolist() == [0, 0, 1, 1]
     # None of the second category was seen: the mean of all of it.
     assert clusters.centers.tolist() == [[2, 4], [6, 3]]
@@ -179,12 +188,19 @@ def test_from_categories_counts_seen_items():
 
 def test_from_categories_errors():
     embedding = torch.randn(6, 3)
-    with pytest.raises(ValueError, match=r'no category for 2 of 6 items, '
-                       r'\[1, 4\] first'):
+    with pytest.raises(
+        ValueError,
+        match=r'no category for 2 of 6 items, '
+        r'\[1, 4\] first',
+    ):
         ItemClusters.from_categories(
-            embedding, torch.tensor([0, -1, 2, 0, -1, 1]))
-    with pytest.raises(ValueError, match=r'no category for 3 of 6 items, '
-                       r'\[3, 4, 5\] first'):
+            embedding, torch.tensor([0, -1, 2, 0, -1, 1])
+        )
+    with pytest.raises(
+        ValueError,
+        match=r'no category for 3 of 6 items, '
+        r'\[3, 4, 5\] first',
+    ):
         ItemClusters.from_categories(embedding, torch.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match='got 7 categories for the 6 items'):
         ItemClusters.from_categories(embedding, torch.arange(7))

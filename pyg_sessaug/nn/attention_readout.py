@@ -63,8 +63,9 @@ class AttentionReadout(Aggregation):
         count: Tensor,
     ) -> Tensor:
         r"""Reduces node vectors to session vectors."""
-        node = linear(x, self.lin_node.weight, self.lin_node.bias,
-                      self.precision)
+        node = linear(
+            x, self.lin_node.weight, self.lin_node.bias, self.precision
+        )
         first = linear(last, self.lin_last.weight, precision=self.precision)
         gate = node + first.index_select(0, index)
         alpha = self.lin_score(torch.sigmoid(gate)) * count.view(-1, 1)

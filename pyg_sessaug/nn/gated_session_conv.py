@@ -90,8 +90,8 @@ class GatedSessionConv(MessagePassing):
         a = linear(a, gru.weight_ih, gru.bias_ih, precision)
         b = linear(x, gru.weight_hh, gru.bias_hh, precision)
         d = x.size(1)
-        reset, keep = torch.sigmoid(a[:, :2 * d] + b[:, :2 * d]).chunk(2, 1)
-        new = torch.tanh(torch.addcmul(a[:, 2 * d:], reset, b[:, 2 * d:]))
+        reset, keep = torch.sigmoid(a[:, : 2 * d] + b[:, : 2 * d]).chunk(2, 1)
+        new = torch.tanh(torch.addcmul(a[:, 2 * d :], reset, b[:, 2 * d :]))
         return torch.lerp(new, x, keep)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:

@@ -51,12 +51,14 @@ class ClusterDistance(BaseTransform):
           otherwise)
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
     """
+
     def __init__(self, clusters: ItemClusters, p: float = 0.5) -> None:
         if not isinstance(clusters, ItemClusters):
             raise TypeError(
                 f'ClusterDistance got clusters of type '
                 f'{type(clusters).__name__}; pass ItemClusters, made by '
-                f'ItemClusters.fit or ItemClusters.from_categories')
+                f'ItemClusters.fit or ItemClusters.from_categories'
+            )
         check_probability('ClusterDistance', p)
         self.clusters = clusters
         self.p = p
@@ -71,5 +73,6 @@ class ClusterDistance(BaseTransform):
         return weigh_by_distance(data, self.clusters.centers, label, self.p)
 
     def __repr__(self) -> str:
-        return (f'{self.__class__.__name__}(clusters={self.clusters}, '
-                f'p={self.p})')
+        return (
+            f'{self.__class__.__name__}(clusters={self.clusters}, p={self.p})'
+        )

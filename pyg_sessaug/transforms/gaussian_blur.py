@@ -62,6 +62,7 @@ class GaussianBlur(BaseTransform):
           |\mathcal{E}|` edges; further tensors named :obj:`edge_*` with one
           entry per edge are 0 for the new ones
     """
+
     def __init__(
         self,
         p: float = 0.5,
@@ -71,11 +72,13 @@ class GaussianBlur(BaseTransform):
         check_probability('GaussianBlur', p)
         if not math.isfinite(mean):
             raise ValueError(
-                f'GaussianBlur got mean={mean}; pass a finite number')
+                f'GaussianBlur got mean={mean}; pass a finite number'
+            )
         if not 0 <= std < math.inf:
             raise ValueError(
                 f'GaussianBlur got std={std}; pass a finite number that is '
-                f'not negative')
+                f'not negative'
+            )
         self.p = p
         self.mean = mean
         self.std = std
@@ -87,7 +90,8 @@ class GaussianBlur(BaseTransform):
             got = None if share is None else list(share.size())
             raise ValueError(
                 f'GaussianBlur needs `edge_attr` of shape [{num_edges}, 2], '
-                f'got {got}; apply NormalizeEdges before it')
+                f'got {got}; apply NormalizeEdges before it'
+            )
 
         # Cells are the pairs of nodes of a graph, row by row, graph by graph:
         # that of (i, j) is `shift[i] + j`.
@@ -122,30 +126,36 @@ class GaussianBlur(BaseTransform):
         values['edge_weight'] = join(edge_weight(data))
         values['edge_attr'] = join(
             share + noise.index_select(0, cell),
-            noise.index_select(0, new_cell))
+            noise.index_select(0, new_cell),
+        )
         del noise
-        values['edge_index'] = torch.stack([
-            join(src, new_src), join(dst, new_dst)])
+        values['edge_index'] = torch.stack(
+            [join(src, new_src), join(dst, new_dst)]
+        )
         return with_edges(data, graph, **values)
 
     def _draw(self, num_cells: int, like: Tensor) -> Tuple[Tensor, Tensor]:
         r"""Noise of both halves, and which cells have it in either."""
-        noise = torch.empty(
-            num_cells, 2, dtype=like.dtype, device=like.device)
+        noise = torch.empty(num_cells, 2, dtype=like.dtype, device=like.device)
         noise.normal_(self.mean, self.std)
         # `rand` is below 1, so `<` draws none for p=0 and all for p=1.
         drawn = torch.rand(num_cells, 2, device=like.device) < self.p
         return noise.mul_(drawn), drawn[:, 0] | drawn[:, 1]
 
     def __repr__(self) -> str:
-        return (f'{self.__class__.__name__}(p={self.p}, mean={self.mean}, '
-                f'std={self.std})')
+        return (
+            f'{self.__class__.__name__}(p={self.p}, mean={self.mean}, '
+            f'std={self.std})'
+        )
 
 
 def _is_edge_level(key: str, value: object, num_edges: int) -> bool:
     # By name as well as by size: nodes may be just as many as edges.
-    return (key not in ('edge_index', 'edge_weight', 'edge_attr')
-            and key.startswith('edge_')
-            and not key.endswith(('_batch', '_ptr'))
-            and isinstance(value, Tensor) and value.dim() > 0
-            and value.size(0) == num_edges)
+    return (
+        key not in ('edge_index', 'edge_weight', 'edge_attr')
+        and key.startswith('edge_')
+        and not key.endswith(('_batch', '_ptr'))
+        and isinstance(value, Tensor)
+        and value.dim() > 0
+        and value.size(0) == num_edges
+    )

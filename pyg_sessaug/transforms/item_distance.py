@@ -47,19 +47,22 @@ class ItemDistance(BaseTransform):
           otherwise)
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
     """
+
     def __init__(self, embedding: Tensor, p: float = 0.5) -> None:
         check_probability('ItemDistance', p)
         if embedding.dim() != 2 or not embedding.is_floating_point():
             raise ValueError(
                 f'ItemDistance got an embedding of shape '
                 f'{list(embedding.shape)} and type {embedding.dtype}; pass '
-                f'a floating-point matrix [num_items, channels]')
+                f'a floating-point matrix [num_items, channels]'
+            )
         bad = (~embedding.isfinite().all(dim=1)).nonzero().view(-1)
         if bad.numel() > 0:
             raise ValueError(
                 f'ItemDistance got an embedding with NaN or infinite values '
                 f'for {bad.numel()} item(s), {bad[:3].tolist()} first; '
-                f'train the base model again')
+                f'train the base model again'
+            )
         self.embedding = embedding.detach().clone()
         self.p = p
 
@@ -71,5 +74,7 @@ class ItemDistance(BaseTransform):
         return weigh_by_distance(data, embedding, item, self.p)
 
     def __repr__(self) -> str:
-        return (f'{self.__class__.__name__}('
-                f'embedding={list(self.embedding.shape)}, p={self.p})')
+        return (
+            f'{self.__class__.__name__}('
+            f'embedding={list(self.embedding.shape)}, p={self.p})'
+        )

@@ -29,6 +29,7 @@ class NormalizeEdges(BaseTransform):
           :obj:`edge_weight` (ones otherwise)
         - **output:** shares :math:`(|\mathcal{E}|, 2)` in :obj:`edge_attr`
     """
+
     def forward(self, data: Data) -> Data:
         weight = edge_weight(data).unsqueeze(1).expand(-1, 2)
         # Column 0 sums over the edges of a target, column 1 of a source.

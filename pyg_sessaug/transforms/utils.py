@@ -17,7 +17,8 @@ def check_probability(name: str, p: float) -> None:
     if not 0 <= p <= 1:
         raise ValueError(
             f'{name} got p={p}, which is no probability; pass a value '
-            f'between 0 and 1')
+            f'between 0 and 1'
+        )
 
 
 def items_of(name: str, data: Data, num_items: int, owner: str) -> Tensor:
@@ -34,14 +35,16 @@ def items_of(name: str, data: Data, num_items: int, owner: str) -> Tensor:
         got = None if item is None else (list(item.shape), item.dtype)
         raise ValueError(
             f'{name} needs the item of each node in `x`, [num_nodes] int64, '
-            f'got {got}; pass a session graph')
+            f'got {got}; pass a session graph'
+        )
     if item.numel() > 0:
         low, high = (int(bound) for bound in item.aminmax())
         if low < 0 or high >= num_items:
             raise ValueError(
                 f'{name} got item {low if low < 0 else high} in `x`, but '
                 f'its `{owner}` covers items 0 to {num_items - 1}; make it '
-                f'from a model of the same data set')
+                f'from a model of the same data set'
+            )
     return item
 
 
@@ -72,11 +75,10 @@ def weigh_by_distance(
     if start.dtype in (torch.float16, torch.bfloat16):
         start, end = start.float(), end.float()
     # The square of a small float32 distance is 0. In float64 it is not.
-    length = torch.linalg.vector_norm(
-        start - end, dim=1, dtype=torch.float64)
+    length = torch.linalg.vector_norm(start - end, dim=1, dtype=torch.float64)
     is_zero = length == 0
     # No sum of such weights overflows, be a distance ever so small:
-    bound = torch.finfo(old.dtype).max**0.5
+    bound = torch.finfo(old.dtype).max ** 0.5
     weight = length.reciprocal_().clamp_(max=bound).masked_fill_(is_zero, 0)
 
     graph = batch.index_select(0, src)

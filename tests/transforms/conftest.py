@@ -30,7 +30,7 @@ def distance_matrix(clicks, point):
     same = []
     for a, b in pairwise(clicks):
         i, j = nodes.index(a), nodes.index(b)
-        distance = np.sqrt(np.sum((point[a] - point[b])**2))
+        distance = np.sqrt(np.sum((point[a] - point[b]) ** 2))
         if distance == 0:
             same.append((i, j))
         else:
@@ -44,10 +44,12 @@ def distance_matrix(clicks, point):
 def normalized(matrix):
     r"""Both halves of SR-GNN's matrix, `[2, k, k]`, each indexed i, j."""
     column, row = matrix.sum(0, keepdims=True), matrix.sum(1, keepdims=True)
-    return np.stack([
-        matrix / np.where(column == 0, 1, column),
-        matrix / np.where(row == 0, 1, row),
-    ])
+    return np.stack(
+        [
+            matrix / np.where(column == 0, 1, column),
+            matrix / np.where(row == 0, 1, row),
+        ]
+    )
 
 
 def binary_matrix(clicks):
@@ -63,7 +65,7 @@ def to_matrix(data, value):
     r"""Edge values of one graph as matrices, `[..., k, k]`."""
     cells = data.edge_index.t().tolist()
     assert len({tuple(cell) for cell in cells}) == len(cells)
-    value = value.double().view(len(cells), *value.shape[1:] or (1, )).numpy()
+    value = value.double().view(len(cells), *value.shape[1:] or (1,)).numpy()
     out = np.zeros((value.shape[1], data.num_nodes, data.num_nodes))
     for (i, j), entry in zip(cells, value):
         out[:, i, j] = entry

@@ -20,7 +20,8 @@ CLUSTERS = ItemClusters(
 def test_cluster_distance_repr():
     assert str(ClusterDistance(CLUSTERS, p=0.25)) == (
         'ClusterDistance(clusters=ItemClusters(num_items=12, num_clusters=5, '
-        'channels=4), p=0.25)')
+        'channels=4), p=0.25)'
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -60,11 +61,13 @@ def test_cluster_distance_share_of_drawn_edges(graph):
 
 def test_cluster_distance_within_a_cluster(graph):
     clusters = ItemClusters(
-        torch.tensor([0, 0, 1, 2]), torch.tensor([[0.], [0.25], [10.]]))
+        torch.tensor([0, 0, 1, 2]), torch.tensor([[0.0], [0.25], [10.0]])
+    )
     transform = ClusterDistance(clusters, p=1.0)
     assert transform(graph([0, 1, 2, 2])).edge_weight.tolist() == [8, 4, 8]
     assert transform(graph([0, 1, 3])).edge_weight.tolist() == pytest.approx(
-        [1, 0.1])
+        [1, 0.1]
+    )
     assert transform(graph([0, 1, 0])).edge_weight.tolist() == [1, 1]
 
 

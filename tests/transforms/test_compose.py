@@ -42,8 +42,11 @@ def compose(weigh):
 
 
 def snapshot(data):
-    records = {key: data.__dict__[key] for key in ('_slice_dict', '_inc_dict')
-               if key in data.__dict__}
+    records = {
+        key: data.__dict__[key]
+        for key in ('_slice_dict', '_inc_dict')
+        if key in data.__dict__
+    }
     return copy.deepcopy((data.to_dict(), records))
 
 
@@ -79,7 +82,8 @@ def test_compose_separates(graph, same, weigh):
     for transform in (weigh, NormalizeEdges(), GaussianBlur()):
         batch = transform(batch)
         again = Batch.from_data_list(
-            batch.to_data_list(), follow_batch=['click_index'])
+            batch.to_data_list(), follow_batch=['click_index']
+        )
         same(again, batch)
         for data, separated in zip(data_list, batch.to_data_list()):
             assert set(separated.keys()) - {'edge_attr'} == set(data.keys())
@@ -88,19 +92,22 @@ def test_compose_separates(graph, same, weigh):
             assert torch.equal(data.click_index, separated.click_index)
             count = data.num_edges
             assert torch.equal(
-                data.edge_index, separated.edge_index[:, :count])
+                data.edge_index, separated.edge_index[:, :count]
+            )
 
 
 @pytest.mark.parametrize('weigh', ALWAYS)
 def test_compose_on_batches_built_at_once(graph, same, weigh):
     clicks = [0, 1, 0, 2, 3, 3, 4, 5, 5]
     sessions = Sessions.from_lengths(
-        torch.tensor(clicks), torch.tensor([6, 3]))
+        torch.tensor(clicks), torch.tensor([6, 3])
+    )
     graphs = SessionGraphs(sessions)
     index = torch.tensor([6, 4, 0, 2])
     prefixes = [clicks[6:8], clicks[:5], clicks[:1], clicks[:3]]
-    transform = T.Compose([
-        weigh, NormalizeEdges(), GaussianBlur(p=1.0, mean=0.25, std=0.0)])
+    transform = T.Compose(
+        [weigh, NormalizeEdges(), GaussianBlur(p=1.0, mean=0.25, std=0.0)]
+    )
     batch = transform(graphs.batch(index))
     for data, i, prefix in zip(batch.to_data_list(), index, prefixes):
         same(data, transform(graphs.data(int(i))))
@@ -134,8 +141,11 @@ def test_compose_pickles(graph, same, weigh):
 def test_compose_in_worker_processes(graph):
     data_list = [graph(clicks) for clicks in SESSIONS * 4]
     loader = DataLoader(
-        Transformed(data_list, compose(WEIGHTS[0])), batch_size=5,
-        num_workers=2, follow_batch=['click_index'])
+        Transformed(data_list, compose(WEIGHTS[0])),
+        batch_size=5,
+        num_workers=2,
+        follow_batch=['click_index'],
+    )
     torch.manual_seed(7)
     first = list(loader)
     second = list(loader)
@@ -149,15 +159,18 @@ def test_compose_in_worker_processes(graph):
         for data, original in zip(batch.to_data_list(), data_list):
             assert torch.equal(data.x, original.x)
             count = original.num_edges
-            assert torch.equal(
-                data.edge_index[:, :count], original.edge_index)
+            assert torch.equal(data.edge_index[:, :count], original.edge_index)
 
 
-@pytest.mark.parametrize('name', [
-    'item_distance', 'cluster_distance', 'normalize_edges', 'gaussian_blur'])
+@pytest.mark.parametrize(
+    'name',
+    ['item_distance', 'cluster_distance', 'normalize_edges', 'gaussian_blur'],
+)
 def test_functional_names(graph, name):
-    arguments = {'item_distance': (EMBEDDING, ),
-                 'cluster_distance': (CLUSTERS, )}.get(name, ())
+    arguments = {
+        'item_distance': (EMBEDDING,),
+        'cluster_distance': (CLUSTERS,),
+    }.get(name, ())
     data_list = [NormalizeEdges()(graph(clicks)) for clicks in SESSIONS]
     pipe = getattr(DatasetAdapter(data_list), name)(*arguments)
     assert len(list(pipe)) == len(SESSIONS)

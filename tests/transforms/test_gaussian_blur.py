@@ -12,7 +12,8 @@ clicks = st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_size=10)
 # Every example is at least five sessions:
 sessions = st.lists(clicks, min_size=5, max_size=9)
 EMBEDDING = torch.randn(
-    NUM_ITEMS, 6, generator=torch.Generator().manual_seed(0))
+    NUM_ITEMS, 6, generator=torch.Generator().manual_seed(0)
+)
 # Six distinct items in nine clicks: 36 cells, 8 edges.
 SESSION = [0, 1, 0, 2, 3, 3, 4, 1, 5]
 
@@ -20,7 +21,8 @@ SESSION = [0, 1, 0, 2, 3, 3, 4, 1, 5]
 def test_gaussian_blur_repr():
     assert str(GaussianBlur()) == 'GaussianBlur(p=0.5, mean=0.01, std=0.01)'
     assert str(GaussianBlur(0.1, 0.2, 0.3)) == (
-        'GaussianBlur(p=0.1, mean=0.2, std=0.3)')
+        'GaussianBlur(p=0.1, mean=0.2, std=0.3)'
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -84,10 +86,12 @@ def noise_of(data, transform, dense, as_batch, count):
         out = [transform(data) for _ in range(count)]
     for result in out:
         assert_base_edges_first(data, result)
-    return torch.stack([
-        torch.from_numpy(dense.of(result, result.edge_attr)) - before
-        for result in out
-    ])
+    return torch.stack(
+        [
+            torch.from_numpy(dense.of(result, result.edge_attr)) - before
+            for result in out
+        ]
+    )
 
 
 @pytest.mark.parametrize('as_batch', [False, True])
@@ -102,30 +106,32 @@ def test_gaussian_blur_distribution(graph, dense, as_batch, p):
 
     # Each bound is about five standard deviations.
     cells = noise[:, 0].numel()
-    share_bound = 5 * (p * (1 - p) / cells)**0.5
+    share_bound = 5 * (p * (1 - p) / cells) ** 0.5
     for half in range(2):
         share = touched[:, half].double().mean()
         assert float(share) == pytest.approx(p, abs=share_bound)
         value = noise[:, half][touched[:, half]]
-        bound = 5 * 0.1 / value.numel()**0.5
+        bound = 5 * 0.1 / value.numel() ** 0.5
         assert float(value.mean()) == pytest.approx(0.02, abs=bound)
         assert float(value.std()) == pytest.approx(0.1, abs=bound)
         # A normal distribution keeps 68 % within one standard deviation:
         near = ((value - 0.02).abs() < 0.1).double().mean()
         assert float(near) == pytest.approx(
-            0.6827, abs=5 * 0.465 / value.numel()**0.5)
+            0.6827, abs=5 * 0.465 / value.numel() ** 0.5
+        )
 
     # No cell is favoured, be it an edge or empty:
     share = touched.double().mean(dim=0)
-    bound = 5 * (p * (1 - p) / 1000)**0.5
+    bound = 5 * (p * (1 - p) / 1000) ** 0.5
     assert float((share - p).abs().max()) < bound
 
     # The halves have masks and noise of their own:
     both = touched[:, 0] & touched[:, 1]
     assert float(both.double().mean()) == pytest.approx(
-        p * p, abs=5 * (p * p * (1 - p * p) / cells)**0.5)
+        p * p, abs=5 * (p * p * (1 - p * p) / cells) ** 0.5
+    )
     pair = torch.stack([noise[:, 0][both], noise[:, 1][both]])
-    assert abs(float(pair.corrcoef()[0, 1])) < 5 / both.sum()**0.5
+    assert abs(float(pair.corrcoef()[0, 1])) < 5 / both.sum() ** 0.5
     # So have the graphs:
     pair = torch.stack([touched[1:].flatten(), touched[:-1].flatten()])
     assert abs(float(pair.double().corrcoef()[0, 1])) < 5 / cells**0.5
@@ -161,7 +167,13 @@ def test_gaussian_blur_graph_without_nodes(graph):
     assert blur(empty).num_edges == 0
     out = blur(Batch.from_data_list([empty, data, empty, empty, data, empty]))
     assert [data.num_edges for data in out.to_data_list()] == [
-        0, 4, 0, 0, 4, 0]
+        0,
+        4,
+        0,
+        0,
+        4,
+        0,
+    ]
 
 
 def test_gaussian_blur_without_weights(graph):
@@ -185,7 +197,7 @@ def test_gaussian_blur_other_edge_tensors(graph):
     data_list = []
     for clicks in ([0, 1, 2], [3], [4, 5]):
         data = NormalizeEdges()(graph(clicks))
-        data.edge_time = torch.arange(1., data.num_edges + 1)
+        data.edge_time = torch.arange(1.0, data.num_edges + 1)
         data_list.append(data)
     batch = Batch.from_data_list(data_list, follow_batch=['edge_weight'])
     out = GaussianBlur(p=1.0)(batch)
@@ -200,15 +212,20 @@ def test_gaussian_blur_other_edge_tensors(graph):
 def test_gaussian_blur_edges_not_grouped_by_graph(graph, dense):
     batch = Batch.from_data_list([graph([0, 1, 2]), graph([3, 4])])
     # PyG appends the loops behind the edges of all graphs:
-    transform = T.Compose([
-        T.AddSelfLoops('edge_weight', fill_value=1.0), NormalizeEdges(),
-        GaussianBlur(p=1.0, mean=0.25, std=0.0)])
+    transform = T.Compose(
+        [
+            T.AddSelfLoops('edge_weight', fill_value=1.0),
+            NormalizeEdges(),
+            GaussianBlur(p=1.0, mean=0.25, std=0.0),
+        ]
+    )
     out = transform(batch).to_data_list()
     for data, clicks in zip(out, ([0, 1, 2], [3, 4])):
         matrix = dense.binary(clicks)
         matrix[range(len(matrix)), range(len(matrix))] = 1
         assert dense.of(data, data.edge_attr) == pytest.approx(
-            dense.normalized(matrix) + 0.25)
+            dense.normalized(matrix) + 0.25
+        )
 
 
 def test_gaussian_blur_batch_without_records(graph, dense):
@@ -221,8 +238,9 @@ def test_gaussian_blur_batch_without_records(graph, dense):
     assert out.num_edges == 72
 
 
-@pytest.mark.parametrize('edge_attr', [None, torch.ones(8),
-                                       torch.ones(8, 1), torch.ones(7, 2)])
+@pytest.mark.parametrize(
+    'edge_attr', [None, torch.ones(8), torch.ones(8, 1), torch.ones(7, 2)]
+)
 def test_gaussian_blur_needs_normalized_edges(graph, edge_attr):
     data = graph(SESSION)
     data.edge_attr = edge_attr
@@ -230,11 +248,19 @@ def test_gaussian_blur_needs_normalized_edges(graph, edge_attr):
         GaussianBlur()(data)
 
 
-@pytest.mark.parametrize('name, value', [
-    ('p', -0.5), ('p', 1.01), ('p', float('nan')),
-    ('mean', float('inf')), ('mean', float('nan')),
-    ('std', -0.1), ('std', float('nan')), ('std', float('inf')),
-])
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        ('p', -0.5),
+        ('p', 1.01),
+        ('p', float('nan')),
+        ('mean', float('inf')),
+        ('mean', float('nan')),
+        ('std', -0.1),
+        ('std', float('nan')),
+        ('std', float('inf')),
+    ],
+)
 def test_gaussian_blur_bad_arguments(name, value):
     with pytest.raises(ValueError, match=f'GaussianBlur got {name}={value}'):
         GaussianBlur(**{name: value})

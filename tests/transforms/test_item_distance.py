@@ -25,7 +25,8 @@ EMBEDDING = make_embedding()
 
 def test_item_distance_repr():
     assert str(ItemDistance(torch.zeros(5, 3))) == (
-        'ItemDistance(embedding=[5, 3], p=0.5)')
+        'ItemDistance(embedding=[5, 3], p=0.5)'
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -55,7 +56,7 @@ def test_item_distance_equals_dense(graph, dense, same, sessions):
 
 def test_item_distance_share_of_drawn_edges(graph):
     batch = Batch.from_data_list([graph([0, 1, 2, 0, 5])] * 2500)
-    point = torch.arange(6.).pow(2).view(-1, 1).add(10)
+    point = torch.arange(6.0).pow(2).view(-1, 1).add(10)
     torch.manual_seed(12)
     weight = ItemDistance(point, p=0.3)(batch).edge_weight
     share = (weight.view(2500, 4)[:, 1:] != 1).float().mean(dim=0)
@@ -65,7 +66,7 @@ def test_item_distance_share_of_drawn_edges(graph):
 
 def test_item_distance_draws_per_edge(graph):
     batch = Batch.from_data_list([graph([0, 1, 2])] * 2500)
-    point = torch.tensor([[0.], [2.], [5.]])
+    point = torch.tensor([[0.0], [2.0], [5.0]])
     torch.manual_seed(12)
     weight = ItemDistance(point, p=0.5)(batch).edge_weight
     drawn = (weight.view(2500, 2) != 1).float()
@@ -73,27 +74,28 @@ def test_item_distance_draws_per_edge(graph):
 
 
 def test_item_distance_zero_distance(graph):
-    point = torch.tensor([[0.], [0.25], [10.]])
+    point = torch.tensor([[0.0], [0.25], [10.0]])
     transform = ItemDistance(point, p=1.0)
     # Twice the largest of 4 and 1 / 9.75:
     weight = transform(graph([0, 0, 1, 2])).edge_weight
     assert weight.tolist() == pytest.approx([8, 4, 1 / 9.75])
     # 2 / 9.75 is less than 1:
     assert transform(graph([1, 2, 2])).edge_weight.tolist() == pytest.approx(
-        [1 / 9.75, 1])
+        [1 / 9.75, 1]
+    )
     # No other edge:
     assert transform(graph([0, 0])).edge_weight.tolist() == [1]
 
 
 def test_item_distance_zero_distance_ignores_other_graphs(graph):
-    point = torch.tensor([[0.], [0.01], [10.]])
+    point = torch.tensor([[0.0], [0.01], [10.0]])
     batch = Batch.from_data_list([graph([0, 1]), graph([2, 2])])
     out = ItemDistance(point, p=1.0)(batch)
     assert out.edge_weight.tolist() == pytest.approx([100, 1])
 
 
 def test_item_distance_zero_distance_does_not_depend_on_draw(graph):
-    point = torch.tensor([[0.], [0.25]])
+    point = torch.tensor([[0.0], [0.25]])
     weights = set()
     for seed in range(40):
         torch.manual_seed(seed)
@@ -104,7 +106,7 @@ def test_item_distance_zero_distance_does_not_depend_on_draw(graph):
 
 @pytest.mark.parametrize('gap', [1e-8, 1e-20, 1e-30, 1e-45])
 def test_item_distance_tiny_distance_stays_finite(graph, gap):
-    point = torch.tensor([[0.], [gap], [1.]])
+    point = torch.tensor([[0.0], [gap], [1.0]])
     data = ItemDistance(point, p=1.0)(graph([0, 1, 0, 0, 2, 1]))
     assert bool(data.edge_weight.isfinite().all())
     assert float(data.edge_weight[0]) >= 0.9e8
@@ -144,10 +146,11 @@ def test_item_distance_keeps_a_detached_copy(graph):
     assert transform.embedding.tolist() == EMBEDDING.tolist()
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16,
-                                   torch.float64])
+@pytest.mark.parametrize(
+    'dtype', [torch.float16, torch.bfloat16, torch.float64]
+)
 def test_item_distance_dtypes(graph, dtype):
-    point = torch.tensor([[0.], [0.5], [4.]], dtype=dtype)
+    point = torch.tensor([[0.0], [0.5], [4.0]], dtype=dtype)
     out = ItemDistance(point, p=1.0)(graph([0, 1, 2, 0])).edge_weight
     assert out.dtype == torch.float
     assert out.tolist() == pytest.approx([2, 1 / 3.5, 0.25])

@@ -16,9 +16,12 @@ clicks = st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_size=10)
 # Every example is at least five sessions:
 sessions = st.lists(clicks, min_size=5, max_size=9)
 EMBEDDING = torch.randn(
-    NUM_ITEMS, 6, generator=torch.Generator().manual_seed(0))
-DATA = os.environ.get('SESSAUG_DATA', osp.join(
-    osp.dirname(__file__), '..', '..', '..', 'shared', 'data'))
+    NUM_ITEMS, 6, generator=torch.Generator().manual_seed(0)
+)
+DATA = os.environ.get(
+    'SESSAUG_DATA',
+    osp.join(osp.dirname(__file__), '..', '..', '..', 'shared', 'data'),
+)
 
 
 def test_normalize_edges_repr():
@@ -45,7 +48,8 @@ def test_normalize_edges_equals_dense(graph, dense, same, sessions):
     out = transform(weigh(batch)).to_data_list()
     for clicks, data, result in zip(sessions, data_list, out):
         expected = dense.normalized(
-            dense.distance(clicks, EMBEDDING.double().numpy()))
+            dense.distance(clicks, EMBEDDING.double().numpy())
+        )
         matrix = dense.of(result, result.edge_attr)
         assert matrix == pytest.approx(expected, rel=1e-5)
         same(transform(weigh(data)), result)
@@ -57,15 +61,17 @@ def test_normalize_edges_table_7_3(graph, table_7_3):
     matrix = torch.zeros(7, 7)
     matrix[data.edge_index[0], data.edge_index[1]] = data.edge_attr[:, 1]
     matrix = matrix[node][:, node]
-    printed = torch.tensor([
-        [0, 0, 0, 0.333, 0.333, 0, 0.333],
-        [0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 1.0, 0],
-        [0.5, 0, 0.5, 0, 0, 0, 0],
-        [1.0, 0, 0, 0, 0, 0, 0],
-        [0, 1.0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 1.0, 0, 0, 0],
-    ])
+    printed = torch.tensor(
+        [
+            [0, 0, 0, 0.333, 0.333, 0, 0.333],
+            [0, 0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0, 1.0, 0],
+            [0.5, 0, 0.5, 0, 0, 0, 0],
+            [1.0, 0, 0, 0, 0, 0, 0],
+            [0, 1.0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 1.0, 0, 0, 0],
+        ]
+    )
     assert torch.equal(matrix.mul(1000).round(), printed.mul(1000).round())
 
 
@@ -79,8 +85,11 @@ def test_normalize_edges_table_7_4(graph, table_7_3):
     data = ItemDistance(point, p=1.0)(graph(table_7_3.clicks))
     data = NormalizeEdges()(data)
     item = data.x[data.edge_index]
-    share = {int(dst): round(float(value), 3) for src, dst, value in
-             zip(*item, data.edge_attr[:, 1]) if src == table_7_3.rows[0]}
+    share = {
+        int(dst): round(float(value), 3)
+        for src, dst, value in zip(*item, data.edge_attr[:, 1])
+        if src == table_7_3.rows[0]
+    }
     assert share == {
         table_7_3.rows[3]: 0.352,
         table_7_3.rows[4]: 0.309,
@@ -99,25 +108,32 @@ def test_table_7_3_is_a_test_session(table_7_3):
         pytest.skip(f'{path} is absent')
     with open(path, 'rb') as f:
         sessions, targets = Unpickler(f).load()
-    found = [target for session, target in zip(sessions, targets)
-             if session == table_7_3.clicks]
+    found = [
+        target
+        for session, target in zip(sessions, targets)
+        if session == table_7_3.clicks
+    ]
     assert found == [table_7_3.target]
 
 
 def test_normalize_edges_literal(graph):
     data = graph([0, 1, 0, 2, 1])
-    data.edge_weight = torch.tensor([3., 1., 1., 1.])
+    data.edge_weight = torch.tensor([3.0, 1.0, 1.0, 1.0])
     out = NormalizeEdges()(data)
     # 0 -> 1, 1 -> 0, 0 -> 2, 2 -> 1
     assert out.edge_attr.tolist() == [
-        [0.75, 0.75], [1, 1], [1, 0.25], [0.25, 1]]
+        [0.75, 0.75],
+        [1, 1],
+        [1, 0.25],
+        [0.25, 1],
+    ]
     assert out.edge_attr.is_contiguous()
     assert out.edge_weight.tolist() == [3, 1, 1, 1]
 
 
 def test_normalize_edges_without_weight_between_nodes(graph):
     data = graph([0, 1, 2])
-    data.edge_weight = torch.tensor([0., 2.])
+    data.edge_weight = torch.tensor([0.0, 2.0])
     assert NormalizeEdges()(data).edge_attr.tolist() == [[0, 0], [1, 1]]
 
 

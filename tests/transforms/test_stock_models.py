@@ -22,10 +22,14 @@ CONVS = {
     'GCNConv': (lambda: GCNConv(CHANNELS, CHANNELS, normalize=False), False),
     'GraphConv': (lambda: GraphConv(CHANNELS, CHANNELS), False),
     'GatedGraphConv': (lambda: GatedGraphConv(CHANNELS, 2), False),
-    'TransformerConv':
-    (lambda: TransformerConv(CHANNELS, CHANNELS, edge_dim=2), True),
-    'NNConv': (lambda: NNConv(CHANNELS, CHANNELS,
-                              torch.nn.Linear(2, CHANNELS**2)), True),
+    'TransformerConv': (
+        lambda: TransformerConv(CHANNELS, CHANNELS, edge_dim=2),
+        True,
+    ),
+    'NNConv': (
+        lambda: NNConv(CHANNELS, CHANNELS, torch.nn.Linear(2, CHANNELS**2)),
+        True,
+    ),
 }
 
 
@@ -72,10 +76,11 @@ def data_list(graph):
     generator = torch.Generator().manual_seed(0)
     out = []
     for _ in range(NUM_SESSIONS):
-        length = int(torch.randint(1, 8, (1, ), generator=generator))
-        step = torch.randint(0, 3, (length, ), generator=generator)
+        length = int(torch.randint(1, 8, (1,), generator=generator))
+        step = torch.randint(0, 3, (length,), generator=generator)
         item = step.cumsum(0) + torch.randint(
-            NUM_ITEMS, (1, ), generator=generator)
+            NUM_ITEMS, (1,), generator=generator
+        )
         item = (item % NUM_ITEMS).tolist()
         out.append(graph(item, target=(item[-1] + 1) % NUM_ITEMS))
     return out
@@ -84,14 +89,20 @@ def data_list(graph):
 @pytest.mark.parametrize('name', list(CONVS))
 def test_stock_models(data_list, name):
     torch.manual_seed(12)
-    transform = T.Compose([
-        ItemDistance(torch.randn(NUM_ITEMS, 8)),
-        NormalizeEdges(),
-        GaussianBlur(),
-    ])
+    transform = T.Compose(
+        [
+            ItemDistance(torch.randn(NUM_ITEMS, 8)),
+            NormalizeEdges(),
+            GaussianBlur(),
+        ]
+    )
     loader = DataLoader(
-        Sessions(data_list, transform), batch_size=50, shuffle=True,
-        num_workers=2, follow_batch=['click_index'])
+        Sessions(data_list, transform),
+        batch_size=50,
+        shuffle=True,
+        num_workers=2,
+        follow_batch=['click_index'],
+    )
     model = Model(name)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
 
