@@ -2,6 +2,7 @@ r"""Hit rate and mean reciprocal rank over the full catalogue."""
 
 from typing import Dict
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,14 +29,14 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
             f'row {row} of the scores holds a value that is not finite; the '
             f'model diverged or its input holds NaN or infinite numbers'
         )
-    rank = torch.ones_like(target)
-    # Row by row everything stays in cache: faster than top-k or one
-    # comparison of the whole matrix.
-    for i, (row, y) in enumerate(zip(score, target.tolist())):
+    rank = []
+    # Row by row everything stays in cache, and numpy counts set bits several
+    # times faster than torch: faster than top-k or one big comparison.
+    for row, y in zip(score.unbind(), target.tolist()):
         own = row[y]
-        rank[i] += torch.count_nonzero(row[:y] >= own)
-        rank[i] += torch.count_nonzero(row[y + 1 :] > own)
-    return rank
+        ahead = torch.cat([row[:y] >= own, row[y:] > own])
+        rank.append(1 + np.count_nonzero(ahead.cpu().numpy()))
+    return torch.tensor(rank, device=target.device)
 
 
 def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:
