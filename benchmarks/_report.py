@@ -120,11 +120,11 @@ def tables(results: Dict[str, Any]) -> str:
                     f'{thesis[name][metric]:.2f}'
                 ]
             lines.append(line + ['–'] * (len(lines[0]) - len(line)))
-        parts.append(_markdown(lines))
+        parts.append(markdown(lines))
     return '\n\n'.join(parts) + '\n'
 
 
-def _markdown(lines: List[List[str]]) -> str:
+def markdown(lines: List[List[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines)]
     rows = [
         '| ' + ' | '.join(map(str.ljust, line, widths)) + ' |'

@@ -36,7 +36,7 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
         own = row[y]
         ahead = torch.cat([row[:y] >= own, row[y:] > own])
         rank.append(1 + np.count_nonzero(ahead.cpu().numpy()))
-    return torch.tensor(rank, device=target.device)
+    return torch.tensor(rank, dtype=torch.long, device=target.device)
 
 
 def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:

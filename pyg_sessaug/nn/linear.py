@@ -42,13 +42,25 @@ class _BFloat16Product(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.dtype = x.dtype
-        x, weight = x.bfloat16(), weight.bfloat16()
+        rows, x, weight = x.size(0), _round(x), weight.bfloat16()
         ctx.save_for_backward(x, weight)
-        return (x @ weight.t()).to(ctx.dtype)
+        return (x @ weight.t())[:rows].to(ctx.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        grad = grad.to(torch.bfloat16)
-        return (grad @ weight).to(ctx.dtype), (grad.t() @ x).to(ctx.dtype)
+        rows, grad = grad.size(0), _round(grad)
+        return (
+            (grad @ weight)[:rows].to(ctx.dtype),
+            (grad.t() @ x).to(ctx.dtype),
+        )
+
+
+def _round(x: Tensor, multiple: int = 64) -> Tensor:
+    # oneDNN compiles a kernel for every new shape, and hardly two batches
+    # have the same number of nodes: rows of zeros make the shapes recur.
+    rows = -(-x.size(0) // multiple) * multiple
+    out = x.new_zeros(rows, x.size(1), dtype=torch.bfloat16)
+    out[: x.size(0)] = x
+    return out
