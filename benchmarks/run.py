@@ -17,7 +17,7 @@ DESCRIPTION = """\
 Trains a base model on plain session graphs, takes distances and clusters of
 items from it, trains fresh models on augmented graphs and compares all of
 them on plain test graphs. Without arguments: the main job, on generated
-multimodal sessions, about two minutes on two cores.
+multimodal sessions, two to three minutes on one core.
 """
 
 # The generated sessions are few, so training takes larger steps; and matrices
