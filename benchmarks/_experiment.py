@@ -35,7 +35,7 @@ from pyg_sessaug.datasets import (
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.functional import is_bf16_native
-from pyg_sessaug.training import fit, score_samples
+from pyg_sessaug.training import fit, rank_samples
 from pyg_sessaug.transforms import ClusterDistance, ItemDistance
 
 DATASETS = {
@@ -98,7 +98,7 @@ class Experiment:
 
         Returns:
             dict: ``history`` of training, ``weights`` (cluster sizes and
-            share of changed edges, if any), ``rank`` and ``loss`` of each
+            share of changed edges, if any), ``rank`` of each
             test sample, ``test_seconds`` and the ``model``'s weights.
         """
         args, path = self.args, self._path(seed, method)
@@ -125,12 +125,11 @@ class Experiment:
             resume=args.resume,
         )
         start = time.perf_counter()
-        samples = score_samples(model, self.data['test'])
+        rank = rank_samples(model, self.data['test'])
         record = {
             'history': history,
             'weights': about,
-            'rank': samples.rank.int(),
-            'loss': samples.loss,
+            'rank': rank.int(),
             'test_seconds': time.perf_counter() - start,
             'model': {k: v.cpu() for k, v in model.state_dict().items()},
         }

@@ -83,7 +83,6 @@ def collect(
                     metric: 100 * float(gain[name][metric][i].mean())
                     for metric in METRICS
                 },
-                'test_loss': float(run['loss'].mean()),
                 'test_seconds': run['test_seconds'],
                 'best_epoch': best_epoch(run['history']),
                 'weights': run['weights'],

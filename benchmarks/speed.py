@@ -26,7 +26,7 @@ from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.functional import is_bf16_native
 from pyg_sessaug.sessions import Sessions
-from pyg_sessaug.training import score_samples
+from pyg_sessaug.training import rank_samples
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,
@@ -353,7 +353,7 @@ def main() -> None:
             )
         begin = time.perf_counter()
         model = MODELS[name](dataset.num_items, CHANNELS)
-        score_samples(model, test, progress=True)
+        rank_samples(model, test, progress=True)
         rows.append(
             {
                 'model': name,

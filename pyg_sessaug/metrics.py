@@ -29,14 +29,14 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
             f'row {row} of the scores holds a value that is not finite; the '
             f'model diverged or its input holds NaN or infinite numbers'
         )
-    rank = []
+    ranks = []
     # Row by row everything stays in cache, and numpy counts set bits several
     # times faster than torch: faster than top-k or one big comparison.
-    for row, y in zip(score.unbind(), target.tolist()):
-        own = row[y]
-        ahead = torch.cat([row[:y] >= own, row[y:] > own])
-        rank.append(1 + np.count_nonzero(ahead.cpu().numpy()))
-    return torch.tensor(rank, dtype=torch.long, device=target.device)
+    for scores, y in zip(score.unbind(), target.tolist()):
+        own = scores[y]
+        ahead = torch.cat([scores[:y] >= own, scores[y:] > own])
+        ranks.append(1 + np.count_nonzero(ahead.cpu().numpy()))
+    return torch.tensor(ranks, dtype=torch.long, device=target.device)
 
 
 def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:

@@ -3,7 +3,7 @@ r"""Training and evaluation of session models."""
 import math
 import os.path as osp
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -19,28 +19,14 @@ from pyg_sessaug.transforms import NormalizeEdges
 MAX_SCORES = 2**25
 
 
-class Samples(NamedTuple):
-    r"""What evaluation finds out about each sample.
-
-    Args:
-        rank (Tensor): Rank of the target among all items, from 1,
-            ``[num_samples]``, int64.
-        loss (Tensor): Cross-entropy of the target, ``[num_samples]``,
-            float32.
-    """
-
-    rank: Tensor
-    loss: Tensor
-
-
 @torch.no_grad()
-def score_samples(
+def rank_samples(
     model: SessionModel,
     dataset: Any,
     batch_size: Optional[int] = None,
     progress: bool = False,
-) -> Samples:
-    r"""Rank and loss of every sample on plain graphs.
+) -> Tensor:
+    r"""Rank of every sample's target among all items, on plain graphs.
 
     Args:
         model (SessionModel): Moved to no other device.
@@ -54,20 +40,17 @@ def score_samples(
     if len(dataset) == 0:
         raise ValueError('cannot evaluate on a data set without samples')
     if batch_size is None:
-        batch_size = max(1, min(512, MAX_SCORES // model.num_items))
+        batch_size = max(1, min(128, MAX_SCORES // model.num_items))
     device = model.item_embedding.device
     training = model.training
     model.eval()
-    ranks, losses = [], []
+    ranks = []
     loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
     for batch in tqdm(loader, 'evaluate', leave=False, disable=not progress):
         batch = batch.to(device)
-        score = model.score(batch)
-        ranks.append(target_rank(score, batch.y).cpu())
-        own = score.gather(1, batch.y.view(-1, 1)).view(-1)
-        losses.append((score.logsumexp(dim=1) - own).cpu())
+        ranks.append(target_rank(model.score(batch), batch.y).cpu())
     model.train(training)
-    return Samples(torch.cat(ranks), torch.cat(losses))
+    return torch.cat(ranks)
 
 
 def evaluate(
@@ -97,8 +80,8 @@ def evaluate(
     Raises:
         ValueError: If a score is not finite or there is no sample.
     """
-    samples = score_samples(model, dataset, batch_size, progress)
-    return ranking_metrics(samples.rank, k)
+    rank = rank_samples(model, dataset, batch_size, progress)
+    return ranking_metrics(rank, k)
 
 
 @torch.no_grad()
