@@ -10,7 +10,8 @@ def test_round_trip(tmp_path):
     path = str(tmp_path / 'new' / 'state.pt')
     save_atomically({'x': torch.arange(3), 'name': 'a'}, path)
     state = load_state(path, 'make it again')
-    assert state['x'].tolist() == [0, 1, 2] and state['name'] == 'a'
+    assert state['x'].tolist() == [0, 1, 2]
+    assert state['name'] == 'a'
     assert os.listdir(tmp_path / 'new') == ['state.pt']
 
 

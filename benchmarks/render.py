@@ -1,0 +1,82 @@
+"""Writes the results in benchmarks/results/ into the pages that quote them.
+
+A page quotes a result between ``<!-- results: NAME -->`` and
+``<!-- end of results -->``, where NAME.json is the file that run.py wrote.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Match
+
+from _report import tables
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'benchmarks' / 'results'
+QUOTE = re.compile(
+    r'(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)', re.DOTALL
+)
+
+
+def render(page: str) -> str:
+    """The page with every quoted result as its file has it."""
+
+    def quote(match: 'Match[str]') -> str:
+        path = RESULTS / f'{match[2]}.json'
+        if not path.exists():
+            raise ValueError(
+                f'a page quotes {path.name}, which is not in {RESULTS.name}/; '
+                f'copy the results.json of its run there'
+            )
+        results = json.loads(path.read_text())
+        return (
+            f'{match[1]}\n{describe(results)}\n\n{tables(results)}\n'
+            + (match[3])
+        )
+
+    return QUOTE.sub(quote, page)
+
+
+def describe(results: dict) -> str:
+    """What was run, in a sentence or two."""
+    settings, data = results['settings'], results['data']
+    seeds = sorted({run['seed'] for run in results['runs']})
+    share = settings['fraction']
+    return (
+        f'{settings["model"].upper()} on {data["name"]}'
+        f'{"" if share == 1 else f", newest {share:.4g} of the sessions"}: '
+        f'{data["train"]["samples"]:,} training, '
+        f'{data["val"]["samples"]:,} validation and '
+        f'{data["test"]["samples"]:,} test samples, '
+        f'{data["test_unseen_target_share"]:.1%} of the test targets unseen '
+        f'in training; {settings["precision"]}, '
+        f'{"seed" if len(seeds) == 1 else "seeds"} '
+        f'{", ".join(map(str, seeds))}.'
+    )
+
+
+def pages() -> list:
+    """The pages that may quote results."""
+    docs = ROOT / 'docs' / 'source'
+    return [ROOT / 'README.md', *sorted(docs.glob('**/*.md'))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--check', action='store_true', help='fail if a page is out of date'
+    )
+    check = parser.parse_args().check
+    for path in pages():
+        old = path.read_text()
+        new = render(old)
+        if new != old and check:
+            sys.exit(f'{path.name} is out of date; run benchmarks/render.py')
+        if new != old:
+            path.write_text(new)
+
+
+if __name__ == '__main__':
+    main()
