@@ -1,0 +1,394 @@
+r"""Recommendations for sessions of raw item ids."""
+
+import os
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
+
+import torch
+from torch import Tensor
+
+from pyg_sessaug.files import load_state, save_atomically
+from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.ranking import top_items
+from pyg_sessaug.session_batch import session_batch
+from pyg_sessaug.training import MAX_SCORES
+from pyg_sessaug.transforms import NormalizeEdges
+
+#: Models that a file can be restored to, by the name of their class.
+MODELS: Dict[str, Type[SessionModel]] = {'SRGNN': SRGNN, 'TAGNN': TAGNN}
+SETTINGS = (
+    'num_items',
+    'hidden_channels',
+    'num_layers',
+    'precision',
+    'scale',
+    'dropout',
+    'transform_target',
+)
+KEYS = {
+    'version',
+    'model',
+    'settings',
+    'weights',
+    'item_ids',
+    'popularity',
+    'about',
+}
+# Sessions scored at once.
+CHUNK = 128
+
+Id = Union[int, str]
+
+
+class Recommendations(NamedTuple):
+    r"""What to recommend to one session.
+
+    Args:
+        items (list): Raw ids, the best first.
+        scores (list, optional): Score of each of them, if asked for: that of
+            the model, or the popularity if :obj:`fallback`.
+        unknown (list): Ids of the session that the recommender does not
+            know; they were left out.
+        fallback (bool): Whether these are the most popular items, because
+            the session has no known one.
+    """
+
+    items: List[Id]
+    scores: Optional[List[float]]
+    unknown: List[Any]
+    fallback: bool
+
+
+class Recommender:
+    r"""A trained model that takes and gives raw item ids.
+
+    .. code-block:: python
+
+        recommender = Recommender.from_dataset(model, train)
+        recommender.save('shop.pt')
+        recommender = Recommender.load('shop.pt')
+        recommender.recommend(['shoes', 'socks'], k=5).items
+
+    Args:
+        model (SessionModel): The model; recommendations are computed where
+            it is.
+        item_ids (Tensor or list): Raw id of each item, ``[num_items]`` int64
+            or strings, as :obj:`item_ids` of a data set.
+        popularity (Tensor, optional): How popular each item is,
+            ``[num_items]``, such as its clicks in training. What sessions
+            without a known item get is ranked by it.
+            (default: :obj:`None`, they get nothing)
+        about (dict, optional): Plain values that are saved along, such as
+            where the data is from. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If there are not as many ids or popularities as the model
+            has items, or an id occurs twice.
+    """
+
+    def __init__(
+        self,
+        model: SessionModel,
+        item_ids: Union[Tensor, Sequence[Id]],
+        popularity: Optional[Tensor] = None,
+        about: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        self.model = model
+        self.item_ids: List[Id] = (
+            item_ids.tolist()
+            if isinstance(item_ids, Tensor)
+            else list(item_ids)
+        )
+        self.popularity = None if popularity is None else popularity.cpu()
+        self.about = about or {}
+        if len(self.item_ids) != model.num_items:
+            raise ValueError(
+                f'Recommender got {len(self.item_ids)} item_ids for a model '
+                f'of {model.num_items} items; pass the item_ids of the data '
+                f'set it was trained on'
+            )
+        if self.popularity is not None and self.popularity.size() != (
+            model.num_items,
+        ):
+            raise ValueError(
+                f'Recommender got popularity of shape '
+                f'{list(self.popularity.size())}; pass [{model.num_items}]'
+            )
+        self._index = {raw: i for i, raw in enumerate(self.item_ids)}
+        if len(self._index) != model.num_items:
+            twice = next(
+                raw
+                for i, raw in enumerate(self.item_ids)
+                if self._index[raw] != i
+            )
+            raise ValueError(f'Recommender got the item id {twice!r} twice')
+
+    @classmethod
+    def from_dataset(cls, model: SessionModel, dataset: Any) -> 'Recommender':
+        r"""Takes ids and popularity from the training split.
+
+        Args:
+            model (SessionModel): The model.
+            dataset (SessionDataset): The split it was trained on; popularity
+                counts all its clicks.
+        """
+        if dataset.split != 'train':
+            raise ValueError(
+                f'Recommender.from_dataset got the {dataset.split} split; '
+                f'pass the training split'
+            )
+        clicks = dataset.flat_sessions.item
+        return cls(
+            model,
+            dataset.item_ids,
+            torch.bincount(clicks, minlength=dataset.num_items),
+            {
+                'dataset': type(dataset).__name__,
+                'settings': dict(dataset.settings),
+                'raw_sha256': dict(dataset.raw_sha256),
+            },
+        )
+
+    def recommend(
+        self,
+        sessions: Any,
+        k: int = 20,
+        exclude_clicked: bool = False,
+        block: Iterable[Id] = (),
+        return_scores: bool = False,
+    ) -> Union[Recommendations, List[Recommendations]]:
+        r"""The best items for one session or many.
+
+        Equal scores rank the item of lower index first. Ids that are not
+        known are skipped and reported; a session without a known id gets
+        the most popular items.
+
+        Args:
+            sessions (list): One session, which is a list of raw ids in order
+                of click, or a list of sessions. An empty list is one session
+                without clicks.
+            k (int): Items per session; fewer if there are no more.
+                (default: :obj:`20`)
+            exclude_clicked (bool): Whether to leave out the items of the
+                session. (default: :obj:`False`)
+            block (list): Raw ids never to recommend, such as items out of
+                stock; those not known do no harm. (default: :obj:`()`)
+            return_scores (bool): Whether to return scores.
+                (default: :obj:`False`)
+
+        Returns:
+            Recommendations: For one session; a list of them for a list of
+            sessions.
+
+        Raises:
+            ValueError: If :obj:`k` is not positive or a score is not finite.
+            TypeError: If :obj:`sessions` or :obj:`block` is a string.
+        """
+        if k < 1:
+            raise ValueError(f'Recommender got k={k}; pass at least 1')
+        if isinstance(sessions, str) or isinstance(block, str):
+            raise TypeError(
+                f'Recommender got the string '
+                f'{sessions if isinstance(sessions, str) else block!r}; pass '
+                f'a list of ids'
+            )
+        sessions = _plain(sessions)
+        one = not any(isinstance(x, (list, tuple)) for x in sessions)
+        known, unknown = self._look_up([sessions] if one else sessions)
+        blocked = torch.tensor(
+            [self._index[x] for x in _plain(block) if x in self._index],
+            dtype=torch.long,
+        )
+
+        # Each an index and a score per recommended item:
+        best: List[Tuple[List[int], List[float]]]
+        fallback = self._most_popular(k, blocked)
+        best = [fallback] * len(known)
+        rows = [i for i, session in enumerate(known) if session]
+        size = max(1, min(CHUNK, MAX_SCORES // self.model.num_items))
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
+            found = self._score(
+                [known[i] for i in chunk], k, blocked, exclude_clicked
+            )
+            for i, ranking in zip(chunk, found):
+                best[i] = ranking
+        result = [
+            Recommendations(
+                [self.item_ids[i] for i in index],
+                score if return_scores else None,
+                missing,
+                fallback=not session,
+            )
+            for (index, score), missing, session in zip(best, unknown, known)
+        ]
+        return result[0] if one else result
+
+    def save(self, path: Union[str, 'os.PathLike[str]']) -> None:
+        r"""Writes all of it to one file, whole or not at all.
+
+        Args:
+            path (str): The file; an older one is replaced.
+
+        Raises:
+            ValueError: If the model is none of this package's.
+        """
+        from pyg_sessaug import __version__
+
+        name = type(self.model).__name__
+        if MODELS.get(name) is not type(self.model):
+            raise ValueError(
+                f'Recommender cannot save a {name}, only {list(MODELS)}; '
+                f'save its state_dict() yourself'
+            )
+        save_atomically(
+            {
+                'version': __version__,
+                'model': name,
+                'settings': {
+                    key: getattr(self.model, key)
+                    for key in SETTINGS
+                    if hasattr(self.model, key)
+                },
+                'weights': {
+                    key: value.cpu()
+                    for key, value in self.model.state_dict().items()
+                },
+                'item_ids': self.item_ids,
+                'popularity': self.popularity,
+                'about': self.about,
+            },
+            os.fspath(path),
+        )
+
+    @classmethod
+    def load(
+        cls,
+        path: Union[str, 'os.PathLike[str]'],
+        device: str = 'cpu',
+    ) -> 'Recommender':
+        r"""Reads what :meth:`save` wrote, running no code of the file.
+
+        Args:
+            path (str): The file.
+            device (str): Where to put the model. (default: :obj:`"cpu"`)
+
+        Raises:
+            ValueError: If the file is damaged or holds something else.
+            FileNotFoundError: If there is no such file.
+        """
+        path = os.fspath(path)
+        remedy = 'pass a file that Recommender.save wrote'
+        state = load_state(path, remedy)
+        if set(state) != KEYS:
+            raise ValueError(f'{path} holds no recommender; {remedy}')
+        if state['model'] not in MODELS:
+            raise ValueError(
+                f'{path} holds a {state["model"]}, written by pyg_sessaug '
+                f'{state["version"]}; this version knows {list(MODELS)}'
+            )
+        try:
+            model = MODELS[state['model']](**state['settings'])
+            model.load_state_dict(state['weights'])
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(
+                f'{path} was written by pyg_sessaug {state["version"]}, whose '
+                f'models were others ({error}); use that version'
+            ) from error
+        return cls(
+            model.to(device).eval(),
+            state['item_ids'],
+            state['popularity'],
+            state['about'],
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}({type(self.model).__name__}, '
+            f'num_items={self.model.num_items}, '
+            f'popularity={self.popularity is not None})'
+        )
+
+    def _look_up(
+        self, sessions: Iterable[Any]
+    ) -> Tuple[List[List[int]], List[List[Any]]]:
+        r"""Indices of the known ids of each session, and the unknown ids."""
+        known: List[List[int]] = []
+        unknown: List[List[Any]] = []
+        for session in sessions:
+            if not isinstance(session, (list, tuple)):
+                raise TypeError(
+                    f'Recommender got {session!r} among sessions that are '
+                    f'lists of ids; pass one session, or lists only'
+                )
+            known.append([])
+            unknown.append([])
+            for raw in session:
+                index = self._index.get(raw)
+                if index is None:
+                    unknown[-1].append(raw)
+                else:
+                    known[-1].append(index)
+        return known, unknown
+
+    @torch.no_grad()
+    def _score(
+        self,
+        sessions: List[List[int]],
+        k: int,
+        blocked: Tensor,
+        exclude_clicked: bool,
+    ) -> List[Tuple[List[int], List[float]]]:
+        model = self.model
+        device = model.item_embedding.device
+        batch = session_batch(
+            torch.tensor([i for session in sessions for i in session]),
+            torch.tensor([len(session) for session in sessions]),
+        )
+        batch = NormalizeEdges()(batch).to(device)
+        training = model.training
+        model.eval()
+        score = model.score(batch)
+        model.train(training)
+        if exclude_clicked:
+            score[batch.batch, batch.x] = -torch.inf
+        score[:, blocked.to(device)] = -torch.inf
+        return _unpack(*top_items(score, k))
+
+    def _most_popular(
+        self, k: int, blocked: Tensor
+    ) -> Tuple[List[int], List[float]]:
+        if self.popularity is None:
+            return [], []
+        score = self.popularity.double().view(1, -1).clone()
+        score[:, blocked] = -torch.inf
+        return _unpack(*top_items(score, k))[0]
+
+
+def _unpack(
+    value: Tensor, index: Tensor
+) -> List[Tuple[List[int], List[float]]]:
+    # What is minus infinite was excluded and stands last.
+    count = (value > -torch.inf).sum(dim=1).tolist()
+    return [
+        (items[:n], scores[:n])
+        for items, scores, n in zip(index.tolist(), value.tolist(), count)
+    ]
+
+
+def _plain(value: Any) -> List[Any]:
+    r"""A list, where tensors and arrays inside are plain values too."""
+    if hasattr(value, 'tolist'):
+        return value.tolist()
+    return [x.tolist() if hasattr(x, 'tolist') else x for x in value]
