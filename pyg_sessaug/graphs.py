@@ -1,13 +1,15 @@
 r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
-from typing import Dict, Optional, Tuple
+import copy
+from typing import Optional, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.sessions import Sessions, expand_ranges
+from pyg_sessaug.sessions import Sessions, expand_numpy_ranges
 
 
 class SessionGraphs:
@@ -33,28 +35,38 @@ class SessionGraphs:
         # Nodes: the distinct items of a session, by first click.
         is_new, first = _first_occurrence(session * num_items + item)
         count = cumsum(is_new.long())
-        before = count[ptr]
-        self.node_ptr = before
-        self.node = item[is_new]
+        node_ptr, node = count[ptr], item[is_new]
         # 32 bits hold what is kept per click: half the memory.
-        self.session = session.int()
-        self.click_node = (count[first] - before[session]).int()
-        self.nodes_at = (count[1:] - before[session]).int()
+        click_node = (count[first] - node_ptr[session]).int()
+        self.nodes_at = (count[1:] - node_ptr[session]).int()
 
         # Edges: the distinct transitions of a session, by first occurrence.
         head = torch.ones_like(item, dtype=torch.bool)
         head[ptr[:-1]] = False
         click = head.nonzero().view(-1)
-        src, dst = self.click_node[click - 1], self.click_node[click]
+        src, dst = click_node[click - 1], click_node[click]
         width = int(self.nodes_at.max()) if item.numel() > 0 else 1
         key = (session[click] * width + src) * width + dst
         is_new, _ = _first_occurrence(key)
-        self.edge = torch.stack([src[is_new], dst[is_new]])
         new_at = torch.zeros_like(item)
         new_at[click] = is_new.long()
         count = cumsum(new_at)
-        self.edge_ptr = count[ptr]
-        self.edges_at = (count[1:] - self.edge_ptr[session]).int()
+        edge_ptr = count[ptr]
+
+        # In numpy: at the size of a batch its calls cost half of torch's.
+        lists = {
+            **vars(sessions),
+            'session': session.int(),
+            'node': node,
+            'node_ptr': node_ptr,
+            'nodes_at': self.nodes_at,
+            'click_node': click_node,
+            'edge': torch.stack([src[is_new], dst[is_new]]),
+            'edge_ptr': edge_ptr,
+            'edges_at': (count[1:] - edge_ptr[session]).int(),
+        }
+        self._lists = {k: v.numpy() for k, v in lists.items() if v is not None}
+        self._empty = Batch(_base_cls=Data)
 
     def data(self, index: int) -> Data:
         r"""The graph of one sample.
@@ -68,23 +80,22 @@ class SessionGraphs:
             :obj:`y` [1] int64 and, where known, :obj:`click_time` [L]
             float64.
         """
-        sessions = self.sessions
-        target = int(sessions.target[index])
-        session = int(self.session[target])
-        start = int(sessions.ptr[session])
-        node, edge = int(self.node_ptr[session]), int(self.edge_ptr[session])
-        num_nodes = int(self.nodes_at[target - 1])
-        num_edges = int(self.edges_at[target - 1])
-        edges = slice(edge, edge + num_edges)
+        lists, tensor = self._lists, torch.from_numpy
+        target = int(lists['target'][index])
+        session = int(lists['session'][target])
+        start = int(lists['ptr'][session])
+        node, edge = lists['node_ptr'][session], lists['edge_ptr'][session]
+        nodes = slice(node, node + lists['nodes_at'][target - 1])
+        edges = slice(edge, edge + lists['edges_at'][target - 1])
         data = Data(
-            x=self.node[node : node + num_nodes],
-            edge_index=self.edge[:, edges].long(),
-            edge_weight=torch.ones(num_edges),
-            click_index=self.click_node[start:target].long(),
-            y=sessions.item[target : target + 1],
+            x=tensor(lists['node'][nodes]),
+            edge_index=tensor(lists['edge'][:, edges]).long(),
+            edge_weight=torch.ones(edges.stop - edges.start),
+            click_index=tensor(lists['click_node'][start:target]).long(),
+            y=tensor(lists['item'][target : target + 1]),
         )
-        if sessions.time is not None:
-            data.click_time = sessions.time[start:target]
+        if 'time' in lists:
+            data.click_time = tensor(lists['time'][start:target])
         return data
 
     def batch(self, index: Tensor) -> Batch:
@@ -96,59 +107,48 @@ class SessionGraphs:
         Args:
             index (Tensor): Sample numbers, ``[B]``, int64.
         """
-        sessions = self.sessions
-        target = _take(sessions.target, index)
+        lists, tensor = self._lists, torch.from_numpy
+        target = lists['target'][index.numpy()]
         last = target - 1
-        session = _take(self.session, last).long()
-        start = _take(sessions.ptr, session)
-        node, node_graph, ptr = expand_ranges(
-            _take(self.node_ptr, session), _take(self.nodes_at, last).long()
+        session = lists['session'][last]
+        start = lists['ptr'][session]
+        node, node_graph, ptr = expand_numpy_ranges(
+            lists['node_ptr'][session], lists['nodes_at'][last]
         )
-        edge, edge_graph, edge_ptr = expand_ranges(
-            _take(self.edge_ptr, session), _take(self.edges_at, last).long()
+        edge, edge_graph, edge_ptr = expand_numpy_ranges(
+            lists['edge_ptr'][session], lists['edges_at'][last]
         )
-        click, click_graph, click_ptr = expand_ranges(start, target - start)
+        click, click_graph, click_ptr = expand_numpy_ranges(
+            start, target - start
+        )
         first_node = ptr[:-1]
+        edge_index = lists['edge'].take(edge, 1) + first_node[edge_graph]
+        click_index = lists['click_node'][click] + first_node[click_graph]
+        sample_ptr = np.arange(target.size + 1)
 
-        edge_index = self.edge.index_select(1, edge)
         # Value, its pointers, and whether it counts nodes of the batch:
-        values: Dict[str, Tuple[Tensor, Tensor, bool]] = {
-            'x': (_take(self.node, node), ptr, False),
-            'edge_index': (
-                edge_index + _take(first_node, edge_graph),
-                edge_ptr,
-                True,
-            ),
-            'edge_weight': (torch.ones(edge.numel()), edge_ptr, False),
-            'click_index': (
-                _take(self.click_node, click) + _take(first_node, click_graph),
-                click_ptr,
-                True,
-            ),
-            'y': (
-                _take(sessions.item, target),
-                torch.arange(target.numel() + 1),
-                False,
-            ),
+        values = {
+            'x': (lists['node'][node], ptr, False),
+            'edge_index': (edge_index, edge_ptr, True),
+            'edge_weight': (np.ones(edge.size, np.float32), edge_ptr, False),
+            'click_index': (click_index, click_ptr, True),
+            'y': (lists['item'][target], sample_ptr, False),
         }
-        if sessions.time is not None:
-            values['click_time'] = (
-                _take(sessions.time, click),
-                click_ptr,
-                False,
-            )
+        if 'time' in lists:
+            values['click_time'] = (lists['time'][click], click_ptr, False)
 
-        none = torch.zeros_like(target)
-        batch = Batch(_base_cls=Data)
-        batch._num_graphs = target.numel()
-        batch._slice_dict = {key: v[1] for key, v in values.items()}
+        batch = copy.copy(self._empty)
+        batch._num_graphs = target.size
+        batch._slice_dict = {k: tensor(v[1]) for k, v in values.items()}
+        none, first = torch.zeros(target.size).long(), tensor(first_node)
         batch._inc_dict = {
-            key: first_node if v[2] else none for key, v in values.items()
+            k: first if v[2] else none for k, v in values.items()
         }
         for key, (value, _, _) in values.items():
-            batch[key] = value
-        batch.click_index_batch, batch.click_index_ptr = click_graph, click_ptr
-        batch.batch, batch.ptr = node_graph, ptr
+            batch[key] = tensor(value)
+        batch.click_index_batch = tensor(click_graph)
+        batch.click_index_ptr = tensor(click_ptr)
+        batch.batch, batch.ptr = tensor(node_graph), tensor(ptr)
         return batch
 
 
@@ -229,8 +229,3 @@ def _first_occurrence(key: Tensor) -> Tuple[Tensor, Tensor]:
     mask = torch.zeros_like(is_new)
     mask[order[is_new]] = True
     return mask, first
-
-
-def _take(value: Tensor, index: Tensor) -> Tensor:
-    # Three times faster than value[index] at the size of a batch.
-    return value.index_select(0, index)

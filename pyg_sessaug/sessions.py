@@ -1,11 +1,15 @@
 r"""Sessions kept flat: one array of clicks and the pointers between them."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,7 @@ class Sessions:
 
 
 def expand_ranges(
-    start: Tensor,
-    count: Tensor,
+    start: Tensor, count: Tensor
 ) -> Tuple[Tensor, Tensor, Tensor]:
     r"""Concatenates the ranges ``start[i] ... start[i] + count[i] - 1``.
 
@@ -117,9 +120,18 @@ def expand_ranges(
         belongs to ``[sum(count)]``, and where each range begins and the last
         ends ``[n + 1]``; all int64.
     """
-    ptr = cumsum(count)
-    size = int(ptr[-1])
-    owner = torch.repeat_interleave(count, output_size=size)
-    value = (start - ptr[:-1]).index_select(0, owner)
-    value += torch.arange(size, device=start.device)
+    value, owner, ptr = expand_numpy_ranges(start.numpy(), count.numpy())
+    tensor = torch.from_numpy
+    return tensor(value), tensor(owner), tensor(ptr)
+
+
+def expand_numpy_ranges(
+    start: Array, count: Array
+) -> Tuple[Array, Array, Array]:
+    r"""As :func:`expand_ranges`, for arrays of any integer type."""
+    ptr = np.zeros(count.size + 1, dtype=np.int64)
+    np.cumsum(count, out=ptr[1:])
+    owner = np.repeat(np.arange(count.size), count)
+    value = (start - ptr[:-1])[owner]
+    value += np.arange(value.size)
     return value, owner, ptr
