@@ -1,0 +1,204 @@
+import inspect
+import json
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Dict, List
+
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+
+import _report  # noqa: E402
+import render  # noqa: E402
+
+import pyg_sessaug  # noqa: E402
+
+project = 'pyg_sessaug'
+author = copyright = 'The pyg_sessaug authors'
+version = release = pyg_sessaug.__version__
+
+extensions = [
+    'myst_parser',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.autosummary',
+    'sphinx.ext.napoleon',
+    'sphinx.ext.viewcode',
+]
+exclude_patterns = ['generated']
+source_suffix = {'.rst': 'restructuredtext', '.md': 'markdown'}
+myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence']
+myst_heading_anchors = 3
+
+autosummary_generate = False  # The tables of `api/` link to the same page.
+autodoc_member_order = 'bysource'
+autodoc_inherit_docstrings = False
+autodoc_typehints = 'none'  # Docstrings state the types.
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = ['Shapes']
+
+html_theme = 'furo'
+html_title = f'pyg_sessaug {release}'
+html_math_renderer = 'mathml'
+html_static_path = ['_static']
+html_css_files = ['pages.css']
+html_js_files = ['light.js']
+html_copy_source = False
+
+
+# API: every exported name, so that no list has to be kept in step ###########
+
+
+def exports(name: str) -> List[str]:
+    """The public names of a module, but for submodules and plain values."""
+    module = import_module(name)
+    own = [
+        key
+        for key, value in vars(module).items()
+        if getattr(value, '__module__', None) == name and key[0] != '_'
+    ]
+    names = getattr(module, '__all__', own)
+    return [x for x in names if callable(getattr(module, x))]
+
+
+def inner(name: str) -> List[str]:
+    """The public names of a module that nothing above it exports."""
+    parent = import_module(name.rpartition('.')[0])
+    return [x for x in exports(name) if not hasattr(parent, x)]
+
+
+def directive(module: str, name: str) -> str:
+    """How autodoc documents a name."""
+    is_class = inspect.isclass(getattr(import_module(module), name))
+    return 'autoclass' if is_class else 'autofunction'
+
+
+def render_api(app: Sphinx, docname: str, source: List[str]) -> None:
+    if docname.startswith('api/') and hasattr(app.builder, 'templates'):
+        source[0] = app.builder.templates.render_string(
+            source[0],
+            {'exports': exports, 'inner': inner, 'directive': directive},
+        )
+
+
+# Results: tables of the committed files, none of them typed ################
+
+
+def table_of_results(report: Dict[str, Any]) -> str:
+    """What `benchmarks/run.py` found."""
+    settings, where = report['settings'], report['environment']
+    share = settings['fraction']
+    kept = '' if share == 1 else f', fraction {share:.4g}'
+    return (
+        f'### {report["data"]["name"]}{kept}: {settings["model"]}\n\n'
+        f'{render.describe(report)} At most {settings["epochs"]} epochs, '
+        f'{settings["num_layers"]} layers; torch {where["torch"]}, '
+        f'{where["cpu"]}.\n\n{_report.tables(report)}'
+    )
+
+
+def table_of_speed(report: Dict[str, Any]) -> str:
+    """What `benchmarks/speed.py` measured."""
+    records = report['records']
+    keys = list(dict.fromkeys(key for row in records for key in row))
+    lines = [[key.replace('_', ' ') for key in keys]]
+    lines += [[str(row.get(key, '–')) for key in keys] for row in records]
+    return (
+        f'### Parts of a training step\n\n{report["num_items"]:,} items, '
+        f'batches of {report["batch_size"]}, {report["threads"]} thread(s), '
+        f'{report["environment"]["cpu"]}.\n\n{_report.markdown(lines)}\n'
+    )
+
+
+def table_of_preparation(report: Dict[str, Any]) -> str:
+    """What `benchmarks/prepare.py` measured."""
+    lines = [['', 'clicks', 'seconds', 'clicks per second', 'peak GiB']]
+    lines += [
+        [
+            name,
+            f'{row["clicks"]:,}',
+            f'{row["seconds"]:.1f}',
+            f'{row["clicks_per_second"]:,}',
+            f'{row["peak_rss_gib"]:.2f}',
+        ]
+        for name, row in report['formats'].items()
+    ]
+    return (
+        f'### Preparing a log\n\nGenerated logs in the official formats, '
+        f'{report["cpus"]} CPUs, Python {report["python"]}.\n\n'
+        f'{_report.markdown(lines)}\n'
+    )
+
+
+# What a file of each kind has, and what makes it a table:
+TABLES = [
+    ({'data', 'metrics', 'runs', 'settings', 'thesis'}, table_of_results),
+    ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
+    ({'formats', 'cpus'}, table_of_preparation),
+]
+
+
+def write_results(app: Sphinx) -> None:
+    parts = []
+    for path in sorted((ROOT / 'benchmarks' / 'results').glob('*.json')):
+        report = json.loads(path.read_text('utf-8'))
+        for keys, make in TABLES:
+            if isinstance(report, dict) and keys <= report.keys():
+                parts.append(f'{make(report)}\nFrom `{path.name}`.\n')
+                break
+    folder = Path(app.srcdir) / 'generated'
+    folder.mkdir(exist_ok=True)
+    text = '\n'.join(parts) or 'No results are published yet.\n'
+    target = folder / 'results.md'
+    if not target.exists() or target.read_text('utf-8') != text:
+        target.write_text(text, 'utf-8')
+
+
+# Equations: MathML, which browsers draw without a script ###################
+
+
+def mathml(text: str, node: nodes.Element, block: bool) -> str:
+    # Sizes, which docutils does not know and browsers choose:
+    text = re.sub(r'\\([bB]igg?[lrm]?|textstyle)(?![a-zA-Z])', '', text)
+    if '&' in text and r'\begin' not in text:
+        lines = r' \\ '.join(text.split('\n\n'))
+        text = rf'\begin{{aligned}} {lines} \end{{aligned}}'
+    try:
+        return tex2mathml(text, as_block=block)
+    except MathError as error:
+        logging.getLogger(__name__).warning(
+            'no MathML for %r: %s', text, error, location=node
+        )
+        return f'<code>{nodes.unescape(text)}</code>'
+
+
+def visit_math(self: Any, node: nodes.Element) -> None:
+    self.body.append(mathml(node.astext(), node, False))
+    raise nodes.SkipNode
+
+
+def visit_displaymath(self: Any, node: nodes.Element) -> None:
+    # `\tag` holds a number of the thesis.
+    text, *number = re.split(r'\\tag\{([^}]*)\}', node.astext())
+    self.body.append(self.starttag(node, 'div', CLASS='math'))
+    if number:
+        self.body.append(f'<span class="eqno">({number[0]})</span>')
+    self.body.append(mathml(text, node, True))
+    self.body.append('</div>\n')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> Dict[str, bool]:
+    app.add_html_math_renderer(
+        'mathml', (visit_math, None), (visit_displaymath, None)
+    )
+    app.connect('builder-inited', write_results)
+    app.connect('source-read', render_api)
+    return {'parallel_read_safe': True, 'parallel_write_safe': True}
