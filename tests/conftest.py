@@ -3,6 +3,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 DATA = Path(
     os.environ.get(
@@ -10,6 +11,12 @@ DATA = Path(
         Path(__file__).parents[2] / 'shared' / 'data',
     )
 )
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Every test draws the same numbers alone and among others."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
