@@ -1,0 +1,200 @@
+r"""Command line: ``python -m pyg_sessaug {prepare,train,evaluate,recommend}``.
+
+Prepares a log of clicks, trains a model on it by Algorithm 3, measures it and
+recommends items to sessions of raw ids.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from functools import partial
+from itertools import islice
+from typing import Any, Dict, Iterator, List, Optional, Sequence, cast
+
+import torch
+
+from pyg_sessaug.arguments import MODELS, load_data, parse_args
+from pyg_sessaug.metrics import ranking_metrics
+from pyg_sessaug.pipeline import (
+    check_augmentation,
+    fit_augmented,
+    remove_checkpoints,
+)
+from pyg_sessaug.recommender import Id, Recommendations, Recommender
+from pyg_sessaug.training import best_epoch, rank_samples
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    r"""Runs a command.
+
+    Args:
+        argv (list, optional): Its arguments. (default: :obj:`None`, those
+            of the process)
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = parse_args(argv)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    try:
+        COMMANDS[args.command](args)
+    except BrokenPipeError:  # Whoever read the output has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        sys.exit(f'error: {error}')
+    except KeyboardInterrupt:
+        again = [x for x in argv if x != '--resume']
+        again += ['--resume'] * (args.command == 'train')
+        command = shlex.join(['python', '-m', 'pyg_sessaug', *again])
+        print(f'\nInterrupted. Go on with: {command}', file=sys.stderr)
+        sys.exit(130)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    r"""Prepares a log and describes its splits."""
+    for data in load_data(args, ['train', 'val', 'test']):
+        print(
+            f'{data.split}: {data.sessions} sessions, {data.clicks} clicks, '
+            f'{len(data)} samples, {data.average_length:.2f} clicks per '
+            f'session, {data.repeat_share:.1%} of targets clicked before, '
+            f'{data.unseen_target_share:.1%} never seen in training'
+        )
+    print(
+        f'{data.num_items} items, {data.num_categories or "no"} categories; '
+        f'prepared files are in {data.processed_dir}'
+    )
+
+
+def train(args: argparse.Namespace) -> None:
+    r"""Trains a model and writes a recommender."""
+    train, val = load_data(args, ['train', 'val'])
+    check_augmentation(args.augment, train)
+    model, histories = fit_augmented(
+        partial(
+            MODELS[args.model],
+            train.num_items,
+            hidden_channels=args.hidden,
+            num_layers=args.num_layers,
+            precision=args.precision,
+            scale=args.scale,
+            dropout=args.dropout,
+        ),
+        train,
+        val,
+        args.augment,
+        num_clusters=args.num_clusters,
+        seed=args.seed,
+        weight_decay=args.weight_decay,
+        patience=args.patience,
+        augmented_weight_decay=args.augmented_weight_decay,
+        augmented_patience=args.augmented_patience,
+        checkpoint=args.output,
+        resume=args.resume,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        device=args.device,
+        progress=not args.quiet,
+    )
+    for name, history in histories.items():
+        best = history[best_epoch(history) - 1]
+        print(
+            f'{name} model: best of {len(history)} epochs is '
+            f'{best["epoch"]}, validation loss {best["val_loss"]:.4f}'
+        )
+    Recommender.from_dataset(model, train).save(args.output)
+    remove_checkpoints(args.output, args.augment)
+    print(f'Written to {args.output}')
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    r"""Measures a recommender on test or validation sessions."""
+    recommender = Recommender.load(args.recommender, args.device)
+    (data,) = load_data(args, [args.split])
+    ids = data.item_ids
+    ids = ids.tolist() if isinstance(ids, torch.Tensor) else ids
+    if ids != recommender.item_ids:
+        raise ValueError(
+            f'{args.recommender} was trained on other items than those of '
+            f'this data; use the options it was trained with: '
+            f'{recommender.about.get("settings")}'
+        )
+    rank = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
+    result: Dict[str, Any] = {'split': args.split, 'samples': len(data)}
+    for k in args.k:
+        result.update(ranking_metrics(rank, k))
+    result['unseen_target_share'] = data.unseen_target_share
+    result['repeat_share'] = data.repeat_share
+    if args.format == 'json':
+        print(json.dumps(result))
+        return
+    print(f'{len(data)} samples of the {args.split} split')
+    for k in args.k:
+        for name in (f'HR@{k}', f'MRR@{k}'):
+            print(f'{name:8}{100 * result[name]:6.2f} %')
+
+
+def recommend(args: argparse.Namespace) -> None:
+    r"""Recommends items to sessions from arguments or standard input."""
+    recommender = Recommender.load(args.recommender, args.device)
+    is_int = isinstance(recommender.item_ids[0], int)
+    block = [_to_id(x, is_int) for x in args.block]
+    # At a terminal each line gets its answer; else many share the work.
+    size = 1 if sys.stdin.isatty() else 512
+    lines: Iterator[List[str]] = (
+        iter([args.items])
+        if args.items
+        else (
+            line.rstrip('\r\n').split(args.separator) if line.strip() else []
+            for line in sys.stdin
+        )
+    )
+    number = 0
+    while chunk := list(islice(lines, size)):
+        sessions = [[_to_id(x, is_int) for x in line] for line in chunk]
+        results = recommender.recommend(
+            sessions,
+            args.k,
+            args.exclude_clicked,
+            block,
+            return_scores=args.format == 'json',
+        )
+        for result in cast(List[Recommendations], results):
+            number += 1
+            _print(result, number, args)
+
+
+def _print(
+    result: Recommendations, number: int, args: argparse.Namespace
+) -> None:
+    if args.format == 'json':
+        print(json.dumps(result._asdict()), flush=True)
+        return
+    if result.unknown or result.fallback:
+        parts = [f'unknown items {result.unknown}'] if result.unknown else []
+        if result.fallback:
+            parts.append('no known item, these are the most popular ones')
+        print(f'session {number}: {"; ".join(parts)}', file=sys.stderr)
+    separator = ' ' if args.separator is None else args.separator
+    print(separator.join(map(str, result.items)), flush=True)
+
+
+def _to_id(text: str, is_int: bool) -> Id:
+    # As Python spells it: "007" is not 7.
+    digits = text.removeprefix('-')
+    if is_int and digits.isdecimal() and str(int(text)) == text:
+        return int(text)
+    return text
+
+
+COMMANDS = {
+    'prepare': prepare,
+    'train': train,
+    'evaluate': evaluate,
+    'recommend': recommend,
+}
+
+if __name__ == '__main__':
+    main()

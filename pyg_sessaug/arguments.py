@@ -1,0 +1,364 @@
+r"""Arguments of the command line, and the data they name."""
+
+import argparse
+import os.path as osp
+from typing import Any, Dict, List, Optional, Sequence, Type
+
+import torch
+
+from pyg_sessaug.datasets import (
+    Diginetica,
+    LogDataset,
+    Otto,
+    SessionLog,
+    YooChoose,
+)
+from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.nn.functional import PRECISIONS
+from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.pipeline import AUGMENTATIONS
+
+DATASETS: Dict[str, Type[LogDataset]] = {
+    'diginetica': Diginetica,
+    'yoochoose': YooChoose,
+    'otto': Otto,
+}
+MODELS: Dict[str, Type[SessionModel]] = {'srgnn': SRGNN, 'tagnn': TAGNN}
+# Options of one's own log alone:
+COLUMNS = ('session', 'item', 'time', 'category', 'delimiter', 'time_unit')
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        # Where the default is computed, the help says how.
+        if '(default:' in (action.help or ''):
+            return action.help
+        if action.required or not action.option_strings:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    r"""Reads the arguments of the command line."""
+    parser = make_parser()
+    args, rest = parser.parse_known_args(argv)
+    # argparse takes ids after options for unknown arguments.
+    if '--' in rest:
+        rest.remove('--')
+    elif any(x.startswith('-') for x in rest):
+        parser.error(f'unrecognized arguments: {" ".join(rest)}')
+    if rest and args.command != 'recommend':
+        parser.error(f'unrecognized arguments: {" ".join(rest)}')
+    if rest:
+        args.items = [*args.items, *rest]
+    return args
+
+
+def make_parser() -> argparse.ArgumentParser:
+    r"""The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog='python -m pyg_sessaug',
+        description='Session-based recommendation from a log of clicks. '
+        'COMMAND --help shows the options of a command.',
+    )
+    commands = parser.add_subparsers(
+        dest='command', metavar='COMMAND', required=True
+    )
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=text, description=text, formatter_class=_Help
+        )
+        command.add_argument(
+            '--threads',
+            type=positive,
+            help="threads to compute with (default: torch's own)",
+        )
+        return command
+
+    command = add('prepare', 'Read a log, prepare it and describe it.')
+    _add_data(command)
+    command = add('train', 'Train a model and write a recommender file.')
+    _add_data(command)
+    _add_training(command)
+    command = add('evaluate', 'Measure a recommender on the test sessions.')
+    command.add_argument('recommender', help='file that train wrote')
+    _add_data(command)
+    command.add_argument(
+        '-k',
+        nargs='+',
+        type=positive,
+        default=[20],
+        help='lengths of the list',
+    )
+    command.add_argument(
+        '--split', choices=['val', 'test'], default='test', help='sessions'
+    )
+    _add_device(command)
+    _add_format(command)
+    command = add('recommend', 'Recommend items to sessions.')
+    _add_recommend(command)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        'data', 'a log of your own or a known data set'
+    )
+    which = group.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        '--log',
+        metavar='FILE',
+        help='log of your own: CSV, TSV (.tsv) or Parquet (.parquet), text '
+        'maybe gzipped (.gz) (default: none)',
+    )
+    which.add_argument(
+        '--dataset', choices=DATASETS, help='known data set (default: none)'
+    )
+    add = group.add_argument
+    add(
+        '--root',
+        help='folder for prepared files; that of a known data set has its '
+        'files in raw/ (default: folder of the log, or data/DATASET)',
+    )
+    add('--session', help='column of the session (default: session_id)')
+    add('--item', help='column of the item (default: item_id)')
+    add(
+        '--time',
+        help='column of the time, a number or ISO 8601 (default: time)',
+    )
+    add('--category', help='column of the category (default: none)')
+    add(
+        '--delimiter',
+        help='between the fields of a text file (default: a tab for .tsv, '
+        'else a comma)',
+    )
+    add(
+        '--time-unit',
+        type=float,
+        help='seconds per unit of a numeric time (default: 1)',
+    )
+    add(
+        '--min-item-clicks',
+        type=positive,
+        default=5,
+        help='items with fewer clicks are left out',
+    )
+    add(
+        '--test-days',
+        type=float,
+        help='length of the test period at the end of the log (default: 7, '
+        'yoochoose: 1)',
+    )
+    add(
+        '--session-gap',
+        type=float,
+        help='seconds without a click after which a new session begins '
+        '(default: sessions are those of the log)',
+    )
+    add(
+        '--fraction',
+        type=float,
+        default=1.0,
+        help='newest share of the training sessions to keep; with yoochoose, '
+        'of those in the newest 1/64',
+    )
+    add(
+        '--val-ratio',
+        type=float,
+        default=0.1,
+        help='share of the training sessions for validation',
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        '--output',
+        default='recommender.pt',
+        metavar='FILE',
+        help='recommender file to write; while training, files that end in '
+        '.part beside it hold the state after every epoch',
+    )
+    add(
+        '--resume',
+        action='store_true',
+        help='go on from these .part files; needs the same options',
+    )
+    add('--model', choices=MODELS, default='srgnn', help='model')
+    add(
+        '--augment',
+        choices=AUGMENTATIONS,
+        default='none',
+        help='; '.join(f'{k}: {v}' for k, v in AUGMENTATIONS.items()),
+    )
+    add(
+        '--num-clusters',
+        type=positive,
+        default=8,
+        help='clusters of gmm and kmeans',
+    )
+    add('--hidden', type=positive, default=100, help='size of all vectors')
+    add(
+        '--num-layers',
+        type=natural,
+        default=2,
+        help='steps of message passing',
+    )
+    add(
+        '--precision',
+        choices=PRECISIONS,
+        default='float32',
+        help='of large products',
+    )
+    add(
+        '--scale',
+        type=float,
+        help='score by cosine times this scale (default: dot products)',
+    )
+    add('--dropout', type=float, default=0.0, help='dropout of item vectors')
+    add('--epochs', type=positive, default=20, help='epochs at most')
+    add('--batch-size', type=positive, default=100, help='samples per step')
+    add('--lr', type=float, default=1e-3, help='learning rate at the start')
+    add('--weight-decay', type=float, default=1e-5, help='L2 penalty')
+    add(
+        '--patience',
+        type=positive,
+        default=5,
+        help='epochs without improvement before stopping',
+    )
+    add(
+        '--augmented-weight-decay',
+        type=float,
+        default=1e-6,
+        help='that of training on augmented graphs',
+    )
+    add(
+        '--augmented-patience',
+        type=positive,
+        default=4,
+        help='that of training on augmented graphs',
+    )
+    add('--seed', type=natural, default=0, help='seed of all randomness')
+    add('--quiet', action='store_true', help='show no progress')
+    _add_device(parser)
+
+
+def _add_recommend(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('recommender', help='file that train wrote')
+    add(
+        'items',
+        nargs='*',
+        metavar='ID',
+        help='one session, item by item; none: sessions from standard '
+        'input, one per line',
+    )
+    add('-k', type=positive, default=20, help='items per session')
+    add(
+        '--exclude-clicked',
+        action='store_true',
+        help='leave out items of the session',
+    )
+    add(
+        '--block',
+        nargs='+',
+        metavar='ID',
+        default=[],
+        help='items never to recommend (default: none)',
+    )
+    add(
+        '--separator',
+        help='between the ids of a line, in and out (default: spaces)',
+    )
+    _add_device(parser)
+    _add_format(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--device',
+        type=device,
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='where to compute',
+    )
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--format', choices=['text', 'json'], default='text', help='of output'
+    )
+
+
+def natural(text: str) -> int:
+    r"""Reads an int that is not negative."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{text} is negative')
+    return value
+
+
+def positive(text: str) -> int:
+    r"""Reads an int of at least 1."""
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError('must be at least 1, got 0')
+    return int(text)
+
+
+def device(text: str) -> str:
+    r"""Reads the name of a device that works here."""
+    try:
+        torch.empty(0, device=text)
+    except (AssertionError, RuntimeError) as error:
+        line = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(
+            f'cannot use {text!r}: {line}'
+        ) from error
+    return text
+
+
+def load_data(
+    args: argparse.Namespace, splits: Sequence[str]
+) -> List[LogDataset]:
+    r"""The data set that the arguments name, prepared if need be.
+
+    Args:
+        args (argparse.Namespace): Arguments of a command with data.
+        splits (list): Splits to load.
+    """
+    kwargs: Dict[str, Any] = {'val_ratio': args.val_ratio}
+    # Left to the data set unless given: SR-GNN's files know no such option.
+    for key, default in [
+        ('min_item_clicks', 5),
+        ('test_days', None),
+        ('session_gap', None),
+    ]:
+        if getattr(args, key) != default:
+            kwargs[key] = getattr(args, key)
+    columns = {x: getattr(args, x) for x in COLUMNS}
+    columns = {x: v for x, v in columns.items() if v is not None}
+    if args.dataset is not None:
+        if columns:
+            option = next(iter(columns)).replace('_', '-')
+            raise ValueError(
+                f'--{option} is for --log; {args.dataset} has columns of its '
+                f'own'
+            )
+        newest = 'newest' if args.dataset == 'yoochoose' else 'fraction'
+        kwargs[newest] = args.fraction
+        root = args.root or osp.join('data', args.dataset)
+        return [DATASETS[args.dataset](root, x, **kwargs) for x in splits]
+
+    path = osp.abspath(osp.expanduser(args.log))
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'there is no file {args.log}')
+    if path.removesuffix('.gz').endswith('.tsv'):
+        columns.setdefault('delimiter', '\t')
+    kwargs.update(
+        file=path,
+        fraction=args.fraction,
+        allow_missing_categories=True,
+        **columns,
+    )
+    root = args.root or osp.dirname(path)
+    return [SessionLog(root, x, **kwargs) for x in splits]

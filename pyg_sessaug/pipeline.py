@@ -1,0 +1,223 @@
+r"""Algorithm 3 of the thesis: a base model, then one on augmented graphs."""
+
+import os
+import os.path as osp
+from typing import Any, Callable, Dict, List, Optional
+
+import torch
+from torch import Tensor
+from torch_geometric.transforms import Compose
+
+from pyg_sessaug.clusters import METHODS, ItemClusters
+from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.training import fit
+from pyg_sessaug.transforms import (
+    ClusterDistance,
+    GaussianBlur,
+    ItemDistance,
+    NormalizeEdges,
+)
+
+#: What training graphs go through, apart from normalising.
+AUGMENTATIONS = {
+    'none': 'plain graphs',
+    'blur': 'blur alone',
+    'i2i': 'distances between items, and blur',
+    'gmm': 'distances between clusters of a Gaussian mixture, and blur',
+    'kmeans': 'distances between clusters of KMeans, and blur',
+    'category': 'distances between categories of items, and blur',
+}
+
+
+def fit_augmented(
+    make_model: Callable[[], SessionModel],
+    train: Any,
+    val: Any,
+    augment: str = 'none',
+    num_clusters: int = 8,
+    seed: int = 0,
+    weight_decay: float = 1e-5,
+    patience: int = 5,
+    augmented_weight_decay: float = 1e-6,
+    augmented_patience: int = 4,
+    checkpoint: Optional[str] = None,
+    resume: bool = False,
+    **kwargs: Any,
+) -> 'tuple[SessionModel, Dict[str, List[Dict[str, float]]]]':
+    r"""Trains a model by Algorithm 3.
+
+    Distances and clusters come from the item embeddings of a base model,
+    which is trained first on plain graphs; a fresh model is then trained on
+    augmented ones. Plain graphs and blur alone need no base model.
+
+    Args:
+        make_model (callable): Returns a model with new weights.
+        train (SessionDataset): Training samples.
+        val (SessionDataset): Validation samples.
+        augment (str): One of :obj:`AUGMENTATIONS`. (default: :obj:`"none"`)
+        num_clusters (int): Clusters of :obj:`"gmm"` and :obj:`"kmeans"`.
+            (default: :obj:`8`)
+        seed (int): All random numbers derive from it. (default: :obj:`0`)
+        weight_decay (float): Of training on plain graphs.
+            (default: :obj:`1e-5`)
+        patience (int): Of training on plain graphs. (default: :obj:`5`)
+        augmented_weight_decay (float): Of training on augmented graphs.
+            (default: :obj:`1e-6`)
+        augmented_patience (int): Of training on augmented graphs.
+            (default: :obj:`4`)
+        checkpoint (str, optional): Beginning of the names of the files that
+            hold the state, see :func:`checkpoint_files`.
+            (default: :obj:`None`)
+        resume (bool): Whether to go on from these files.
+            (default: :obj:`False`)
+        **kwargs (optional): Further arguments of
+            :func:`~pyg_sessaug.training.fit`.
+
+    Returns:
+        (SessionModel, dict): The model, and the history of each training by
+        its name, ``base`` or ``augmented``.
+    """
+    check_augmentation(augment, train)
+    files: Dict[str, Optional[str]] = dict.fromkeys(
+        ['base', 'clusters', 'augmented']
+    )
+    if checkpoint is not None:
+        files.update(checkpoint_files(checkpoint, augment))
+    kwargs.update(seed=seed, resume=resume)
+    histories = {}
+    embedding = None
+    if augment != 'blur':
+        torch.manual_seed(seed)
+        model = make_model()
+        histories['base'] = fit(
+            model,
+            train,
+            val,
+            NormalizeEdges(),
+            weight_decay=weight_decay,
+            patience=patience,
+            checkpoint=files['base'],
+            **kwargs,
+        )
+        if augment == 'none':
+            return model, histories
+        embedding = model.item_embedding.detach().cpu()
+
+    torch.manual_seed(seed)
+    transform = training_transform(
+        augment, train, embedding, num_clusters, files['clusters'], resume
+    )
+    torch.manual_seed(seed)
+    model = make_model()
+    histories['augmented'] = fit(
+        model,
+        train,
+        val,
+        transform,
+        weight_decay=augmented_weight_decay,
+        patience=augmented_patience,
+        checkpoint=files['augmented'],
+        **kwargs,
+    )
+    return model, histories
+
+
+def checkpoint_files(checkpoint: str, augment: str) -> Dict[str, str]:
+    r"""Files of :func:`fit_augmented`, by what they hold.
+
+    Args:
+        checkpoint (str): Beginning of their names.
+        augment (str): The augmentation.
+    """
+    return {
+        'base': f'{checkpoint}.base.part',
+        'clusters': f'{checkpoint}.{augment}.clusters.part',
+        'augmented': f'{checkpoint}.{augment}.part',
+    }
+
+
+def check_augmentation(augment: str, train: Any) -> None:
+    r"""Refuses what a data set cannot be augmented by.
+
+    Args:
+        augment (str): One of :obj:`AUGMENTATIONS`.
+        train (SessionDataset): Training samples.
+
+    Raises:
+        ValueError: If it is unknown or needs categories that are not there.
+    """
+    if augment not in AUGMENTATIONS:
+        raise ValueError(
+            f'unknown augmentation {augment!r}; choose one of '
+            f'{list(AUGMENTATIONS)}'
+        )
+    if augment == 'category' and train.categories is None:
+        raise ValueError(
+            "the augmentation 'category' needs a data set with categories "
+            'of items; name their column, or choose another'
+        )
+
+
+def training_transform(
+    augment: str,
+    train: Any,
+    embedding: Optional[Tensor] = None,
+    num_clusters: int = 8,
+    path: Optional[str] = None,
+    resume: bool = False,
+) -> Compose:
+    r"""What a training batch goes through.
+
+    Args:
+        augment (str): One of :obj:`AUGMENTATIONS`.
+        train (SessionDataset): Training samples; clusters are fitted on the
+            items seen there, and items of no known category share one.
+        embedding (Tensor, optional): Item embeddings of the base model,
+            ``[num_items, d]``. (default: :obj:`None`)
+        num_clusters (int): Clusters of :obj:`"gmm"` and :obj:`"kmeans"`.
+            (default: :obj:`8`)
+        path (str, optional): File to keep the clusters in.
+            (default: :obj:`None`)
+        resume (bool): Whether to take them from there.
+            (default: :obj:`False`)
+    """
+    check_augmentation(augment, train)
+    if augment == 'none':
+        return Compose([NormalizeEdges()])
+    if augment == 'blur':
+        return Compose([NormalizeEdges(), GaussianBlur()])
+    if embedding is None:
+        raise ValueError(f'the augmentation {augment!r} needs an embedding')
+    if augment == 'i2i':
+        weights: Any = ItemDistance(embedding)
+        return Compose([weights, NormalizeEdges(), GaussianBlur()])
+    if path is not None and resume and osp.exists(path):
+        # A second fit may differ in the last bits.
+        clusters = ItemClusters.load(path)
+        if augment in METHODS and clusters.num_clusters != num_clusters:
+            raise ValueError(
+                f'{path} was made with num_clusters='
+                f'{clusters.num_clusters}, not {num_clusters}; use the same '
+                f'settings, or delete it to start anew'
+            )
+    elif augment == 'category':
+        categories = train.categories
+        categories = categories.where(categories >= 0, categories.max() + 1)
+        clusters = ItemClusters.from_categories(
+            embedding, categories, train.seen_items
+        )
+    else:
+        clusters = ItemClusters.fit(
+            embedding, augment, num_clusters, train.seen_items
+        )
+    if path is not None:
+        clusters.save(path)
+    weights = ClusterDistance(clusters)
+    return Compose([weights, NormalizeEdges(), GaussianBlur()])
+
+
+def remove_checkpoints(checkpoint: str, augment: str) -> None:
+    r"""Deletes the files of a finished :func:`fit_augmented`."""
+    for path in checkpoint_files(checkpoint, augment).values():
+        if osp.exists(path):
+            os.unlink(path)

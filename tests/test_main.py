@@ -1,0 +1,243 @@
+import gzip
+import io
+import json
+import random
+import re
+
+import pytest
+import torch
+
+from pyg_sessaug import Recommender, evaluate, training
+from pyg_sessaug.__main__ import main
+from pyg_sessaug.datasets import SessionLog
+
+DAY = 86_400
+COLUMNS = ('session_id', 'item_id', 'time', 'kind')
+QUICK = (
+    '--hidden 6 --num-layers 1 --epochs 2 --lr 0.01 --quiet --device cpu '
+    '--num-clusters 3'
+).split()
+
+
+def rows(prefix=''):
+    rng = random.Random(0)
+    table = []
+    for session in range(150):
+        start, item = rng.randrange(20 * DAY), rng.randrange(12)
+        for click in range(rng.randint(2, 6)):
+            table.append((session, f'{prefix}{item}', start + click, item % 3))
+            item = (item + rng.choice([0, 1, 1, 3])) % 12
+    return table
+
+
+def write(path, prefix='', delimiter=',', columns=COLUMNS):
+    lines = [columns, *rows(prefix)]
+    text = '\n'.join(delimiter.join(map(str, line)) for line in lines)
+    data = text.encode()
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(gzip.compress(data) if path.suffix == '.gz' else data)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def log(tmp_path_factory):
+    return write(tmp_path_factory.mktemp('shop') / 'clicks.csv', prefix='i')
+
+
+@pytest.fixture(scope='module')
+def trained(log, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('models') / 'gmm.pt')
+    main(['train', '--log', log, '--augment', 'gmm', '--output', path, *QUICK])
+    return path
+
+
+def fails(capsys, *argv):
+    with pytest.raises(SystemExit) as error:
+        main(list(argv))
+    assert error.value.code not in (0, None)
+    message = f'{error.value.code} {capsys.readouterr().err}'
+    assert 'Traceback' not in message
+    return message
+
+
+def test_prepare(log, capsys):
+    main(['prepare', '--log', log])
+    out = capsys.readouterr().out
+    train = SessionLog(
+        log.removesuffix('/clicks.csv'),
+        file=log,
+        allow_missing_categories=True,
+    )
+    assert f'train: {train.sessions} sessions, {train.clicks} clicks' in out
+    assert (
+        f'12 items, no categories; prepared files are in {train.root}' in out
+    )
+
+
+def test_train_writes_one_file(trained, tmp_path):
+    folder = trained.removesuffix('/gmm.pt')
+    assert [x.name for x in type(tmp_path)(folder).iterdir()] == ['gmm.pt']
+    recommender = Recommender.load(trained)
+    assert sorted(recommender.item_ids) == sorted(f'i{i}' for i in range(12))
+    assert recommender.model.hidden_channels == 6
+    assert recommender.about['dataset'] == 'SessionLog'
+
+
+def test_evaluate(log, trained, capsys):
+    argv = ['evaluate', trained, '--log', log, '-k', '1', '5']
+    main([*argv, '--format', 'json'])
+    result = json.loads(capsys.readouterr().out)
+    test = SessionLog(
+        log.removesuffix('/clicks.csv'),
+        'test',
+        file=log,
+        allow_missing_categories=True,
+    )
+    model = Recommender.load(trained).model
+    for k in (1, 5):
+        for name, value in evaluate(model, test, k).items():
+            assert result[name] == value
+    assert result['samples'] == len(test)
+    main(argv)
+    out = capsys.readouterr().out
+    assert f'HR@5    {100 * result["HR@5"]:6.2f} %' in out
+    main([*argv, '--split', 'val'])
+    assert 'of the val split' in capsys.readouterr().out
+
+
+def test_evaluate_on_other_items(trained, tmp_path, capsys):
+    other = write(tmp_path / 'other.csv', prefix='x')
+    message = fails(capsys, 'evaluate', trained, '--log', other)
+    assert 'trained on other items' in message
+
+
+def test_recommend(trained, capsys, monkeypatch):
+    recommender = Recommender.load(trained)
+    expected = recommender.recommend(['i3', 'i4'], k=4).items
+    for argv in (
+        [trained, 'i3', 'i4', '-k', '4'],
+        [trained, '-k', '4', 'i3', 'i4'],
+        ['-k', '4', trained, 'i3', 'i4'],
+        [trained, '-k', '4', '--', 'i3', 'i4'],
+    ):
+        main(['recommend', *argv])
+        assert capsys.readouterr().out == ' '.join(expected) + '\n'
+
+    options = ['-k', '3', '--exclude-clicked', '--block', 'i5', '--format']
+    main(['recommend', trained, *options, 'json', '--', 'i3', 'zzz'])
+    out = json.loads(capsys.readouterr().out)
+    expected = recommender.recommend(['i3', 'zzz'], 3, True, ['i5'], True)
+    assert out == expected._asdict()
+
+    monkeypatch.setattr('sys.stdin', io.StringIO('i3,i4\n\nzzz\ni1\n'))
+    main(['recommend', trained, '-k', '2', '--separator', ','])
+    sessions = [['i3', 'i4'], [], ['zzz'], ['i1']]
+    expected = [','.join(x.items) for x in recommender.recommend(sessions, 2)]
+    out, err = capsys.readouterr()
+    assert out.splitlines() == expected
+    assert err.splitlines() == [
+        'session 2: no known item, these are the most popular ones',
+        "session 3: unknown items ['zzz']; no known item, these are the "
+        'most popular ones',
+    ]
+
+
+@pytest.mark.parametrize('augment', ['none', 'blur', 'i2i', 'category'])
+def test_tsv_with_integer_ids(tmp_path, capsys, augment):
+    path = write(tmp_path / 'clicks.tsv.gz', '', '\t', ('s', 'i', 't', 'kind'))
+    columns = '--session s --item i --time t --category kind'.split()
+    output = str(tmp_path / 'a.pt')
+    data = ['--log', path, *columns, '--root', str(tmp_path / 'work')]
+    model = ['--model', 'tagnn', '--augment', augment, '--output', output]
+    main(['train', *data, *model, *QUICK])
+    out = capsys.readouterr().out
+    assert ('base model' in out) == (augment != 'blur')
+    assert ('augmented model' in out) == (augment != 'none')
+    main(['recommend', output, '3', '4', '-k', '12'])
+    items = capsys.readouterr().out.split()
+    assert sorted(map(int, items)) == list(range(12))
+    assert Recommender.load(output).recommend([3, 4]).items == [
+        int(x) for x in items
+    ]
+    main(['recommend', output, '03'])
+    assert "unknown items ['03']" in capsys.readouterr().err
+
+
+def test_interrupted_and_resumed(log, trained, tmp_path, monkeypatch, capsys):
+    output = str(tmp_path / 'a.pt')
+    argv = ['train', '--log', log, '--augment', 'gmm', '--output', output]
+    calls = []
+    real = training.validation_loss
+
+    def interrupt(*args):
+        calls.append(args)
+        if len(calls) == 4:  # In the last epoch of the augmented model
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(training, 'validation_loss', interrupt)
+    with pytest.raises(SystemExit) as error:
+        main([*argv, *QUICK])
+    assert error.value.code == 130
+    message = capsys.readouterr().err
+    assert 'Go on with: python -m pyg_sessaug train --log' in message
+    assert message.strip().endswith('--resume')
+    assert sorted(x.name for x in tmp_path.iterdir()) == [
+        'a.pt.base.part',
+        'a.pt.gmm.clusters.part',
+        'a.pt.gmm.part',
+    ]
+    again = [*argv, *QUICK, '--resume']
+    message = fails(capsys, *again, '--num-clusters', '4')
+    assert 'num_clusters=3, not 4' in message
+    message = fails(capsys, *again, '--lr', '0.02')
+    assert 'lr=0.01, not 0.02' in message
+    main(again)
+    assert len(calls) == 5
+    state, other = (
+        Recommender.load(x).model.state_dict() for x in (output, trained)
+    )
+    assert all(torch.equal(state[key], other[key]) for key in state)
+    assert [x.name for x in tmp_path.iterdir()] == ['a.pt']
+
+
+def test_bad_input(log, trained, tmp_path, capsys):
+    data = ['--log', log]
+    assert 'no file nowhere.csv' in fails(
+        capsys, 'prepare', '--log', 'nowhere.csv'
+    )
+    message = fails(capsys, 'prepare', *data, '--item', 'product')
+    assert "one column 'product'" in message
+    message = fails(capsys, 'train', *data, '--augment', 'category', *QUICK)
+    assert 'needs a data set with categories' in message
+    message = fails(capsys, 'train', *data, '--device', 'abacus')
+    assert "cannot use 'abacus'" in message
+    message = fails(capsys, 'train', *data, '--epochs', '0')
+    assert 'must be at least 1' in message
+    message = fails(capsys, 'prepare', *data, '--fraction', '2')
+    assert 'must be in (0, 1]' in message
+    assert 'is required' in fails(capsys, 'prepare')
+    for argv in (['evaluate', 'a.pt', *data, 'b.pt'], ['recommend', '--top']):
+        assert 'unrecognized' in fails(capsys, *argv, 'a.pt')
+    known = ['--dataset', 'otto', '--root', str(tmp_path)]
+    assert 'train.jsonl' in fails(capsys, 'prepare', *known)
+    message = fails(capsys, 'prepare', *known, '--time-unit', '2')
+    assert '--time-unit is for --log' in message
+    assert 'No such file' in fails(capsys, 'recommend', 'nothing.pt', 'i1')
+    damaged = tmp_path / 'damaged.pt'
+    damaged.write_bytes(b'PK')
+    assert 'is damaged' in fails(capsys, 'recommend', str(damaged), 'i1')
+
+
+@pytest.mark.parametrize(
+    'command', ['prepare', 'train', 'evaluate', 'recommend']
+)
+def test_help_shows_every_default(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, '--help'])
+    out = ' '.join(capsys.readouterr().out.split())
+    out = out.split('options: -h, --help show this help message and exit')[1]
+    options = re.split(' (?:--|-k )', out)[1:]
+    for option in options:
+        assert '(default: ' in option
+    assert '(default: None)' not in out
