@@ -334,7 +334,7 @@ class Recommender:
                 )
             known.append([])
             unknown.append([])
-            for raw in session:
+            for raw in _plain(session):
                 index = self._index.get(raw)
                 if index is None:
                     unknown[-1].append(raw)

@@ -156,6 +156,7 @@ def test_tensors_are_sessions():
     rows = torch.tensor([INTS[:3], INTS[3:6]])
     assert recommender.recommend(rows)[0] == expected
     assert recommender.recommend(list(rows))[0] == expected
+    assert recommender.recommend([list(rows[0])])[0] == expected
     out = recommender.recommend(rows[0], block=torch.tensor(INTS[1:]))
     assert out.items == INTS[:1]
 
