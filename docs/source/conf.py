@@ -33,7 +33,7 @@ extensions = [
 ]
 exclude_patterns = ['generated']
 source_suffix = {'.rst': 'restructuredtext', '.md': 'markdown'}
-myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence']
+myst_enable_extensions = ['dollarmath', 'amsmath', 'deflist']
 myst_heading_anchors = 3
 
 autosummary_generate = False  # The tables of `api/` link to the same page.
