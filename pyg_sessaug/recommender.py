@@ -112,6 +112,7 @@ class Recommender:
         )
         self.popularity = None if popularity is None else popularity.cpu()
         self.about = about or {}
+        self._popular: Optional[Tensor] = None
         if len(self.item_ids) != model.num_items:
             raise ValueError(
                 f'Recommender got {len(self.item_ids)} item_ids for a model '
@@ -211,10 +212,10 @@ class Recommender:
             dtype=torch.long,
         )
 
-        # Each an index and a score per recommended item:
-        best: List[Tuple[List[int], List[float]]]
-        fallback = self._most_popular(k, blocked)
-        best = [fallback] * len(known)
+        # Indices and scores of the items for each session:
+        best: List[Tuple[List[int], List[float]]] = [([], [])] * len(known)
+        if not all(known):
+            best = [self._most_popular(k, blocked)] * len(known)
         rows = [i for i, session in enumerate(known) if session]
         size = max(1, min(CHUNK, MAX_SCORES // self.model.num_items))
         for start in range(0, len(rows), size):
@@ -227,7 +228,7 @@ class Recommender:
         result = [
             Recommendations(
                 [self.item_ids[i] for i in index],
-                score if return_scores else None,
+                list(score) if return_scores else None,
                 missing,
                 fallback=not session,
             )
@@ -371,9 +372,13 @@ class Recommender:
     ) -> Tuple[List[int], List[float]]:
         if self.popularity is None:
             return [], []
-        score = self.popularity.double().view(1, -1).clone()
-        score[:, blocked] = -torch.inf
-        return _unpack(*top_items(score, k))[0]
+        if self._popular is None:  # Counts are often equal: one full sort.
+            self._popular = self.popularity.argsort(
+                descending=True, stable=True
+            )
+        index = self._popular[: k + blocked.numel()]
+        index = index[~torch.isin(index, blocked)][:k]
+        return index.tolist(), self.popularity[index].tolist()
 
 
 def _unpack(

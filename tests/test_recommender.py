@@ -142,6 +142,9 @@ def test_most_popular_where_nothing_is_known():
         assert out == (popular, None, session, True)
     out = recommender.recommend([[], ['x']], 2, block=popular[1:2])
     assert [x.items for x in out] == [['item 1', 'item 6']] * 2
+    out = recommender.recommend([], 30, block=[STRINGS[0], *STRINGS[:2]])
+    assert len(out.items) == 10
+    assert out.items[-2:] == ['item 4', 'item 9']
     out = recommender.recommend([], 2, return_scores=True)
     assert out.scores == [9, 9]
     out = make(popularity=None).recommend(['x'])
