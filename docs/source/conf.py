@@ -104,6 +104,24 @@ def table_of_results(report: Dict[str, Any]) -> str:
     )
 
 
+def table_of_baselines(report: Dict[str, Any]) -> str:
+    """What `benchmarks/baselines.py` found."""
+    metrics = ['HR@20', 'MRR@20']
+    lines = [
+        ['', 'training sessions', *(f'{metric} (%)' for metric in metrics)]
+    ]
+    for row in report['test']:
+        sessions = 'with validation' if row['add_validation'] else 'as models'
+        values = [f'{row[metric]:.2f}' for metric in metrics]
+        lines.append([row['baseline'], sessions, *values])
+    share = report['settings']['fraction']
+    kept = '' if share == 1 else f', fraction {share:.4g}'
+    return (
+        f'### {report["data"]["name"]}{kept}: yardsticks\n\n'
+        f'{_report.markdown(lines)}\n'
+    )
+
+
 def table_of_speed(report: Dict[str, Any]) -> str:
     """What `benchmarks/speed.py` measured."""
     records = report['records']
@@ -140,6 +158,7 @@ def table_of_preparation(report: Dict[str, Any]) -> str:
 # What a file of each kind has, and what makes it a table:
 TABLES = [
     ({'data', 'metrics', 'runs', 'settings', 'thesis'}, table_of_results),
+    ({'data', 'settings', 'test', 'validation'}, table_of_baselines),
     ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
     ({'formats', 'cpus'}, table_of_preparation),
 ]
