@@ -7,6 +7,7 @@ recommends items to sessions of raw ids.
 import argparse
 import json
 import os
+import os.path as osp
 import shlex
 import sys
 from functools import partial
@@ -17,11 +18,7 @@ import torch
 
 from pyg_sessaug.arguments import MODELS, load_data, parse_args
 from pyg_sessaug.metrics import ranking_metrics
-from pyg_sessaug.pipeline import (
-    check_augmentation,
-    fit_augmented,
-    remove_checkpoints,
-)
+from pyg_sessaug.pipeline import fit_augmented, remove_checkpoints
 from pyg_sessaug.recommender import Id, Recommendations, Recommender
 from pyg_sessaug.training import best_epoch, rank_samples
 
@@ -69,8 +66,9 @@ def prepare(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     r"""Trains a model and writes a recommender."""
+    if osp.isdir(args.output):
+        raise IsADirectoryError(f'{args.output} is a folder; name a file')
     train, val = load_data(args, ['train', 'val'])
-    check_augmentation(args.augment, train)
     model, histories = fit_augmented(
         partial(
             MODELS[args.model],

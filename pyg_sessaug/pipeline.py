@@ -77,7 +77,7 @@ def fit_augmented(
         (SessionModel, dict): The model, and the history of each training by
         its name, ``base`` or ``augmented``.
     """
-    check_augmentation(augment, train)
+    check_augmentation(augment, train, num_clusters)
     files: Dict[str, Optional[str]] = dict.fromkeys(
         ['base', 'clusters', 'augmented']
     )
@@ -136,15 +136,20 @@ def checkpoint_files(checkpoint: str, augment: str) -> Dict[str, str]:
     }
 
 
-def check_augmentation(augment: str, train: Any) -> None:
-    r"""Refuses what a data set cannot be augmented by.
+def check_augmentation(
+    augment: str, train: Any, num_clusters: int = 8
+) -> None:
+    r"""Refuses what a data set cannot be augmented by, before training.
 
     Args:
         augment (str): One of :obj:`AUGMENTATIONS`.
         train (SessionDataset): Training samples.
+        num_clusters (int): Clusters of :obj:`"gmm"` and :obj:`"kmeans"`.
+            (default: :obj:`8`)
 
     Raises:
-        ValueError: If it is unknown or needs categories that are not there.
+        ValueError: If it is unknown, needs categories that are not there, or
+            more items than were seen in training.
     """
     if augment not in AUGMENTATIONS:
         raise ValueError(
@@ -155,6 +160,12 @@ def check_augmentation(augment: str, train: Any) -> None:
         raise ValueError(
             "the augmentation 'category' needs a data set with categories "
             'of items; name their column, or choose another'
+        )
+    seen = int(train.seen_items.sum())
+    if augment in METHODS and not 1 <= num_clusters <= seen:
+        raise ValueError(
+            f'num_clusters={num_clusters} must be between 1 and the {seen} '
+            f'items seen in training'
         )
 
 
@@ -181,7 +192,7 @@ def training_transform(
         resume (bool): Whether to take them from there.
             (default: :obj:`False`)
     """
-    check_augmentation(augment, train)
+    check_augmentation(augment, train, num_clusters)
     if augment == 'none':
         return Compose([NormalizeEdges()])
     if augment == 'blur':

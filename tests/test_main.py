@@ -210,6 +210,11 @@ def test_bad_input(log, trained, tmp_path, capsys):
     assert "one column 'product'" in message
     message = fails(capsys, 'train', *data, '--augment', 'category', *QUICK)
     assert 'needs a data set with categories' in message
+    many = ['--augment', 'gmm', '--num-clusters', '13']
+    message = fails(capsys, 'train', *data, *QUICK, *many)
+    assert 'num_clusters=13 must be between 1 and the 12 items' in message
+    message = fails(capsys, 'train', *data, '--output', str(tmp_path))
+    assert 'is a folder' in message
     message = fails(capsys, 'train', *data, '--device', 'abacus')
     assert "cannot use 'abacus'" in message
     message = fails(capsys, 'train', *data, '--epochs', '0')
