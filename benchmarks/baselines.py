@@ -75,10 +75,7 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 def parse_args(argv: Optional[List[str]] = None) -> Namespace:
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
     add = parser.add_argument
     add('--dataset', choices=DATASETS, default='multimodal')
     add(
