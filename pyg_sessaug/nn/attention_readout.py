@@ -13,7 +13,7 @@ from pyg_sessaug.nn.linear import linear
 
 
 class AttentionReadout(Aggregation):
-    r"""The soft attention of SR-GNN over the clicks of a session:
+    r"""The soft attention of SR-GNN over the clicks of a session.
 
     .. math::
         \mathbf{s}_g = \sum_{l} \alpha_l \mathbf{x}_l, \quad
