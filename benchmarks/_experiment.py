@@ -11,6 +11,7 @@ from glob import glob
 from typing import Any, Dict, List, Optional
 
 import torch
+from _datasets import SPLITS, load
 from _methods import (
     DEFAULT,
     PLAIN,
@@ -25,27 +26,14 @@ from _methods import (
 from torch import Tensor
 
 from pyg_sessaug.clusters import ItemClusters
-from pyg_sessaug.datasets import (
-    Diginetica,
-    MultimodalSessions,
-    Otto,
-    SessionDataset,
-    YooChoose,
-)
+from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.functional import is_bf16_native
 from pyg_sessaug.training import fit, rank_samples
 from pyg_sessaug.transforms import ClusterDistance, ItemDistance
 
-DATASETS = {
-    'multimodal': MultimodalSessions,
-    'diginetica': Diginetica,
-    'yoochoose': YooChoose,
-    'otto': Otto,
-}
 MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
-SPLITS = ('train', 'val', 'test')
 
 
 class Experiment:
@@ -138,12 +126,12 @@ class Experiment:
         return record
 
     def _load(self, split: str, fraction: float) -> SessionDataset:
-        name = 'newest' if self.args.dataset == 'yoochoose' else 'fraction'
-        return DATASETS[self.args.dataset](
+        return load(
+            self.args.dataset,
             self.args.root,
             split,
-            processed_root=osp.join(self.args.output, 'data'),
-            **{name: fraction},
+            fraction,
+            osp.join(self.args.output, 'data'),
         )
 
     def _path(self, seed: int, method: Method, suffix: str = 'pt') -> str:

@@ -10,7 +10,8 @@ import sklearn
 import torch
 import torch_geometric
 from _comparison import compare
-from _experiment import SPLITS, Experiment, gains, per_session
+from _datasets import SPLITS
+from _experiment import Experiment, gains, per_session
 
 import pyg_sessaug
 from pyg_sessaug.training import best_epoch

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from _experiment import DATASETS, SPLITS
+from _datasets import DATASETS, SPLITS, load
 from _knn import (
     VSKNN,
     WEIGHTING,
@@ -57,7 +57,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     try:
-        data = {split: load(args, split) for split in SPLITS}
+        data = {split: read(args, split) for split in SPLITS}
         results, ranks = run_all(args, data)
         os.makedirs(args.output, exist_ok=True)
         with open(osp.join(args.output, 'results.json'), 'w') as f:
@@ -153,14 +153,10 @@ def grid(args: Namespace) -> List[VSKNN]:
     return list(dict.fromkeys(VSKNN(*x) for x in product(*values)))
 
 
-def load(args: Namespace, split: str, **kwargs: Any) -> SessionDataset:
-    name = 'newest' if args.dataset == 'yoochoose' else 'fraction'
-    return DATASETS[args.dataset](
-        args.root,
-        split,
-        processed_root=osp.join(args.output, 'data'),
-        **{name: args.fraction},
-        **kwargs,
+def read(args: Namespace, split: str, **kwargs: Any) -> SessionDataset:
+    folder = osp.join(args.output, 'data')
+    return load(
+        args.dataset, args.root, split, args.fraction, folder, **kwargs
     )
 
 
@@ -184,7 +180,7 @@ def run_all(
     rows, ranks = [], {}
     for extra in (False, True)[: 1 + args.add_validation]:
         if extra:
-            index = make_index(load(args, 'train', val_ratio=0.0))
+            index = make_index(read(args, 'train', val_ratio=0.0))
         for name in args.baselines:
             row, ranks[name + '-all' * extra] = measure(
                 rank, name, index, data['test'], options

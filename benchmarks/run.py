@@ -8,7 +8,8 @@ from itertools import product
 from typing import List, Optional
 
 import torch
-from _experiment import DATASETS, MODELS, Experiment
+from _datasets import DATASETS
+from _experiment import MODELS, Experiment
 from _methods import DEFAULT, GRAMMAR, parse_method
 from _plots import plot_curves, plot_metrics
 from _report import collect, summary, write

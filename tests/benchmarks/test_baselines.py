@@ -15,7 +15,7 @@ from pyg_sessaug.metrics import ranking_metrics, target_rank
 from pyg_sessaug.sessions import Sessions
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _experiment
+import _datasets
 import baselines
 from _knn import (
     VSKNN,
@@ -219,7 +219,7 @@ def tiny(monkeypatch):
     data = partial(
         MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
     )
-    monkeypatch.setitem(_experiment.DATASETS, 'multimodal', data)
+    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
 
 
 @pytest.mark.usefixtures('tiny')

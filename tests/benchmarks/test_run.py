@@ -10,6 +10,7 @@ from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _datasets
 import _experiment
 import _report
 import run
@@ -27,7 +28,7 @@ def tiny():
         MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_experiment.DATASETS, 'multimodal', data)
+        patch.setitem(_datasets.DATASETS, 'multimodal', data)
         yield
 
 

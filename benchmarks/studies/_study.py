@@ -1,0 +1,163 @@
+"""What the studies share: arguments, data, trained models, files."""
+
+import argparse
+import json
+import os
+import os.path as osp
+import shlex
+import sys
+from typing import Any, Dict, List, Optional, Sequence
+
+import torch
+
+sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
+import run
+from _datasets import DATASETS, load
+from _experiment import MODELS, Experiment
+from _methods import parse_method
+from _report import environment, markdown
+
+from pyg_sessaug.datasets import SessionDataset
+from pyg_sessaug.nn import SessionModel
+
+
+def arguments(name: str, description: str) -> argparse.ArgumentParser:
+    """The options that every study has.
+
+    Args:
+        name: Name of the study, and of the files it writes.
+        description: What it shows, with its figure, table or section in the
+            thesis.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    parser.set_defaults(study=name)
+    add('--dataset', choices=DATASETS, default='diginetica')
+    add('--root', help='folder of the raw files; data/DATASET without it')
+    add(
+        '--fraction',
+        type=run.fraction,
+        default=0.0625,
+        help='newest share of the training sessions',
+    )
+    add(
+        '--run',
+        help='output folder of run.py: its settings hold, its models are '
+        'used, and those missing are trained there; OUTPUT/run without it',
+    )
+    add('--seed', type=int, default=0, help='of all random numbers')
+    add('--threads', type=run.positive, help="of torch; torch's own without")
+    add('--output', default='runs/studies', help='folder for results')
+    return parser
+
+
+def start(
+    parser: argparse.ArgumentParser, argv: Optional[List[str]] = None
+) -> argparse.Namespace:
+    """Reads the arguments and sets threads and seed."""
+    args = parser.parse_args(argv)
+    args.command = shlex.join(
+        [f'benchmarks/studies/{args.study}.py', *(argv or sys.argv[1:])]
+    )
+    args.root = args.root or osp.join('data', args.dataset)
+    args.run = args.run or osp.join(args.output, 'run')
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    return args
+
+
+def read(
+    args: argparse.Namespace, split: str, **kwargs: Any
+) -> SessionDataset:
+    """A split of the data set, for studies that need no model."""
+    folder = osp.join(args.output, 'data')
+    return load(
+        args.dataset, args.root, split, args.fraction, folder, **kwargs
+    )
+
+
+def experiment(
+    args: argparse.Namespace, methods: Sequence[str] = ('base',)
+) -> Experiment:
+    """The runs of run.py in ``--run``; trains the methods missing there.
+
+    Data is in its ``data``, a dict by split, and :func:`model` reads its
+    models.
+    """
+    options = run.parse_args(
+        ['--dataset', args.dataset, '--root', args.root, '--resume',
+         '--fraction', str(args.fraction), '--seeds', str(args.seed),
+         '--output', args.run]
+    )  # fmt: skip
+    options.methods = [parse_method(name) for name in methods]
+    path = osp.join(args.run, 'settings.json')
+    if osp.exists(path):
+        with open(path) as f:
+            settings = json.load(f)
+        if settings['schedule'] == 'steps':  # It stretched the epochs.
+            settings['epochs'] = round(
+                settings['epochs'] * settings['fraction']
+            )
+        vars(options).update(
+            {key: settings[key] for key in settings if key in options}
+        )
+    result = Experiment(options)
+    for method in result.methods:
+        result.run(args.seed, method)
+    return result
+
+
+def model(runs: Experiment, method: str = 'base') -> SessionModel:
+    """A trained model, in evaluation mode."""
+    seed = runs.args.seeds[0]
+    record = runs.run(seed, parse_method(method))
+    result = MODELS[runs.args.model](
+        runs.data['train'].num_items,
+        hidden_channels=runs.args.hidden,
+        num_layers=0 if method == 'nograph' else runs.args.num_layers,
+        precision=runs.precision,
+    )
+    result.load_state_dict(record['model'])
+    return result.eval()
+
+
+def write(
+    args: argparse.Namespace,
+    results: Dict[str, Any],
+    lines: List[List[str]],
+    figure: Any = None,
+    name: Optional[str] = None,
+) -> None:
+    """Writes JSON, a Markdown table and a figure, and prints the table.
+
+    Args:
+        args: The arguments; folders do not enter the files.
+        results: Plain values, without paths.
+        lines: Rows of the table, its head first.
+        figure: A figure of matplotlib.
+        name: Name of the files if it is not that of the study.
+    """
+    os.makedirs(args.output, exist_ok=True)
+    path = osp.join(args.output, name or args.study)
+    hidden = ('root', 'run', 'output', 'command', 'study', 'threads')
+    settings = {k: v for k, v in vars(args).items() if k not in hidden}
+    report = {
+        'study': args.study,
+        'settings': settings,
+        'environment': environment('cpu'),
+        **results,
+    }
+    with open(f'{path}.json', 'w') as f:
+        json.dump(report, f, indent=1, allow_nan=False)
+    table = markdown(lines)
+    with open(f'{path}.md', 'w') as f:
+        f.write(table + '\n')
+    if figure is not None:
+        figure.savefig(
+            f'{path}.png', dpi=150, metadata={'Description': args.command}
+        )
+    print(f'{table}\nWritten to {path}.*')
