@@ -6,7 +6,7 @@ import os
 import os.path as osp
 import shlex
 import sys
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 
@@ -62,12 +62,19 @@ def start(
     args.command = shlex.join(
         [f'benchmarks/studies/{args.study}.py', *(argv or sys.argv[1:])]
     )
-    args.root = args.root or osp.join('data', args.dataset)
     args.run = args.run or osp.join(args.output, 'run')
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     return args
+
+
+def call(main: Callable[[], None]) -> None:
+    """Calls a script's main function and ends with a line on bad input."""
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
 
 
 def read(
@@ -76,7 +83,7 @@ def read(
     """A split of the data set, for studies that need no model."""
     folder = osp.join(args.output, 'data')
     return load(
-        args.dataset, args.root, split, args.fraction, folder, **kwargs
+        args.dataset, _root(args), split, args.fraction, folder, **kwargs
     )
 
 
@@ -86,14 +93,9 @@ def experiment(
     """The runs of run.py in ``--run``; trains the methods missing there.
 
     Data is in its ``data``, a dict by split, and :func:`model` reads its
-    models.
+    models. Its settings become those of the study.
     """
-    options = run.parse_args(
-        ['--dataset', args.dataset, '--root', args.root, '--resume',
-         '--fraction', str(args.fraction), '--seeds', str(args.seed),
-         '--output', args.run]
-    )  # fmt: skip
-    options.methods = [parse_method(name) for name in methods]
+    settings = {}
     path = osp.join(args.run, 'settings.json')
     if osp.exists(path):
         with open(path) as f:
@@ -102,12 +104,23 @@ def experiment(
             settings['epochs'] = round(
                 settings['epochs'] * settings['fraction']
             )
-        vars(options).update(
-            {key: settings[key] for key in settings if key in options}
-        )
+        args.dataset = settings['dataset']
+        args.fraction = settings['fraction']
+    options = run.parse_args(
+        ['--dataset', args.dataset, '--root', _root(args), '--resume',
+         '--fraction', str(args.fraction), '--seeds', str(args.seed),
+         '--output', args.run]
+    )  # fmt: skip
+    options.methods = [parse_method(name) for name in methods]
+    vars(options).update(
+        {key: settings[key] for key in settings if key in options}
+    )
     result = Experiment(options)
     for method in result.methods:
         result.run(args.seed, method)
+    args.run_settings = result.settings
+    # What is drawn next is the same whether or not a model was trained.
+    torch.manual_seed(args.seed)
     return result
 
 
@@ -150,14 +163,24 @@ def write(
         'settings': settings,
         'environment': environment('cpu'),
         **results,
+        'table': lines,
     }
-    with open(f'{path}.json', 'w') as f:
-        json.dump(report, f, indent=1, allow_nan=False)
     table = markdown(lines)
-    with open(f'{path}.md', 'w') as f:
-        f.write(table + '\n')
+    _write(f'{path}.json', json.dumps(report, indent=1, allow_nan=False))
+    _write(f'{path}.md', table + '\n')
     if figure is not None:
         figure.savefig(
             f'{path}.png', dpi=150, metadata={'Description': args.command}
         )
     print(f'{table}\nWritten to {path}.*')
+
+
+def _root(args: argparse.Namespace) -> str:
+    return args.root or osp.join('data', args.dataset)
+
+
+def _write(path: str, text: str) -> None:
+    """Writes a file whole or not at all."""
+    with open(f'{path}.part', 'w') as f:
+        f.write(text)
+    os.replace(f'{path}.part', path)

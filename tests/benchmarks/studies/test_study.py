@@ -1,0 +1,121 @@
+"""What the studies share."""
+
+import json
+
+import _maps
+import _study
+import _vectors
+import pytest
+import run
+import torch
+from _experiment import per_session
+from torch_geometric.data import Batch
+
+from pyg_sessaug.training import rank_samples
+from pyg_sessaug.transforms import NormalizeEdges
+
+
+def start(*options):
+    parser = _study.arguments('x', 'What it shows.')
+    return _study.start(parser, list(map(str, options)))
+
+
+def test_settings_of_the_run_hold(tiny_run, tmp_path):
+    args = start('--run', tiny_run, '--output', tmp_path)
+    assert (args.dataset, args.fraction) == ('diginetica', 0.0625)
+    runs = _study.experiment(args)
+    assert (args.dataset, args.fraction) == ('multimodal', 1.0)
+    assert args.run_settings['hidden'] == 16
+    state = torch.load(tiny_run / 'models' / 'seed0-base.pt')
+    model = _study.model(runs)
+    assert torch.equal(rank_samples(model, runs.data['test']), state['rank'])
+    _study.write(args, {'a': 1}, [['b'], ['2']])
+    report = json.loads((tmp_path / 'x.json').read_text())
+    assert (report['a'], report['table']) == (1, [['b'], ['2']])
+    assert report['settings']['run_settings']['epochs'] == 2
+    assert not any(str(tmp_path) in str(x) for x in report.items())
+    assert (tmp_path / 'x.md').read_text() == '| b |\n|---|\n| 2 |\n'
+
+
+def test_missing_models_are_trained_and_change_no_draw(tmp_path, monkeypatch):
+    options = '--dataset multimodal --fraction 1 --output'.split()
+    args = start(*options, tmp_path)
+    parse = run.parse_args
+    monkeypatch.setattr(
+        run, 'parse_args', lambda x: parse([*x, '--hidden', '8'])
+    )
+    drawn = []
+    for _ in range(2):
+        _study.experiment(args, ['base', 'kmeans'])
+        drawn.append(torch.rand(3))
+        monkeypatch.setattr('_experiment.fit', None)  # Trained already.
+    assert torch.equal(*drawn)
+    names = {x.name for x in (tmp_path / 'run' / 'models').iterdir()}
+    assert names >= {'seed0-base.pt', 'seed0-kmeans.pt'}
+
+
+def test_bad_input_ends_in_a_line():
+    def main():
+        raise ValueError('what is wrong')
+
+    with pytest.raises(SystemExit, match='error: what is wrong'):
+        _study.call(main)
+
+
+def test_session_vectors(tiny_run, tmp_path):
+    runs = _study.experiment(start('--run', tiny_run))
+    model, data = _study.model(runs), runs.data['test']
+    vectors = _vectors.session_vectors(model, data, batch_size=7)
+    graphs = [NormalizeEdges()(data[i]) for i in range(len(data))]
+    with torch.no_grad():
+        expected = model(Batch.from_data_list(graphs))
+    torch.testing.assert_close(vectors, expected)
+
+
+def test_drawn_samples_are_of_different_sessions(tiny_data, tmp_path):
+    data = tiny_data(tmp_path, 'test')
+    drawn = _vectors.draw_samples(data, 20)
+    session = per_session(data)
+    assert drawn.numel() == session[drawn].unique().numel() == 20
+    assert _vectors.draw_samples(data, 10**6).numel() == data.sessions
+    # Each sample of a session is as likely as any other.
+    chosen = torch.cat([_vectors.draw_samples(data, 10**6)
+                        for _ in range(600)])  # fmt: skip
+    count = chosen.bincount(minlength=len(data))
+    expected = 600 / session.bincount()[session]
+    assert (count / expected - 1).abs().max() < 0.5
+
+
+def test_neighbor_share_against_a_loop():
+    vectors, label = torch.randn(1100, 3), torch.randint(3, (1100,))
+    share, chance = _vectors.neighbor_share(vectors, label, k=4)
+    total = 0
+    for i in range(1100):
+        distance = (vectors - vectors[i]).norm(dim=1)
+        near = distance.argsort()[1:5]
+        total += int((label[near] == label[i]).sum())
+    assert share == pytest.approx(total / 4400, abs=1e-3)
+    pairs = (label.unsqueeze(0) == label.unsqueeze(1)).sum() - 1100
+    assert chance == pytest.approx(int(pairs) / (1100 * 1099))
+    assert share == pytest.approx(chance, abs=0.03)  # Labels mean nothing.
+
+
+def test_tsne_keeps_groups_apart_and_follows_the_seed(capsys):
+    label = torch.arange(60) % 2
+    vectors = torch.randn(60, 5) + 20 * label.unsqueeze(1)
+    maps = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        maps.append(_maps.tsne(vectors))
+    assert torch.equal(*maps)
+    assert _vectors.neighbor_share(maps[0], label, k=5)[0] == 1
+    assert capsys.readouterr().out == ''
+
+
+def test_tsne_shows_its_progress(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        _maps.tqdm, 'update', lambda bar, n: seen.append((bar.n, n))
+    )
+    _maps.tsne(torch.randn(40, 3))
+    assert len(seen) >= 2
