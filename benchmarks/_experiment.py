@@ -15,12 +15,14 @@ from _datasets import SPLITS, load
 from _methods import (
     DEFAULT,
     PLAIN,
+    TIMED,
     WEIGHTED,
     Method,
     changed_edges,
     fit_clusters,
     parse_method,
     permute,
+    time_weights,
     training_transform,
 )
 from torch import Tensor
@@ -172,6 +174,8 @@ class Experiment:
             )
             about['cluster_sizes'] = size.tolist()
             weights: Any = ClusterDistance(clusters)
+        elif method.weights in TIMED:
+            weights = time_weights(method)
         else:
             if method.shuffled:
                 embedding = embedding[permute(train.seen_items)]
@@ -182,18 +186,26 @@ class Experiment:
 
     def _choose_methods(self) -> List[Method]:
         """The methods asked for, or all possible; the base comes first."""
-        possible = self.data['train'].categories is not None
+        train = self.data['train']
+        lacking = {
+            'item categories': train.categories is None,
+            'click times': train.flat_sessions.time is None,
+        }
+
+        def impossible(method: Method) -> bool:
+            return lacking.get(method.needs, False)
+
         methods = self.args.methods or [
-            parse_method(x) for x in DEFAULT if x != 'category' or possible
+            x for x in map(parse_method, DEFAULT) if not impossible(x)
         ]
         methods = list(dict.fromkeys([Method('base'), *methods]))
-        impossible = [x for x in methods if x.weights == 'category']
-        if impossible and not possible:
-            others = [x for x in [*PLAIN, *WEIGHTED] if x != 'category']
+        for method in filter(impossible, methods):
+            others = map(parse_method, [*PLAIN, *WEIGHTED])
+            names = [x.name for x in others if not impossible(x)]
             raise ValueError(
-                f'{self.args.dataset} has no item categories in '
-                f'{self.args.root}, but {impossible[0].name} needs them; '
-                f'choose from {", ".join(others)}'
+                f'{self.args.dataset} has no {method.needs} in '
+                f'{self.args.root}, but {method.name} needs them; choose '
+                f'from {", ".join(names)}'
             )
         return methods
 

@@ -6,14 +6,17 @@ from typing import Callable, Dict, Optional
 
 import torch
 from torch import Tensor
-from torch_geometric.transforms import Compose
+from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform, Compose
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.transforms import (
     GaussianBlur,
     NormalizeEdges,
+    TimeDecay,
 )
+from pyg_sessaug.transforms.time_decay import FORMS
 
 PLAIN = {
     'base': 'plain graphs',
@@ -21,20 +24,25 @@ PLAIN = {
     'base-wd': 'base with weight decay and patience of the augmented runs',
     'blur': 'blur alone',
 }
-WEIGHTED = {
+THESIS = {
     'i2i': 'distances between items',
     'gmm': 'distances between clusters of a Gaussian mixture',
     'kmeans': 'distances between clusters of KMeans',
     'category': 'distances between categories',
 }
+TIMED = {
+    f'time-{form}': f'{form} decay with the time between clicks'
+    for form in FORMS
+}
+WEIGHTED = {**THESIS, **TIMED}
 GRAMMAR = f"""\
 methods:
-{chr(10).join(f'  {k:9} {v}' for k, v in {**PLAIN, **WEIGHTED}.items())}
+{chr(10).join(f'  {k:16} {v}' for k, v in {**PLAIN, **WEIGHTED}.items())}
   The last {len(WEIGHTED)} come with blur and take suffixes, in this order:
-  -shuffled (what the weights come from permuted among the items seen in
-  training, a control) and -noblur (weights alone): gmm, gmm-noblur,
-  gmm-shuffled, gmm-shuffled-noblur."""
-DEFAULT = ['base', 'blur', *WEIGHTED]
+  -shuffled (what the weights come from permuted, among the items seen in
+  training or the gaps between the clicks of a batch: a control) and -noblur
+  (weights alone): gmm, gmm-noblur, gmm-shuffled, gmm-shuffled-noblur."""
+DEFAULT = ['base', 'blur', *THESIS]
 
 
 @dataclass(frozen=True)
@@ -54,17 +62,24 @@ class Method:
     @property
     def clustered(self) -> bool:
         """Whether weights are distances between clusters."""
-        return self.weights not in (None, 'i2i')
+        return self.weights in ('gmm', 'kmeans', 'category')
+
+    @property
+    def needs(self) -> Optional[str]:
+        """What not every data set has."""
+        if self.weights in TIMED:
+            return 'click times'
+        return 'item categories' if self.weights == 'category' else None
 
 
 def parse_method(name: str) -> Method:
     """Reads a name, see :obj:`GRAMMAR`."""
     if name in PLAIN:
         return Method(name, blur=name == 'blur')
-    weights, *suffixes = name.split('-')
-    shuffled, noblur = 'shuffled' in suffixes, 'noblur' in suffixes
-    known = ['shuffled'] * shuffled + ['noblur'] * noblur
-    if weights not in WEIGHTED or suffixes != known:
+    weights = next((x for x in WEIGHTED if f'{name}-'.startswith(f'{x}-')), '')
+    shuffled, noblur = '-shuffled' in name, '-noblur' in name
+    known = weights + '-shuffled' * shuffled + '-noblur' * noblur
+    if not weights or name != known:
         raise ArgumentTypeError(
             f'unknown method {name!r}; choose from {", ".join(PLAIN)}, '
             f'{", ".join(WEIGHTED)}, the last {len(WEIGHTED)} also with '
@@ -109,6 +124,28 @@ def permute(seen: Tensor) -> Tensor:
     items = seen.nonzero().view(-1)
     order[items] = items[torch.randperm(items.numel())]
     return order
+
+
+class ShuffleGaps(BaseTransform):
+    """Permutes the times between clicks among all sessions of a batch."""
+
+    def forward(self, data: Data) -> Data:
+        time = data.click_time
+        gap = torch.zeros_like(time)
+        gap[1:] = time.diff()
+        first = torch.ones_like(time, dtype=torch.bool)
+        first[1:] = data.batch[data.click_index].diff() != 0
+        inner = (~first).nonzero().view(-1)
+        gap[first] = 0
+        gap[inner] = gap[inner[torch.randperm(inner.numel())]]
+        data.click_time = gap.cumsum(0)
+        return data
+
+
+def time_weights(method: Method) -> BaseTransform:
+    """Weights by the time between clicks."""
+    weights = TimeDecay(method.weights.removeprefix('time-'))
+    return Compose([ShuffleGaps(), weights]) if method.shuffled else weights
 
 
 def training_transform(method: Method, weights: Optional[Callable]) -> Compose:

@@ -4,5 +4,12 @@ from pyg_sessaug.transforms.cluster_distance import ClusterDistance
 from pyg_sessaug.transforms.gaussian_blur import GaussianBlur
 from pyg_sessaug.transforms.item_distance import ItemDistance
 from pyg_sessaug.transforms.normalize_edges import NormalizeEdges
+from pyg_sessaug.transforms.time_decay import TimeDecay
 
-__all__ = ['ItemDistance', 'ClusterDistance', 'NormalizeEdges', 'GaussianBlur']
+__all__ = [
+    'ItemDistance',
+    'ClusterDistance',
+    'TimeDecay',
+    'NormalizeEdges',
+    'GaussianBlur',
+]

@@ -164,7 +164,13 @@ def test_compose_in_worker_processes(graph):
 
 @pytest.mark.parametrize(
     'name',
-    ['item_distance', 'cluster_distance', 'normalize_edges', 'gaussian_blur'],
+    [
+        'item_distance',
+        'cluster_distance',
+        'time_decay',
+        'normalize_edges',
+        'gaussian_blur',
+    ],
 )
 def test_functional_names(graph, name):
     arguments = {
@@ -172,6 +178,8 @@ def test_functional_names(graph, name):
         'cluster_distance': (CLUSTERS,),
     }.get(name, ())
     data_list = [NormalizeEdges()(graph(clicks)) for clicks in SESSIONS]
+    for data in data_list:
+        data.click_time = torch.arange(data.click_index.numel()).double()
     pipe = getattr(DatasetAdapter(data_list), name)(*arguments)
     assert len(list(pipe)) == len(SESSIONS)
 

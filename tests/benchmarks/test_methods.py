@@ -1,0 +1,100 @@
+import json
+import sys
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyg_sessaug.graphs import SessionGraphs
+from pyg_sessaug.sessions import Sessions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import run
+from _methods import WEIGHTED, ShuffleGaps, parse_method
+
+TINY = '--hidden 4 --epochs 1 --num-clusters 2 --seeds 0'.split()
+
+
+@pytest.fixture
+def timed_log(tmp_path):
+    """The files of YooChoose100k, with sessions of 4 clicks."""
+
+    def write(name, sessions, day):
+        lines = ['SessionId\tItemId\tTime']
+        for session in sessions:
+            time = 86_400.0 * day + 10 * session
+            for i in range(4):
+                time += 7 * (session % 3) + 40 * i
+                lines.append(f'{session}\t{(session * i) % 6}\t{time}')
+        (tmp_path / name).write_text('\n'.join(lines) + '\n')
+
+    write('train_full.txt', range(40), day=1)
+    write('test.txt', range(40, 50), day=3)
+    return tmp_path
+
+
+@pytest.mark.parametrize('weights', WEIGHTED)
+def test_names_of_weighted_methods(weights):
+    for suffix, blur, shuffled in (
+        ('', True, False),
+        ('-noblur', False, False),
+        ('-shuffled', True, True),
+        ('-shuffled-noblur', False, True),
+    ):
+        method = parse_method(weights + suffix)
+        assert method.name == weights + suffix
+        assert method.weights == weights
+        assert (method.blur, method.shuffled) == (blur, shuffled)
+        assert method.augmented
+    with pytest.raises(ArgumentTypeError, match='unknown method'):
+        parse_method(f'{weights}-noblur-shuffled')
+
+
+@pytest.mark.parametrize('name', ['time', 'time-', 'i2i-', 'base-noblur', ''])
+def test_names_that_are_none(name):
+    with pytest.raises(ArgumentTypeError, match=f'unknown method {name!r}'):
+        parse_method(name)
+
+
+def test_shuffled_gaps_are_those_of_the_batch():
+    torch.manual_seed(1)
+    length = torch.tensor([4, 2, 7, 2])
+    time = torch.rand(15).double().cumsum(0) * 100
+    graphs = SessionGraphs(
+        Sessions.from_lengths(torch.arange(15) % 5, length, time)
+    )
+    last = length.cumsum(0) - torch.arange(1, 5) - 1
+    batch = graphs.batch(last)
+    out = ShuffleGaps()(batch)
+
+    def gaps(batch):
+        parts = [data.click_time for data in batch.to_data_list()]
+        return torch.cat([part.diff() for part in parts])
+
+    before, after = gaps(batch), gaps(out)
+    assert before.numel() == 7  # Prefixes of 3, 1, 6 and 1 clicks
+    torch.testing.assert_close(after.sort()[0], before.sort()[0])
+    assert not torch.allclose(after, before)
+
+
+def test_times_weigh_edges(timed_log, tmp_path):
+    command = ['--dataset', 'yoochoose_100k', '--root', str(timed_log)]
+    command += [*TINY, '--output', str(tmp_path / 'out'), '--methods']
+    names = ['time-linear', 'time-logarithmic-noblur']
+    names.append('time-exponential-shuffled')
+    run.main([*command, *names])
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert list(results['metrics']['HR@20']) == ['base', *names]
+    about = {x['method']: x['weights'] for x in results['runs']}
+    assert about['base'] is None
+    for name in names:
+        assert 0.3 < about[name]['changed_edges']['weights'] < 0.7
+
+
+def test_times_are_needed(tmp_path):
+    with pytest.raises(
+        SystemExit, match='no click times in .*but time-linear needs them'
+    ):
+        run.main([*TINY, '--output', str(tmp_path), '--methods', 'base',
+                  'time-linear'])  # fmt: skip
