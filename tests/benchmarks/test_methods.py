@@ -94,7 +94,7 @@ def test_times_weigh_edges(timed_log, tmp_path):
 
 def test_times_are_needed(tmp_path):
     with pytest.raises(
-        SystemExit, match='no click times in .*but time-linear needs them'
+        SystemExit, match=r'no click times in .*but time-linear needs them'
     ):
         run.main([*TINY, '--output', str(tmp_path), '--methods', 'base',
                   'time-linear'])  # fmt: skip
