@@ -33,7 +33,11 @@ from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.functional import is_bf16_native
 from pyg_sessaug.training import fit, rank_samples
-from pyg_sessaug.transforms import ClusterDistance, ItemDistance
+from pyg_sessaug.transforms import (
+    ClusterDistance,
+    ItemDistance,
+    VertexInjection,
+)
 
 MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
 
@@ -150,10 +154,14 @@ class Experiment:
         )
 
     def _weights(self, seed: int, method: Method) -> 'tuple[Any, Any]':
-        """The transform that sets weights, and what to know about it."""
+        """What sets weights or nodes, and what to know about it."""
+        train, about = self.data['train'], {}
+        if method.name == 'inject':
+            return VertexInjection(
+                train.categories, mask=train.seen_items
+            ), None
         if method.weights is None:
             return None, None
-        train, about = self.data['train'], {}
         base = load_state(self._path(seed, Method('base')), 'run base again')
         embedding = base['model']['item_embedding']
         torch.manual_seed(derive(seed, method.weights, 'weights'))

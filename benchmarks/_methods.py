@@ -23,6 +23,8 @@ PLAIN = {
     'nograph': 'base without message passing',
     'base-wd': 'base with weight decay and patience of the augmented runs',
     'blur': 'blur alone',
+    'inject': 'an item of another category in sessions of one, as the base '
+    'otherwise',
 }
 THESIS = {
     'i2i': 'distances between items',
@@ -69,7 +71,9 @@ class Method:
         """What not every data set has."""
         if self.weights in TIMED:
             return 'click times'
-        return 'item categories' if self.weights == 'category' else None
+        if self.weights == 'category' or self.name == 'inject':
+            return 'item categories'
+        return None
 
 
 def parse_method(name: str) -> Method:

@@ -5,11 +5,13 @@ from pyg_sessaug.transforms.gaussian_blur import GaussianBlur
 from pyg_sessaug.transforms.item_distance import ItemDistance
 from pyg_sessaug.transforms.normalize_edges import NormalizeEdges
 from pyg_sessaug.transforms.time_decay import TimeDecay
+from pyg_sessaug.transforms.vertex_injection import VertexInjection
 
 __all__ = [
     'ItemDistance',
     'ClusterDistance',
     'TimeDecay',
+    'VertexInjection',
     'NormalizeEdges',
     'GaussianBlur',
 ]

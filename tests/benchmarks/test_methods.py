@@ -10,6 +10,7 @@ from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.sessions import Sessions
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _experiment
 import run
 from _methods import WEIGHTED, ShuffleGaps, parse_method
 
@@ -98,3 +99,35 @@ def test_times_are_needed(tmp_path):
     ):
         run.main([*TINY, '--output', str(tmp_path), '--methods', 'base',
                   'time-linear'])  # fmt: skip
+
+
+def test_injected_items_are_trained_like_the_base(tmp_path, monkeypatch):
+    calls = {}
+
+    def fit(model, train, val, transform, **kwargs):
+        calls[Path(kwargs['checkpoint']).name.split('.')[0]] = (
+            str(transform),
+            kwargs['weight_decay'],
+            kwargs['patience'],
+        )
+        return _fit(model, train, val, transform, **kwargs)
+
+    _fit = _experiment.fit
+    monkeypatch.setattr(_experiment, 'fit', fit)
+    command = [*TINY, '--output', str(tmp_path), '--methods', 'inject']
+    run.main([*command, '--fraction', '0.1'])
+    base, inject = calls['seed0-base'], calls['seed0-inject']
+    assert base[1:] == inject[1:] == (1e-5, 5)
+    injection, normalize = inject[0].split('\n  ')[1:]
+    assert injection.startswith('VertexInjection(categories=[')
+    assert injection.endswith('p=0.5),')
+    assert normalize.startswith('NormalizeEdges()')
+
+
+def test_categories_are_needed(timed_log, tmp_path):
+    with pytest.raises(
+        SystemExit, match=r'no item categories in .*but inject needs them'
+    ):
+        run.main(['--dataset', 'yoochoose_100k', '--root', str(timed_log),
+                  *TINY, '--output', str(tmp_path / 'out'),
+                  '--methods', 'inject'])  # fmt: skip
