@@ -8,6 +8,8 @@ from torch import Tensor
 
 from pyg_sessaug.files import load_state, save_atomically
 
+__all__ = ['ItemClusters']
+
 METHODS = ('gmm', 'kmeans')
 
 
@@ -111,32 +113,14 @@ class ItemClusters:
                 f'{count}'
             )
 
-        from sklearn.cluster import KMeans
-        from sklearn.mixture import GaussianMixture
-        from threadpoolctl import threadpool_limits  # Comes with sklearn.
-
         # Covariances of 100 channels need float64.
-        points = embedding[mask].double().numpy()
-        seed = int(torch.randint(2**31 - 1, (1,)))
-        model: Any = KMeans(num_clusters, n_init=1, random_state=seed)
-        label = model.fit_predict(points)
-        center = model.cluster_centers_
+        points = embedding[mask].double()
         if method == 'gmm':
-            # By the same seed it finds these clusters again, and from them
-            # takes its first covariances.
-            model = GaussianMixture(
-                num_clusters,
-                covariance_type='full',
-                weights_init=[1.0 / num_clusters] * num_clusters,
-                means_init=center,
-                init_params='kmeans',
-                random_state=seed,
-            )
-            # Its products are tall and thin: more threads wait longer for
-            # one another than they compute, up to ten times on a busy machine.
-            with threadpool_limits(1, user_api='blas'):
-                label = model.fit_predict(points)
-            center = model.means_
+            model = gaussian_mixture(points, num_clusters)
+            label, center = model.predict(points.numpy()), model.means_
+        else:
+            model = kmeans(points, num_clusters)
+            label, center = model.labels_, model.cluster_centers_
 
         centers = torch.from_numpy(center).float()
         labels = torch.empty(embedding.size(0), dtype=torch.long)
@@ -257,6 +241,56 @@ class ItemClusters:
             f'num_clusters={self.num_clusters}, '
             f'channels={self.centers.size(1)})'
         )
+
+
+def kmeans(points: Tensor, num_clusters: int) -> Any:
+    r"""Fits KMeans once, by a seed from PyTorch's generator.
+
+    Args:
+        points (Tensor): ``[n, d]``, floating.
+        num_clusters (int): Number of clusters, at most :math:`n`.
+
+    Returns:
+        sklearn.cluster.KMeans: With labels and centres.
+    """
+    from sklearn.cluster import KMeans
+
+    seed = int(torch.randint(2**31 - 1, (1,)))
+    model = KMeans(num_clusters, n_init=1, random_state=seed)
+    return model.fit(points.numpy())
+
+
+def gaussian_mixture(points: Tensor, num_clusters: int) -> Any:
+    r"""Fits a Gaussian mixture by EM, equation (4.5) of the thesis.
+
+    Each component has a full covariance matrix; weights start equal, and
+    means and covariances at the clusters of KMeans.
+
+    Args:
+        points (Tensor): ``[n, d]``, float64.
+        num_clusters (int): Number of components, at most :math:`n`.
+
+    Returns:
+        sklearn.mixture.GaussianMixture: The mixture.
+    """
+    from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits  # Comes with sklearn.
+
+    start = kmeans(points, num_clusters)
+    # By the same seed it finds these clusters again, and from them
+    # takes its first covariances.
+    model = GaussianMixture(
+        num_clusters,
+        covariance_type='full',
+        weights_init=[1.0 / num_clusters] * num_clusters,
+        means_init=start.cluster_centers_,
+        init_params='kmeans',
+        random_state=start.random_state,
+    )
+    # Its products are tall and thin: more threads wait longer for
+    # one another than they compute, up to ten times on a busy machine.
+    with threadpool_limits(1, user_api='blas'):
+        return model.fit(points.numpy())
 
 
 def _check(

@@ -171,6 +171,36 @@ def node_batch(data: Data) -> Tuple[Tensor, Tensor]:
     return batch, ptr
 
 
+def select_graphs(data: Data, keep: Tensor) -> Data:
+    r"""Some graphs of a batch, as a batch that models can read.
+
+    It holds what they need and nothing else: :obj:`x`, :obj:`edge_index`,
+    :obj:`edge_attr`, :obj:`click_index`, :obj:`y` where there is one, and
+    pointers.
+
+    Args:
+        data (Data): A graph, or a batch of graphs.
+        keep (Tensor): Whether to keep each graph, ``[num_graphs]``, bool.
+    """
+    batch, ptr = node_batch(data)
+    node = keep[batch]
+    edge, click = node[data.edge_index[0]], node[data.click_index]
+    place, graph = node.cumsum(0) - 1, keep.cumsum(0) - 1
+    clicks = torch.bincount(batch[data.click_index], minlength=keep.numel())
+    out = Data(
+        x=data.x[node],
+        edge_index=place[data.edge_index[:, edge]],
+        edge_attr=data.edge_attr[edge],
+        click_index=place[data.click_index[click]],
+        click_index_ptr=cumsum(clicks[keep]),
+        batch=graph[batch[node]],
+        ptr=cumsum(ptr.diff()[keep]),
+    )
+    if 'y' in data:
+        out.y = data.y[keep]
+    return out
+
+
 def edge_weight(data: Data) -> Tensor:
     r"""Weight of each edge, ``[E]`` floating; ones where none is set."""
     weight = data.get('edge_weight')

@@ -10,7 +10,6 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
-    Type,
     Union,
 )
 
@@ -18,24 +17,13 @@ import torch
 from torch import Tensor
 
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.model_state import MODELS, model_state, restore_model
+from pyg_sessaug.nn import SessionModel, SwitchCase
 from pyg_sessaug.ranking import top_items
 from pyg_sessaug.session_batch import session_batch
 from pyg_sessaug.training import MAX_SCORES
 from pyg_sessaug.transforms import NormalizeEdges
 
-#: Models that a file can be restored to, by the name of their class.
-MODELS: Dict[str, Type[SessionModel]] = {'SRGNN': SRGNN, 'TAGNN': TAGNN}
-SETTINGS = (
-    'num_items',
-    'hidden_channels',
-    'num_layers',
-    'precision',
-    'scale',
-    'dropout',
-    'transform_target',
-)
 KEYS = {
     'version',
     'model',
@@ -81,8 +69,8 @@ class Recommender:
         recommender.recommend(['shoes', 'socks'], k=5).items
 
     Args:
-        model (SessionModel): The model; recommendations are computed where
-            it is.
+        model (SessionModel or SwitchCase): The model; recommendations are
+            computed where it is.
         item_ids (Tensor or list): Raw id of each item, ``[num_items]`` int64
             or strings, as :obj:`item_ids` of a data set.
         popularity (Tensor, optional): How popular each item is,
@@ -99,7 +87,7 @@ class Recommender:
 
     def __init__(
         self,
-        model: SessionModel,
+        model: Union[SessionModel, SwitchCase],
         item_ids: Union[Tensor, Sequence[Id]],
         popularity: Optional[Tensor] = None,
         about: Optional[Dict[str, Any]] = None,
@@ -136,11 +124,13 @@ class Recommender:
             raise ValueError(f'Recommender got the item id {twice!r} twice')
 
     @classmethod
-    def from_dataset(cls, model: SessionModel, dataset: Any) -> 'Recommender':
+    def from_dataset(
+        cls, model: Union[SessionModel, SwitchCase], dataset: Any
+    ) -> 'Recommender':
         r"""Takes ids and popularity from the training split.
 
         Args:
-            model (SessionModel): The model.
+            model (SessionModel or SwitchCase): The model.
             dataset (SessionDataset): The split it was trained on; popularity
                 counts all its clicks.
         """
@@ -247,25 +237,10 @@ class Recommender:
         """
         from pyg_sessaug import __version__
 
-        name = type(self.model).__name__
-        if MODELS.get(name) is not type(self.model):
-            raise ValueError(
-                f'Recommender cannot save a {name}, only {list(MODELS)}; '
-                f'save its state_dict() yourself'
-            )
         save_atomically(
             {
                 'version': __version__,
-                'model': name,
-                'settings': {
-                    key: getattr(self.model, key)
-                    for key in SETTINGS
-                    if hasattr(self.model, key)
-                },
-                'weights': {
-                    key: value.cpu()
-                    for key, value in self.model.state_dict().items()
-                },
+                **model_state(self.model),
                 'item_ids': self.item_ids,
                 'popularity': self.popularity,
                 'about': self.about,
@@ -300,8 +275,7 @@ class Recommender:
                 f'{state["version"]}; this version knows {list(MODELS)}'
             )
         try:
-            model = MODELS[state['model']](**state['settings'])
-            model.load_state_dict(state['weights'])
+            model = restore_model(state)
         except (TypeError, RuntimeError) as error:
             raise ValueError(
                 f'{path} was written by pyg_sessaug {state["version"]}, whose '

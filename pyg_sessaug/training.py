@@ -3,25 +3,25 @@ r"""Training and evaluation of session models."""
 import math
 import os.path as osp
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Batch
 from tqdm import tqdm
 
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import ranking_metrics, target_rank
-from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.nn import SessionModel, SwitchCase
 from pyg_sessaug.transforms import NormalizeEdges
 
 # Evaluation holds the scores of so many session-item pairs at a time.
 MAX_SCORES = 2**25
 
 
-@torch.no_grad()
 def rank_samples(
-    model: SessionModel,
+    model: Union[SessionModel, SwitchCase],
     dataset: Any,
     batch_size: Optional[int] = None,
     progress: bool = False,
@@ -29,7 +29,7 @@ def rank_samples(
     r"""Rank of every sample's target among all items, on plain graphs.
 
     Args:
-        model (SessionModel): Moved to no other device.
+        model (SessionModel or SwitchCase): Moved to no other device.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
         batch_size (int, optional): Samples scored at once.
@@ -37,24 +37,69 @@ def rank_samples(
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
     """
-    if len(dataset) == 0:
-        raise ValueError('cannot evaluate on a data set without samples')
     if batch_size is None:
         batch_size = max(1, min(128, MAX_SCORES // model.num_items))
-    device = model.item_embedding.device
-    training = model.training
+
+    def rank(batch: Batch) -> Tensor:
+        return target_rank(model.score(batch), batch.y)
+
+    return torch.cat(run_batches(model, rank, dataset, batch_size, progress))
+
+
+def session_vectors(
+    model: Union[SessionModel, SwitchCase],
+    dataset: Any,
+    batch_size: int = 500,
+    progress: bool = False,
+) -> Tensor:
+    r"""Session vector of every sample on plain graphs, ``[num_samples, d]``,
+    on the CPU.
+
+    Args:
+        model (SessionModel or SwitchCase): The model.
+        dataset (SessionDataset or Subset): The samples.
+        batch_size (int): Samples at once. (default: :obj:`500`)
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+    """
+    return torch.cat(run_batches(model, model, dataset, batch_size, progress))
+
+
+@torch.no_grad()
+def run_batches(
+    model: Union[SessionModel, SwitchCase],
+    run: Callable[[Batch], Tensor],
+    dataset: Any,
+    batch_size: int,
+    progress: bool = False,
+) -> List[Tensor]:
+    r"""Runs a function of a model, in evaluation mode, on plain graphs.
+
+    Args:
+        model (SessionModel or SwitchCase): Moved to no other device.
+        run (callable): Takes a batch on the device of the model.
+        dataset (SessionDataset or Subset): The samples; their own transform
+            is not used.
+        batch_size (int): Samples at once.
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+
+    Returns:
+        list: What it returned for each batch, on the CPU.
+    """
+    if len(dataset) == 0:
+        raise ValueError('cannot evaluate on a data set without samples')
+    device, training = model.item_embedding.device, model.training
     model.eval()
-    ranks = []
     loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
-    for batch in tqdm(loader, 'evaluate', leave=False, disable=not progress):
-        batch = batch.to(device)
-        ranks.append(target_rank(model.score(batch), batch.y).cpu())
+    bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
+    out = [run(batch.to(device)).cpu() for batch in bar]
     model.train(training)
-    return torch.cat(ranks)
+    return out
 
 
 def evaluate(
-    model: SessionModel,
+    model: Union[SessionModel, SwitchCase],
     dataset: Any,
     k: int = 20,
     batch_size: Optional[int] = None,
@@ -66,7 +111,7 @@ def evaluate(
     the lower item index first.
 
     Args:
-        model (SessionModel): The model.
+        model (SessionModel or SwitchCase): The model.
         dataset (SessionDataset or Subset): The samples.
         k (int): Length of the recommendation list. (default: :obj:`20`)
         batch_size (int, optional): Samples scored at once.
@@ -84,21 +129,18 @@ def evaluate(
     return ranking_metrics(rank, k)
 
 
-@torch.no_grad()
 def validation_loss(
-    model: SessionModel, dataset: Any, batch_size: int = 500
+    model: Union[SessionModel, SwitchCase],
+    dataset: Any,
+    batch_size: int = 500,
 ) -> float:
     r"""Mean cross-entropy per sample on plain graphs."""
-    device = model.item_embedding.device
-    training = model.training
-    model.eval()
-    total = 0.0
-    for batch in SessionLoader(
-        dataset, batch_size, transform=NormalizeEdges()
-    ):
-        total += model.loss(batch.to(device)).item() * batch.num_graphs
-    model.train(training)
-    return total / len(dataset)
+
+    def total(batch: Batch) -> Tensor:
+        return model.loss(batch) * batch.num_graphs
+
+    losses = run_batches(model, total, dataset, batch_size)
+    return sum(loss.item() for loss in losses) / len(dataset)
 
 
 def fit(

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch
 
-from pyg_sessaug.graphs import SessionGraphs
+from pyg_sessaug.graphs import SessionGraphs, select_graphs
 from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.transforms import NormalizeEdges
 
 KEYS = ['x', 'edge_index', 'edge_weight', 'click_index', 'y']
 
@@ -140,3 +141,19 @@ def test_sessions_stay_untouched():
 def test_index_out_of_range(index):
     with pytest.raises(IndexError):
         to_graphs([[1, 2, 3]]).data(index)
+
+
+@given(clicks=many_sessions, seed=st.integers(0, 2**16))
+def test_selected_graphs_are_a_batch_of_their_own(clicks, seed):
+    graphs = to_graphs(clicks)
+    index = torch.arange(graphs.sessions.num_samples)
+    batch = NormalizeEdges()(graphs.batch(index))
+    torch.manual_seed(seed)
+    keep = torch.rand(index.numel()) < 0.5
+    keep[seed % keep.numel()] = True
+    out = select_graphs(batch, keep)
+    expected = NormalizeEdges()(graphs.batch(index[keep]))
+    for key in out.keys():
+        assert torch.equal(out[key], expected[key]), key
+    own = ['edge_weight', 'click_index_batch']
+    assert sorted([*out.keys(), *own]) == sorted(expected.keys())

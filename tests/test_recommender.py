@@ -7,7 +7,7 @@ from pyg_sessaug import Recommender, __version__
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.graphs import SessionGraphs
-from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.nn import SRGNN, TAGNN, SwitchCase
 from pyg_sessaug.ranking import top_items
 from pyg_sessaug.session_batch import session_batch
 from pyg_sessaug.sessions import Sessions
@@ -200,6 +200,29 @@ def test_round_trip(tmp_path, cls, kwargs, item_ids):
     assert repr(loaded) == repr(recommender)
     assert load_state(tmp_path / 'a.pt', '')['version'] == __version__
     assert [x.name for x in tmp_path.iterdir()] == ['a.pt']
+
+
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
+def test_round_trip_of_an_ensemble(tmp_path, cls):
+    recommender = make(cls=cls)
+    recommender.model = SwitchCase(recommender.model, 2)
+    for model in recommender.model.models:
+        torch.nn.init.normal_(model.item_embedding)
+    sessions = [[x] for x in STRINGS]
+    batch = session_batch(torch.arange(12), torch.ones(12).long())
+    batch = NormalizeEdges()(batch)
+    recommender.model.fit_clusters(recommender.model.model(batch))
+    recommender.save(tmp_path / 'a.pt')
+    loaded = Recommender.load(tmp_path / 'a.pt')
+    assert repr(loaded) == repr(recommender)
+    assert repr(loaded.model) == repr(recommender.model)
+    label = loaded.model.label(batch).tolist()
+    assert set(label) == {0, 1}
+    out = loaded.recommend(sessions, 3, return_scores=True)
+    assert out == recommender.recommend(sessions, 3, return_scores=True)
+    for i, cluster in enumerate(label):
+        own = Recommender(recommender.model.models[cluster], STRINGS)
+        assert out[i].items == own.recommend(sessions[i], 3).items
 
 
 def test_damaged_files(tmp_path):

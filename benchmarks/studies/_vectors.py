@@ -1,32 +1,15 @@
 """Session vectors of trained models."""
 
-from typing import Any, Tuple
+from typing import Tuple
 
 import torch
 from _experiment import per_session
 from torch import Tensor
-from tqdm import tqdm
 
 from pyg_sessaug.datasets import SessionDataset
-from pyg_sessaug.loader import SessionLoader
-from pyg_sessaug.nn import SessionModel
-from pyg_sessaug.transforms import NormalizeEdges
+from pyg_sessaug.training import session_vectors
 
-
-@torch.no_grad()
-def session_vectors(
-    model: SessionModel, dataset: Any, batch_size: int = 500
-) -> Tensor:
-    """The vector of each sample on its plain graph, ``[num_samples, d]``.
-
-    Args:
-        model: A model in evaluation mode.
-        dataset: A data set or a subset of one.
-        batch_size: Samples at once.
-    """
-    loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
-    bar = tqdm(loader, 'session vectors', leave=False, delay=5, disable=None)
-    return torch.cat([model(batch) for batch in bar])
+__all__ = ['draw_samples', 'neighbor_share', 'session_vectors']
 
 
 def draw_samples(dataset: SessionDataset, size: int) -> Tensor:

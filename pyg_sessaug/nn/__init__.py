@@ -5,6 +5,7 @@ from pyg_sessaug.nn.functional import catalogue_cross_entropy
 from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.session_model import SessionModel
 from pyg_sessaug.nn.srgnn import SRGNN
+from pyg_sessaug.nn.switch_case import SwitchCase
 from pyg_sessaug.nn.tagnn import TAGNN
 from pyg_sessaug.nn.target_attention import (
     target_attention_cross_entropy,
@@ -16,6 +17,7 @@ __all__ = [
     'GatedSessionConv',
     'SRGNN',
     'SessionModel',
+    'SwitchCase',
     'TAGNN',
     'catalogue_cross_entropy',
     'target_attention_cross_entropy',
