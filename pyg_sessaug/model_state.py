@@ -14,6 +14,7 @@ SETTINGS = (
     'scale',
     'dropout',
     'transform_target',
+    'num_channels',
 )
 
 

@@ -1,6 +1,7 @@
 r"""Layers, models and losses for session graphs."""
 
 from pyg_sessaug.nn.attention_readout import AttentionReadout
+from pyg_sessaug.nn.channel_combination import ChannelCombination
 from pyg_sessaug.nn.functional import catalogue_cross_entropy
 from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.session_model import SessionModel
@@ -14,6 +15,7 @@ from pyg_sessaug.nn.target_attention import (
 
 __all__ = [
     'AttentionReadout',
+    'ChannelCombination',
     'GatedSessionConv',
     'SRGNN',
     'SessionModel',

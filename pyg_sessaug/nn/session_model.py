@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.inits import normal
 
 from pyg_sessaug.nn.attention_readout import AttentionReadout
+from pyg_sessaug.nn.channel_combination import ChannelCombination
 from pyg_sessaug.nn.functional import check_precision, lookup
 from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
 
@@ -56,6 +57,9 @@ class SessionModel(torch.nn.Module, ABC):
             (default: :obj:`None`, plain dot products)
         dropout (float): Share of the entries of looked-up item vectors set
             to zero in training. (default: :obj:`0.0`)
+        num_channels (int, optional): Combines so many weights of each edge,
+            see :class:`~pyg_sessaug.nn.ChannelCombination`.
+            (default: :obj:`None`, one weight and nothing to learn)
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class SessionModel(torch.nn.Module, ABC):
         precision: str = 'float32',
         scale: Optional[float] = None,
         dropout: float = 0.0,
+        num_channels: Optional[int] = None,
     ) -> None:
         super().__init__()
         check_precision(precision)
@@ -79,16 +84,24 @@ class SessionModel(torch.nn.Module, ABC):
         self.precision = precision
         self.scale = scale
         self.dropout = dropout
+        self.num_channels = num_channels
         self.item_embedding = Parameter(
             torch.empty(num_items, hidden_channels)
+        )
+        self.combine = (
+            None if num_channels is None else ChannelCombination(num_channels)
         )
         self.conv = GatedSessionConv(hidden_channels, precision)
         self.readout = AttentionReadout(hidden_channels, precision)
 
     def reset_parameters(self) -> None:
-        r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`."""
+        r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`, but for
+        those of :class:`~pyg_sessaug.nn.ChannelCombination`.
+        """
         for parameter in self.parameters():
             normal(parameter, mean=0.0, std=0.1)
+        if self.combine is not None:
+            self.combine.reset_parameters()
 
     def encode(self, data: Data, share: bool = False) -> Encoding:
         r"""Runs message passing and readout.
@@ -106,6 +119,15 @@ class SessionModel(torch.nn.Module, ABC):
                 f'normalised weights of each edge; apply '
                 f'pyg_sessaug.transforms.NormalizeEdges() to the data'
             )
+        edge_attr = data.edge_attr
+        if self.combine is not None:
+            edge_attr = self.combine(edge_attr)
+        elif edge_attr.dim() > 2:
+            raise ValueError(
+                f'{self.__class__.__name__} got edges with '
+                f'{edge_attr.size(-1)} channels; make it with '
+                f'num_channels={edge_attr.size(-1)}'
+            )
         table: Tensor = self.item_embedding
         if self.scale is not None:
             table = F.normalize(table, dim=1)
@@ -115,7 +137,7 @@ class SessionModel(torch.nn.Module, ABC):
             x = F.embedding(data.x, table)
         x = F.dropout(x, self.dropout, self.training)
         for _ in range(self.num_layers):
-            x = self.conv(x, data.edge_index, data.edge_attr)
+            x = self.conv(x, data.edge_index, edge_attr)
         batch, ptr, last_click = _pointers(data)
         clicks = torch.bincount(data.click_index, minlength=x.size(0))
         clicks = clicks.to(x.dtype)

@@ -6,12 +6,14 @@ from pyg_sessaug.transforms.item_distance import ItemDistance
 from pyg_sessaug.transforms.normalize_edges import NormalizeEdges
 from pyg_sessaug.transforms.time_decay import TimeDecay
 from pyg_sessaug.transforms.vertex_injection import VertexInjection
+from pyg_sessaug.transforms.weight_channels import WeightChannels
 
 __all__ = [
     'ItemDistance',
     'ClusterDistance',
     'TimeDecay',
     'VertexInjection',
+    'WeightChannels',
     'NormalizeEdges',
     'GaussianBlur',
 ]

@@ -21,20 +21,28 @@ class NormalizeEdges(BaseTransform):
     Column 0 is the share of the weight into :math:`j` and serves incoming
     messages, column 1 the share of the weight out of :math:`i` and serves
     outgoing ones. Where all of that weight is zero, so is the share.
+    Several weights per edge, see
+    :class:`~pyg_sessaug.transforms.WeightChannels`, are normalised each on
+    its own.
     Models need it in training, after the weights are set, and in evaluation.
 
     Shapes:
         - **input:** edges :math:`(2, |\mathcal{E}|)` in :obj:`edge_index`
-          and, optionally, weights :math:`(|\mathcal{E}|)` in
-          :obj:`edge_weight` (ones otherwise)
-        - **output:** shares :math:`(|\mathcal{E}|, 2)` in :obj:`edge_attr`
+          and, optionally, weights :math:`(|\mathcal{E}|)` or
+          :math:`(|\mathcal{E}|, C)` in :obj:`edge_weight` (ones otherwise)
+        - **output:** shares :math:`(|\mathcal{E}|, 2)` or
+          :math:`(|\mathcal{E}|, 2, C)` in :obj:`edge_attr`
     """
 
     def forward(self, data: Data) -> Data:
-        weight = edge_weight(data).unsqueeze(1).expand(-1, 2)
+        weight = edge_weight(data)
+        channels = weight.size()[1:]
+        weight = weight.unsqueeze(1).expand(-1, 2, *channels)
         # Column 0 sums over the edges of a target, column 1 of a source.
         index = data.edge_index.flip(0).t()
-        total = weight.new_zeros(data.num_nodes, 2)
+        if channels:
+            index = index.unsqueeze(2).expand_as(weight)
+        total = weight.new_zeros(data.num_nodes, 2, *channels)
         total = total.scatter_add_(0, index, weight).gather(0, index)
         total.masked_fill_(total == 0, 1.0)
         return with_edges(data, edge_attr=weight / total)

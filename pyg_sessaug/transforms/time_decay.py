@@ -9,8 +9,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_sessaug.graphs import edge_weight, node_batch, with_edges
-from pyg_sessaug.transforms.utils import check_probability
+from pyg_sessaug.graphs import node_batch, with_edges
+from pyg_sessaug.transforms.utils import check_probability, single_weight
 
 #: Weight of a gap in units of the scale; 1 where there is none.
 FORMS: Dict[str, Callable[[Tensor], Tensor]] = {
@@ -92,7 +92,7 @@ class TimeDecay(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         transition, gap = _gaps(data)
-        old = edge_weight(data)
+        old = single_weight(data)
 
         # Edges and transitions as numbers, equal for equal pairs of nodes.
         pair = torch.cat([data.edge_index, transition], dim=1)

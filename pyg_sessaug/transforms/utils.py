@@ -48,6 +48,22 @@ def items_of(name: str, data: Data, num_items: int, owner: str) -> Tensor:
     return item
 
 
+def single_weight(data: Data) -> Tensor:
+    r"""Weight of each edge, ``[E]``; several for each are an error.
+
+    Args:
+        data (Data): A graph or batch.
+    """
+    weight = edge_weight(data)
+    if weight.dim() != 1:
+        raise ValueError(
+            f'`edge_weight` has shape {list(weight.size())}, but a transform '
+            f'sets one weight per edge; list it among those of '
+            f'WeightChannels, not behind it'
+        )
+    return weight
+
+
 def weigh_by_distance(
     data: Data,
     points: Tensor,
@@ -67,7 +83,7 @@ def weigh_by_distance(
         p (float): Probability that an edge is drawn.
     """
     batch, ptr = node_batch(data)
-    old = edge_weight(data)
+    old = single_weight(data)
     src, dst = data.edge_index
 
     start = points.index_select(0, index.index_select(0, src))
