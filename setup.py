@@ -34,11 +34,15 @@ plot_requires = ['matplotlib']
 # `--no-build-isolation`; no other extra includes it.
 scatter_requires = ['torch-scatter']
 
+# Word2Vec, for one study of the thesis:
+studies_requires = [*plot_requires, 'gensim']
+
 full_requires = logs_requires + plot_requires
 
 # All that the tests, the benchmarks and their `--help` import:
 test_requires = [
     *full_requires,
+    *studies_requires,
     'pandas',
     'scipy',
     'pytest',
@@ -81,6 +85,7 @@ setup(
     extras_require={
         'logs': logs_requires,
         'plot': plot_requires,
+        'studies': studies_requires,
         'scatter': scatter_requires,
         'full': full_requires,
         'test': test_requires,

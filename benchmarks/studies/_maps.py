@@ -58,6 +58,7 @@ def scatter(
     label: Tensor,
     names: Sequence[str],
     title: str,
+    legend: bool = True,
     colors: Sequence[str] = (
         COLORS[5],
         COLORS[1],
@@ -75,6 +76,7 @@ def scatter(
         label: ``[N]``, int64 or bool.
         names: Name of each label, for the legend.
         title: Title of the map.
+        legend: Whether to draw a legend below.
         colors: Colour of each label.
     """  # fmt: skip
     label = label.long()
@@ -87,6 +89,8 @@ def scatter(
         axis.plot([], [], 'o', ms=5, color=colors[i % len(colors)],
                   label=f'{name} ({count[i]:,})')  # fmt: skip
     axis.set(title=title, xlabel='t-SNE 1', ylabel='t-SNE 2')
+    if not legend:
+        return
     axis.legend(
         loc='upper center', bbox_to_anchor=(0.5, -0.12), frameon=False,
         fontsize=9, ncols=min(len(names), 4), columnspacing=1,

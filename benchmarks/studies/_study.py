@@ -16,18 +16,22 @@ from _datasets import DATASETS, load
 from _experiment import MODELS, Experiment
 from _methods import parse_method
 from _report import environment, markdown
+from run import positive
 
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SessionModel
 
 
-def arguments(name: str, description: str) -> argparse.ArgumentParser:
+def arguments(
+    name: str, description: str, data: bool = True
+) -> argparse.ArgumentParser:
     """The options that every study has.
 
     Args:
         name: Name of the study, and of the files it writes.
         description: What it shows, with its figure, table or section in the
             thesis.
+        data: Whether it works on a data set of the user's choice.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -35,21 +39,23 @@ def arguments(name: str, description: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     parser.set_defaults(study=name)
-    add('--dataset', choices=DATASETS, default='diginetica')
-    add('--root', help='folder of the raw files; data/DATASET without it')
-    add(
-        '--fraction',
-        type=run.fraction,
-        default=0.0625,
-        help='newest share of the training sessions',
-    )
-    add(
-        '--run',
-        help='output folder of run.py: its settings hold, its models are '
-        'used, and those missing are trained there; OUTPUT/run without it',
-    )
+    if data:
+        add('--dataset', choices=DATASETS, default='diginetica')
+        add('--root', help='folder of the raw files; data/DATASET without it')
+        add(
+            '--fraction',
+            type=run.fraction,
+            default=0.0625,
+            help='newest share of the training sessions',
+        )
+        add(
+            '--run',
+            help='output folder of run.py: its settings hold, its models are '
+            'used, and those missing are trained there; OUTPUT/run without '
+            'it',
+        )
     add('--seed', type=int, default=0, help='of all random numbers')
-    add('--threads', type=run.positive, help="of torch; torch's own without")
+    add('--threads', type=positive, help="of torch; torch's own without")
     add('--output', default='runs/studies', help='folder for results')
     return parser
 
@@ -62,7 +68,8 @@ def start(
     args.command = shlex.join(
         [f'benchmarks/studies/{args.study}.py', *(argv or sys.argv[1:])]
     )
-    args.run = args.run or osp.join(args.output, 'run')
+    if 'run' in args:
+        args.run = args.run or osp.join(args.output, 'run')
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)

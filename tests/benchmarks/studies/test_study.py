@@ -1,6 +1,9 @@
 """What the studies share."""
 
+import importlib
 import json
+import re
+from pathlib import Path
 
 import _maps
 import _study
@@ -13,6 +16,8 @@ from torch_geometric.data import Batch
 
 from pyg_sessaug.training import rank_samples
 from pyg_sessaug.transforms import NormalizeEdges
+
+STUDIES = sorted(Path(_study.__file__).parent.glob('[!_]*.py'))
 
 
 def start(*options):
@@ -119,3 +124,18 @@ def test_tsne_shows_its_progress(monkeypatch):
     )
     _maps.tsne(torch.randn(40, 3))
     assert len(seen) >= 2
+
+
+@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
+def test_help_says_what_of_the_thesis_it_is(path, capsys):
+    module = importlib.import_module(path.stem)
+    with pytest.raises(SystemExit) as error:
+        module.main(['--help'])
+    assert error.value.code == 0
+    text = capsys.readouterr().out.lower()
+    assert any(word in text for word in ('figure', 'table', 'section'))
+    # The folder of the shared modules is known before they are imported.
+    own = {x.stem for x in path.parent.parent.glob('*.py')}
+    own |= {x.stem for x in path.parent.glob('*.py')}
+    imported = re.findall(r'^(?:from|import) (\w+)', path.read_text(), re.M)
+    assert next(x for x in imported if x in own) == '_study'

@@ -1,0 +1,156 @@
+"""Do sessions of several categories differ?"""
+
+from typing import Any, Dict, List, Optional
+
+import _study
+import matplotlib.pyplot as plt
+import torch
+from _categories import several_categories
+from _experiment import gains, per_session
+from _maps import scatter, tsne
+from _vectors import draw_samples, neighbor_share, session_vectors
+from torch import Tensor
+from torch.utils.data import Subset
+
+# HR@20 and MRR@20 in Table 5.1, of one category and of several.
+THESIS = {
+    'diginetica': ((52.87, 46.80), (19.61, 14.39)),
+    'yoochoose': ((56.27, 55.15), (26.06, 23.86)),
+}
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = _study.arguments(
+        'categories',
+        'Table 5.1: HR@20 and MRR@20 of test sessions of one category and of '
+        'several. Figures 5.1, 5.2 and B.1: maps of their vectors, coloured '
+        'by that and by hit or miss.',
+    )
+    parser.add_argument(
+        '--samples', type=_study.positive, default=4000,
+        help='sessions on the maps, one prefix of each',
+    )  # fmt: skip
+    args = _study.start(parser, argv)
+    runs = _study.experiment(args)
+    base, test = _study.model(runs), runs.data['test']
+    rank = runs.run(args.seed, runs.methods[0])['rank']
+    several = several_categories(test)
+    gain = {key: x[0] for key, x in gains([rank]).items()}
+    groups = {
+        reading: compare_groups(gain, label, per_session(test))
+        for reading, label in several.items()
+    }
+    overall = {key: 100 * float(x.mean()) for key, x in gain.items()}
+    thesis = THESIS.get(args.dataset) if args.fraction == 1 else None
+    _study.write(
+        args,
+        {'overall': overall, 'groups': groups},
+        table(groups, overall, thesis),
+    )
+
+    drawn = draw_samples(test, args.samples)
+    vectors = session_vectors(base, Subset(test, drawn.tolist()))
+    label = {
+        'one or several categories': several['clicks seen'][drawn],
+        'miss or hit': rank[drawn] <= 20,
+    }
+    near = {name: neighbor_share(vectors, x) for name, x in label.items()}
+    lines = [['label', 'same among the 10 nearest (%)', 'by chance (%)']]
+    lines += [
+        [name, *(f'{100 * x:.1f}' for x in pair)]
+        for name, pair in near.items()
+    ]
+    results = {
+        'neighbors': {
+            name: {'same': same, 'chance': chance}
+            for name, (same, chance) in near.items()
+        }
+    }
+    figure = draw(tsne(vectors), label, type(test).__name__)
+    _study.write(args, results, lines, figure, 'categories_maps')
+
+
+def compare_groups(
+    gain: Dict[str, Tensor],
+    several: Tensor,
+    session: Tensor,
+    num_draws: int = 2000,
+) -> Dict[str, Any]:
+    """Metrics of both groups, in percent, and their difference.
+
+    The interval holds the middle 95 % of the differences over resamples of
+    whole sessions.
+
+    Args:
+        gain: What each sample adds to each metric, ``[num_samples]``.
+        several: Group of each sample, ``[num_samples]`` bool.
+        session: Session of each sample, ``[num_samples]``.
+        num_draws: Number of resamples.
+    """
+    groups = torch.stack([~several, several], dim=1).double()
+    # Samples, and what they add to each metric, by session and group:
+    parts = [groups, *(groups * x.unsqueeze(1) for x in gain.values())]
+    num_sessions = int(session.max()) + 1
+    total = torch.zeros(num_sessions, 2 * len(parts)).double()
+    total.index_add_(0, session, torch.cat(parts, dim=1))
+    draws = []
+    for _ in range(num_draws):
+        drawn = torch.randint(num_sessions, (num_sessions,))
+        count = drawn.bincount(minlength=num_sessions).double()
+        draws.append(count @ total)
+    draw = torch.stack([total.sum(dim=0), *draws]).view(-1, len(parts), 2)
+    mean = 100 * draw[:, 1:] / draw[:, :1]
+    difference = mean[..., 1] - mean[..., 0]
+    bounds = difference.new_tensor([0.025, 0.975])
+    low, high = difference[1:].quantile(bounds, dim=0).tolist()
+    result: Dict[str, Any] = {'one_share': float(groups[:, 0].mean())}
+    for i, metric in enumerate(gain):
+        result[metric] = {
+            'one': float(mean[0, i, 0]),
+            'several': float(mean[0, i, 1]),
+            'difference': float(difference[0, i]),
+            'low': low[i],
+            'high': high[i],
+        }
+    return result
+
+
+def table(groups: Any, overall: Any, thesis: Any) -> List[List[str]]:
+    lines = [['categories of', 'one category (% of samples)']]
+    for metric in overall:
+        lines[0] += [f'{metric} one', 'several', 'difference [95 %]']
+    for reading, group in groups.items():
+        line = [reading, f'{100 * group["one_share"]:.1f}']
+        for metric in overall:
+            x = group[metric]
+            line += [
+                f'{x["one"]:.2f}',
+                f'{x["several"]:.2f}',
+                f'{x["difference"]:+.2f} [{x["low"]:+.2f}, {x["high"]:+.2f}]',
+            ]
+        lines.append(line)
+    if thesis is not None:
+        line = ['thesis', '–']
+        for one, more in thesis:
+            line += [f'{one:.2f}', f'{more:.2f}', f'{more - one:+.2f}']
+        lines.append(line)
+    line = ['all samples', '–']
+    for value in overall.values():
+        line += [f'{value:.2f}', f'{value:.2f}', '–']
+    return [*lines, line]
+
+
+def draw(points: Tensor, label: Dict[str, Tensor], name: str) -> Any:
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4.4), layout='constrained')
+    texts = (
+        ('Categories of the clicks', ('one', 'several')),
+        ('Target among the first 20', ('miss', 'hit')),
+    )
+    for axis, x, (title, names) in zip(axes, label.values(), texts):
+        scatter(axis, points, x, names, title)
+    figure.suptitle(f'Vectors of {len(points):,} test sessions of {name}')
+    return figure
+
+
+if __name__ == '__main__':
+    _study.call(main)

@@ -1,0 +1,209 @@
+"""Do item vectors of Word2Vec help a model to start?"""
+
+import math
+from itertools import pairwise
+from typing import Any, Dict, List, Optional
+
+import _study
+import matplotlib.pyplot as plt
+import torch
+from _datasets import SPLITS
+from _experiment import derive
+from _plots import COLORS
+from torch import Tensor
+
+from pyg_sessaug import evaluate, fit
+from pyg_sessaug.datasets import SessionDataset
+from pyg_sessaug.nn import SRGNN, SessionModel
+from pyg_sessaug.training import best_epoch
+
+METHODS = {
+    'normal': 'normal',
+    'word2vec': 'Word2Vec',
+    'frozen': 'Word2Vec, frozen in the first epoch',
+}
+BATCH_SIZE = 100
+# First steps of training, and steps of a moving average:
+FIRST, WINDOW = 50, 50
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = _study.arguments(
+        'initial_embeddings',
+        'Section 5.3 and figure 5.3: training loss from normal item vectors '
+        'and from those of Word2Vec, free or frozen in the first epoch. '
+        'Trains three models; those of --run are not used.',
+    )
+    add = parser.add_argument
+    add('--epochs', type=_study.positive, default=6)
+    add('--hidden', type=_study.positive, default=100,
+        help='size of all vectors')  # fmt: skip
+    add('--lr', type=float, default=1e-3, help='learning rate at the start')
+    args = _study.start(parser, argv)
+    data = {split: _study.read(args, split) for split in SPLITS}
+    torch.manual_seed(derive(args.seed, 'word2vec'))
+    vectors = word2vec(data['train'], args.hidden)
+
+    results: Dict[str, Any] = {}
+    for method in METHODS:
+        # All start from the same weights, but for the items.
+        torch.manual_seed(derive(args.seed, 'model'))
+        model = SRGNN(data['train'].num_items, args.hidden)
+        seen = data['train'].seen_items
+        if method != 'normal':
+            with torch.no_grad():
+                model.item_embedding[seen] = vectors[seen]
+        spread = float(model.item_embedding.detach()[seen].std())
+        steps = math.ceil(len(data['train']) / BATCH_SIZE)
+        losses = record(model, steps if method == 'frozen' else 0)
+        history = fit(
+            model,
+            data['train'],
+            data['val'],
+            epochs=args.epochs,
+            batch_size=BATCH_SIZE,
+            lr=args.lr,
+            patience=args.epochs,
+            # As many steps as 2 epochs of the whole training set have:
+            decay_every=2 / args.fraction,
+            seed=derive(args.seed, 'training'),
+            progress=False,
+        )
+        test = evaluate(model, data['test'])
+        best = best_epoch(history)
+        results[method] = {
+            'initial_std': spread,
+            'losses': [round(x, 4) for x in losses],
+            'epochs': history,
+            'best_epoch': best,
+            'val_loss': history[best - 1]['val_loss'],
+            **{metric: 100 * x for metric, x in test.items()},
+        }
+        print(f'{METHODS[method]}: validation loss '
+              f'{results[method]["val_loss"]:.3f}', flush=True)  # fmt: skip
+    _study.write(
+        args,
+        {'steps_per_epoch': steps, 'models': results},
+        table(results),
+        draw(results, steps, type(data['train']).__name__),
+    )
+
+
+def word2vec(train: SessionDataset, channels: int) -> Tensor:
+    """Item vectors of Word2Vec, zero for items not in training.
+
+    Sessions are its sentences, items its words, everything else gensim's
+    default.
+
+    Args:
+        train: The training split.
+        channels: Size of the vectors.
+    """
+    from gensim.models import Word2Vec
+
+    item = train.flat_sessions.item.tolist()
+    ptr = train.flat_sessions.ptr.tolist()
+    words = list(map(str, item))
+    # One worker, since several do not give the same vectors again.
+    model = Word2Vec(
+        [words[start:end] for start, end in pairwise(ptr)],
+        vector_size=channels,
+        min_count=1,
+        workers=1,
+        seed=int(torch.randint(2**31 - 1, (1,))),
+    )
+    vectors = torch.zeros(train.num_items, channels)
+    index = torch.tensor([int(word) for word in model.wv.index_to_key])
+    vectors[index] = torch.from_numpy(model.wv.vectors)
+    return vectors
+
+
+def record(model: SessionModel, frozen_steps: int) -> List[float]:
+    """Makes a model note the loss of each training step.
+
+    Args:
+        model: The model.
+        frozen_steps: For how many steps its item vectors stay as they are.
+
+    Returns:
+        list: Filled by training.
+    """
+    losses: List[float] = []
+    loss = model.loss
+
+    def noted(batch: Any) -> Tensor:
+        if not model.training:
+            return loss(batch)
+        model.item_embedding.requires_grad_(len(losses) >= frozen_steps)
+        value = loss(batch)
+        losses.append(value.item())
+        return value
+
+    model.loss = noted  # type: ignore[method-assign]
+    return losses
+
+
+def smooth(losses: List[float]) -> Tensor:
+    """Means of the last :obj:`WINDOW` losses, or of all so far."""
+    total = torch.tensor([0.0, *losses], dtype=torch.double).cumsum(0)
+    end = torch.arange(1, len(losses) + 1)
+    start = (end - WINDOW).clamp(min=0)
+    return (total[end] - total[start]) / (end - start)
+
+
+def table(results: Dict[str, Any]) -> List[List[str]]:
+    lines = [['item vectors at the start', 'standard deviation',
+              f'training loss, first {FIRST} steps', 'first epoch',
+              'last epoch', 'lowest validation loss', 'HR@20 (%)',
+              'MRR@20 (%)']]  # fmt: skip
+    for method, x in results.items():
+        first = x['losses'][:FIRST]
+        values = [
+            sum(first) / len(first),
+            x['epochs'][0]['train_loss'],
+            x['epochs'][-1]['train_loss'],
+            x['val_loss'],
+        ]
+        lines.append(
+            [METHODS[method], f'{x["initial_std"]:.3f}']
+            + [f'{value:.3f}' for value in values]
+            + [f'{x["HR@20"]:.2f}', f'{x["MRR@20"]:.2f}']
+        )
+    return lines
+
+
+def draw(results: Dict[str, Any], steps: int, name: str) -> Any:
+    figure, axes = plt.subplots(
+        1, 3, figsize=(8, 3.6), layout='constrained', width_ratios=(3, 4, 3)
+    )
+    styles = zip((COLORS[0], COLORS[4], COLORS[5]), ('-', '--', ':'), 'osD')
+    for (method, x), (color, line, marker) in zip(results.items(), styles):
+        style = dict(color=color, ls=line, lw=1.5, label=METHODS[method])
+        curve = smooth(x['losses'])
+        epoch = (torch.arange(len(curve)) + 1) / steps
+        first = min(2 * FIRST, len(curve))
+        axes[0].plot(
+            torch.arange(first) + 1, smooth(x['losses'][:first]), **style
+        )
+        axes[1].plot(epoch, curve, **style)
+        axes[2].plot(
+            [e['epoch'] for e in x['epochs']],
+            [e['val_loss'] for e in x['epochs']],
+            marker=marker, ms=4, **style,
+        )  # fmt: skip
+    axes[0].set(title='First steps', xlabel='Step', ylabel='Cross-entropy')
+    axes[1].set(title='Training loss', xlabel='Epoch')
+    axes[2].set(title='Validation loss', xlabel='Epoch')
+    axes[2].xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc='outside lower center',
+        ncols=3, frameon=False,
+    )  # fmt: skip
+    figure.suptitle(f'Initial item vectors, SRGNN on {name}')
+    return figure
+
+
+if __name__ == '__main__':
+    _study.call(main)

@@ -1,0 +1,140 @@
+"""Do clusters of session vectors tell sessions of several categories?"""
+
+from typing import Any, Dict, List, Optional
+
+import _study
+import matplotlib.pyplot as plt
+import torch
+from _categories import several_categories
+from _maps import scatter, tsne
+from _vectors import draw_samples, session_vectors
+from torch import Tensor
+from tqdm import tqdm
+
+from pyg_sessaug.clusters import ItemClusters
+
+METHODS = {'kmeans': 'KMeans', 'gmm': 'GMM'}
+READINGS = ('clicks seen', 'whole session')
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = _study.arguments(
+        'session_clusters',
+        'Section 5.4 and figure 5.4: KMeans and a Gaussian mixture on the '
+        'vectors of test sessions, and their agreement with the label "of '
+        'several categories" (the thesis: up to 64 %% for the mixture).',
+    )
+    add = parser.add_argument
+    add('--num-clusters', type=_study.positive, nargs='+', default=[2, 4, 8])
+    add('--repeats', type=_study.positive, default=3, help='fits of each kind')
+    add('--samples', type=_study.positive, default=4000,
+        help='sessions on the maps, one prefix of each')  # fmt: skip
+    args = _study.start(parser, argv)
+    runs = _study.experiment(args)
+    test = runs.data['test']
+    vectors = session_vectors(_study.model(runs), test)
+    several = several_categories(test)
+    several = {reading: several[reading] for reading in READINGS}
+
+    kinds = [(m, k) for m in METHODS for k in args.num_clusters]
+    labels: Dict[Any, List[Tensor]] = {}
+    bar = tqdm(kinds * args.repeats, 'clusters', delay=5, disable=None)
+    for method, k in bar:
+        fitted = ItemClusters.fit(vectors, method, k).labels
+        labels.setdefault((method, k), []).append(fitted)
+    rows = [
+        {
+            'method': method,
+            'num_clusters': k,
+            'sizes': [
+                x.bincount(minlength=k).tolist() for x in labels[method, k]
+            ],
+            **{
+                reading: [compare(x, y) for x in labels[method, k]]
+                for reading, y in several.items()
+            },
+        }
+        for method, k in kinds
+    ]
+    alike = {
+        reading: max(float(y.double().mean()), 1 - float(y.double().mean()))
+        for reading, y in several.items()
+    }
+
+    drawn = draw_samples(test, args.samples)
+    points = tsne(vectors[drawn])
+    shape = (len(METHODS), len(args.num_clusters))
+    figure, axes = plt.subplots(
+        *shape, figsize=(8, 6.8), layout='constrained', squeeze=False
+    )
+    for axis, (method, k) in zip(axes.flat, kinds):
+        label = labels[method, k][0][drawn]
+        names = [str(i + 1) for i in range(k)]
+        scatter(axis, points, label, names, f'{METHODS[method]}, {k} clusters')
+    figure.suptitle(
+        f'Clusters of session vectors, {type(test).__name__}: '
+        f'{len(drawn):,} test sessions'
+    )
+    _study.write(
+        args, {'alike': alike, 'clusters': rows}, table(rows, alike), figure
+    )
+
+
+def compare(cluster: Tensor, several: Tensor) -> Dict[str, float]:
+    """How well clusters tell one label from the other.
+
+    Each cluster stands for one of the two labels and each label has a
+    cluster, so that the best agreement is reached.
+
+    Args:
+        cluster: Cluster of each sample.
+        several: Label of each sample, bool.
+
+    Returns:
+        dict: ``agreement``, the share of samples whose cluster stands for
+        their label, and ``information``, the mutual information adjusted
+        for chance: 0 for clusters that know nothing of the label.
+    """
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    count = torch.bincount(2 * cluster + several.long())
+    count = torch.nn.functional.pad(count, (0, count.numel() % 2)).view(-1, 2)
+    count = count[count.sum(dim=1) > 0]
+    agree = int(count.amax(dim=1).sum())
+    if count.argmax(dim=1).unique().numel() == 1:
+        # The cluster that costs least gets the label that has none.
+        agree -= int((count[:, 0] - count[:, 1]).abs().min())
+    return {
+        'agreement': agree / cluster.numel(),
+        'information': float(
+            adjusted_mutual_info_score(several.numpy(), cluster.numpy())
+        ),
+    }
+
+
+def table(rows: List[Dict[str, Any]], alike: Dict[str, float]) -> Any:
+    head = ['clusters', 'samples in the largest (%)']
+    for reading in alike:
+        head += [f'agreement, {reading} (%)', 'highest', 'information']
+    lines = [head]
+    for row in rows:
+        largest = [max(x) / sum(x) for x in row['sizes']]
+        line = [f'{METHODS[row["method"]]}, {row["num_clusters"]}',
+                f'{100 * sum(largest) / len(largest):.1f}']  # fmt: skip
+        for reading in alike:
+            agreement = [100 * x['agreement'] for x in row[reading]]
+            information = [x['information'] for x in row[reading]]
+            line += [
+                f'{sum(agreement) / len(agreement):.1f}',
+                f'{max(agreement):.1f}',
+                f'{sum(information) / len(information):.3f}',
+            ]
+        lines.append(line)
+    line = ['one for all samples', '100.0']
+    for share in alike.values():
+        line += [f'{100 * share:.1f}', f'{100 * share:.1f}', '0.000']
+    return [*lines, line]
+
+
+if __name__ == '__main__':
+    _study.call(main)
