@@ -8,9 +8,6 @@ from torch.nn import Linear
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.inits import normal
 
-from pyg_sessaug.nn.functional import check_precision
-from pyg_sessaug.nn.linear import linear
-
 
 class AttentionReadout(Aggregation):
     r"""The soft attention of SR-GNN over the clicks of a session.
@@ -25,9 +22,6 @@ class AttentionReadout(Aggregation):
 
     Args:
         channels (int): Size :math:`d` of the node vectors.
-        precision (str): Precision of the products, see
-            :func:`~pyg_sessaug.nn.linear.linear`.
-            (default: :obj:`"float32"`)
 
     Shapes:
         - **input:** node vectors :math:`(N, d)`, session of each node
@@ -36,11 +30,9 @@ class AttentionReadout(Aggregation):
         - **output:** session vectors :math:`(B, d)`
     """
 
-    def __init__(self, channels: int, precision: str = 'float32') -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        check_precision(precision)
         self.channels = channels
-        self.precision = precision
         self.lin_last = Linear(channels, channels, bias=False)
         self.lin_node = Linear(channels, channels)
         self.lin_score = Linear(channels, 1, bias=False)
@@ -63,11 +55,8 @@ class AttentionReadout(Aggregation):
         count: Tensor,
     ) -> Tensor:
         r"""Reduces node vectors to session vectors."""
-        node = linear(
-            x, self.lin_node.weight, self.lin_node.bias, self.precision
-        )
-        first = linear(last, self.lin_last.weight, precision=self.precision)
-        gate = node + first.index_select(0, index)
+        first = self.lin_last(last)
+        gate = self.lin_node(x) + first.index_select(0, index)
         alpha = self.lin_score(torch.sigmoid(gate)) * count.view(-1, 1)
         return self.reduce(alpha * x, index, ptr, dim_size, dim)
 

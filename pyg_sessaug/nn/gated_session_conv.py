@@ -3,15 +3,13 @@ r"""The gated graph layer of SR-GNN."""
 from typing import Any, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import GRUCell, Linear, Parameter
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.inits import normal
-
-from pyg_sessaug.nn.functional import check_precision
-from pyg_sessaug.nn.linear import linear
 
 MAX_MESSAGES = 2**17
 
@@ -34,9 +32,6 @@ class GatedSessionConv(MessagePassing):
 
     Args:
         channels (int): Size :math:`d` of the node vectors.
-        precision (str): Precision of the products, see
-            :func:`~pyg_sessaug.nn.linear.linear`.
-            (default: :obj:`"float32"`)
 
     Shapes:
         - **input:** node vectors :math:`(N, d)`, edge indices :math:`(2, E)`,
@@ -46,11 +41,9 @@ class GatedSessionConv(MessagePassing):
         - **output:** node vectors :math:`(N, d)`
     """
 
-    def __init__(self, channels: int, precision: str = 'float32') -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__(aggr='add')
-        check_precision(precision)
         self.in_channels = self.out_channels = channels
-        self.precision = precision
         # The maps along (first half) and against the edges in one product.
         self.lin = Linear(channels, 2 * channels)
         self.bias = Parameter(torch.empty(2 * channels))
@@ -70,8 +63,7 @@ class GatedSessionConv(MessagePassing):
         num_nodes, channels = x.size()
         # Both directions in one sweep: row 2i of the doubled nodes carries
         # what node i sends along its edges, row 2i + 1 what it sends back.
-        both = linear(x, self.lin.weight, self.lin.bias, self.precision)
-        both = both.view(2 * num_nodes, channels)
+        both = self.lin(x).view(2 * num_nodes, channels)
         src, dst = 2 * edge_index
         both_index = torch.stack(
             [torch.cat([src, dst + 1]), torch.cat([dst, src + 1])]
@@ -89,10 +81,9 @@ class GatedSessionConv(MessagePassing):
         return self._update(out.view(num_nodes, 2 * channels) + self.bias, x)
 
     def _update(self, a: Tensor, x: Tensor) -> Tensor:
-        # `torch.nn.GRUCell` has no mixed precision.
-        gru, precision = self.gru, self.precision
-        a = linear(a, gru.weight_ih, gru.bias_ih, precision)
-        b = linear(x, gru.weight_hh, gru.bias_hh, precision)
+        gru = self.gru
+        a = F.linear(a, gru.weight_ih, gru.bias_ih)
+        b = F.linear(x, gru.weight_hh, gru.bias_hh)
         out: Tensor = _Gates.apply(a, b, x)  # type: ignore[no-untyped-call]
         return out
 

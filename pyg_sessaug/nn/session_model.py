@@ -48,8 +48,8 @@ class SessionModel(torch.nn.Module, ABC):
             (default: :obj:`100`)
         num_layers (int): How often the one cell is applied; 0 leaves the
             graph out. (default: :obj:`2`)
-        precision (str): :obj:`"float32"`, or :obj:`"bf16"` for products in
-            bfloat16 with everything else in float32.
+        precision (str): :obj:`"float32"`, or :obj:`"bf16"` for products
+            with the item table in bfloat16 and everything else in float32.
             (default: :obj:`"float32"`)
         scale (float, optional): Scores items by cosine times this scale:
             session and item vectors get unit length, as in `"NISER"
@@ -91,8 +91,8 @@ class SessionModel(torch.nn.Module, ABC):
         self.combine = (
             None if num_channels is None else ChannelCombination(num_channels)
         )
-        self.conv = GatedSessionConv(hidden_channels, precision)
-        self.readout = AttentionReadout(hidden_channels, precision)
+        self.conv = GatedSessionConv(hidden_channels)
+        self.readout = AttentionReadout(hidden_channels)
 
     def reset_parameters(self) -> None:
         r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`, but for
