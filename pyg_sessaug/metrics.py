@@ -13,8 +13,8 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
     Of items with equal scores the one with the lower index ranks first.
 
     Args:
-        score (Tensor): Scores of all items, ``[B, num_items]``, floating
-            point.
+        score (Tensor): Scores of all items, ``[B, num_items]``, float32 or
+            float64.
         target (Tensor): Target items, ``[B]``, int64.
 
     Returns:
@@ -30,12 +30,12 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
             f'model diverged or its input holds NaN or infinite numbers'
         )
     ranks = []
-    # Row by row everything stays in cache, and numpy counts set bits several
-    # times faster than torch: faster than top-k or one big comparison.
-    for scores, y in zip(score.unbind(), target.tolist()):
-        own = scores[y]
-        ahead = torch.cat([scores[:y] >= own, scores[y:] > own])
-        ranks.append(1 + np.count_nonzero(ahead.cpu().numpy()))
+    # Row by row everything stays in cache, and numpy compares and counts
+    # several times faster than torch: faster than top-k.
+    for row, y in zip(score.detach().cpu().numpy(), target.tolist()):
+        own = row[y]
+        ahead = np.count_nonzero(row[:y] >= own)
+        ranks.append(1 + ahead + np.count_nonzero(row[y + 1 :] > own))
     return torch.tensor(ranks, dtype=torch.long, device=target.device)
 
 

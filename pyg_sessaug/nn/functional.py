@@ -159,14 +159,14 @@ def _softmax(x: Tensor, table: Tensor) -> Tuple[Tensor, Tensor]:
     a few of them give it away without another pass over the block.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    logits = x @ table.t()
+    logits = product(x, table.t())
     lse = logits[:, :256].to(wide).logsumexp(dim=1)
     block = torch.softmax(logits, dim=1, out=logits)
     mass = block[:, :256].sum(dim=1, dtype=wide)
     if bool((mass > 1e-30).all()):
         return block, lse.sub_(mass.log_())
     # Other items dwarf those of the group (or the input is not finite).
-    return block, (x @ table.t()).to(wide).logsumexp(dim=1)
+    return block, product(x, table.t()).to(wide).logsumexp(dim=1)
 
 
 class _CatalogueCrossEntropy(Function):
@@ -216,10 +216,42 @@ class _CatalogueCrossEntropy(Function):
             scale = scale.unsqueeze(-1)
             # This product reads the block row by row and so brings it to the
             # cache for the next one, which reads it column by column.
-            grad_x.addcmul_(block @ table, scale)
+            grad_x.addcmul_(product(block, table), scale)
             product_(grad_weight[items], block.t(), (x * scale).to(ctx.dtype))
         grad_weight.index_add_(0, target, rounded(x * -grad))
         return grad_x, grad_weight, None, None
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    r"""Multiplies two matrices by the fastest library at hand.
+
+    PyTorch leaves :obj:`float32` products on the CPU to MKL, which is a third
+    slower than oneDNN on AMD's processors. Differentiable only as
+    :obj:`left @ right`, which is what it is wherever oneDNN cannot serve.
+
+    Args:
+        left (torch.Tensor): The left matrix.
+        right (torch.Tensor): The right one.
+
+    Shapes:
+        - **left:** :math:`(n, k)`
+        - **right:** :math:`(k, m)`
+        - **output:** :math:`(n, m)`
+    """
+    differentiable = torch.is_grad_enabled() and (
+        left.requires_grad or right.requires_grad
+    )
+    if (
+        differentiable
+        or left.device.type != 'cpu'
+        or left.dtype != torch.float32
+        or left.numel() == 0
+        or not hasattr(torch.ops.mkldnn, '_linear_pointwise')
+    ):
+        return left @ right
+    return torch.ops.mkldnn._linear_pointwise(
+        left, right.t(), None, 'none', [], ''
+    )
 
 
 def product_(out: Tensor, left: Tensor, right: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
 
-from pyg_sessaug.nn.functional import catalogue_cross_entropy
+from pyg_sessaug.nn.functional import catalogue_cross_entropy, product
 from pyg_sessaug.nn.session_model import SessionModel
 
 
@@ -42,7 +42,7 @@ class SRGNN(SessionModel):
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
         vector, table = self._session(data)
-        return vector @ table.t()
+        return product(vector, table.t())
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""

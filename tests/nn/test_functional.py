@@ -12,6 +12,7 @@ from pyg_sessaug.nn.functional import (
     chunks,
     is_bf16_native,
     lookup,
+    product,
 )
 from pyg_sessaug.nn.target_attention import (
     target_attention_cross_entropy,
@@ -147,6 +148,21 @@ def test_gradients_accumulate(precision):
     with torch.no_grad():
         again = catalogue_cross_entropy(x, weight, target, precision)
     assert again.equal(loss)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('rows, inner, columns', [(3, 5, 70), (0, 4, 2)])
+def test_product(rows, inner, columns, dtype):
+    left, right = (
+        torch.randn(rows, inner).to(dtype),
+        torch.randn(columns, inner).to(dtype).t(),
+    )
+    expected = (left.unsqueeze(2) * right).sum(dim=1)
+    with torch.no_grad():
+        torch.testing.assert_close(product(left, right), expected)
+    left.requires_grad_()
+    product(left, right).sum().backward()
+    torch.testing.assert_close(left.grad, right.sum(1).expand(rows, inner))
 
 
 def test_lookup_adds_to_the_gradient_of_the_table():
