@@ -104,14 +104,9 @@ class ItemClusters:
                 f'ItemClusters.fit got method={method!r}; choose one of '
                 f'{list(METHODS)}'
             )
-        embedding, mask = _check('fit', embedding, mask)
-        count = int(mask.sum())
-        if not 1 <= num_clusters <= count:
-            raise ValueError(
-                f'ItemClusters.fit got num_clusters={num_clusters} for '
-                f'{count} item(s) to fit; pass a number between 1 and '
-                f'{count}'
-            )
+        name = 'ItemClusters.fit'
+        embedding, mask = check_embedding(name, embedding, mask)
+        check_num_clusters(name, num_clusters, mask)
 
         # Covariances of 100 channels need float64.
         points = embedding[mask].double()
@@ -125,7 +120,7 @@ class ItemClusters:
         centers = torch.from_numpy(center).float()
         labels = torch.empty(embedding.size(0), dtype=torch.long)
         labels[mask] = torch.from_numpy(label).long()
-        labels[~mask] = _nearest(embedding[~mask], centers)
+        labels[~mask] = nearest(embedding[~mask], centers)
         return cls(labels, centers)
 
     @classmethod
@@ -157,7 +152,8 @@ class ItemClusters:
             ValueError: If an argument is unusable, or if an item has no
                 category.
         """
-        embedding, mask = _check('from_categories', embedding, mask)
+        name = 'ItemClusters.from_categories'
+        embedding, mask = check_embedding(name, embedding, mask)
         num_items, categories = embedding.size(0), categories.detach().cpu()
         if categories.dim() != 1 or categories.is_floating_point():
             raise ValueError(
@@ -293,15 +289,22 @@ def gaussian_mixture(points: Tensor, num_clusters: int) -> Any:
         return model.fit(points.numpy())
 
 
-def _check(
+def check_embedding(
     name: str,
     embedding: Tensor,
     mask: Optional[Tensor],
 ) -> Tuple[Tensor, Tensor]:
-    r"""The arguments on the CPU, in float32 or better."""
+    r"""The arguments of a fit on the CPU, in float32 or better.
+
+    Args:
+        name (str): What to name in an error.
+        embedding (Tensor): Embedding of each item, ``[num_items, d]``,
+            floating.
+        mask (Tensor, optional): Items that take part, ``[num_items]``, bool.
+    """
     if embedding.dim() != 2 or not embedding.is_floating_point():
         raise ValueError(
-            f'ItemClusters.{name} got an embedding of shape '
+            f'{name} got an embedding of shape '
             f'{list(embedding.shape)} and type {embedding.dtype}; pass a '
             f'floating-point matrix [num_items, channels]'
         )
@@ -310,7 +313,7 @@ def _check(
     bad = (~embedding.isfinite().all(dim=1)).nonzero().view(-1)
     if bad.numel() > 0:
         raise ValueError(
-            f'ItemClusters.{name} got an embedding with NaN or infinite '
+            f'{name} got an embedding with NaN or infinite '
             f'values for {bad.numel()} item(s), {bad[:5].tolist()} first; '
             f'train the base model again'
         )
@@ -318,14 +321,36 @@ def _check(
         return embedding, torch.ones(embedding.size(0), dtype=torch.bool)
     if mask.dtype != torch.bool or mask.size() != embedding.size()[:1]:
         raise ValueError(
-            f'ItemClusters.{name} got a mask of shape {list(mask.shape)} and '
+            f'{name} got a mask of shape {list(mask.shape)} and '
             f'type {mask.dtype}; pass [{embedding.size(0)}] bool, True for '
             f'items seen in training'
         )
     return embedding, mask.cpu()
 
 
-def _nearest(embedding: Tensor, centers: Tensor) -> Tensor:
+def check_num_clusters(name: str, num_clusters: int, mask: Tensor) -> None:
+    r"""Raises unless there are as many items as clusters.
+
+    Args:
+        name (str): What to name in the error.
+        num_clusters (int): Number of clusters.
+        mask (Tensor): Items that take part, ``[num_items]``, bool.
+    """
+    count = int(mask.sum())
+    if not 1 <= num_clusters <= count:
+        raise ValueError(
+            f'{name} got num_clusters={num_clusters} for {count} item(s) to '
+            f'fit; pass a number between 1 and {count}'
+        )
+
+
+def nearest(embedding: Tensor, centers: Tensor) -> Tensor:
+    r"""Index of the nearest centre of each embedding, ``[n]`` int64.
+
+    Args:
+        embedding (Tensor): ``[n, d]``, floating.
+        centers (Tensor): ``[k, d]``, floating.
+    """
     # In parts: with many centres, all distances at once would be large.
     parts = [
         torch.cdist(part, centers.to(part.dtype)).argmin(dim=1)

@@ -60,9 +60,9 @@ def test_fit_mixture_settings(monkeypatch):
     made = []
 
     class KMeans(sklearn.cluster.KMeans):
-        def fit_predict(self, *args, **kwargs):
+        def fit(self, *args, **kwargs):
             made.append(self)
-            return super().fit_predict(*args, **kwargs)
+            return super().fit(*args, **kwargs)
 
     class GaussianMixture(sklearn.mixture.GaussianMixture):
         def _initialize_parameters(self, *args, **kwargs):
@@ -77,7 +77,7 @@ def test_fit_mixture_settings(monkeypatch):
     clusters = ItemClusters.fit(embedding, num_clusters=4)
     monkeypatch.undo()
 
-    kmeans, mixture = made
+    kmeans, *_, mixture = made
     assert mixture.covariance_type == 'full'
     assert list(mixture.weights_init) == [0.25] * 4
     assert (mixture.means_init == kmeans.cluster_centers_).all()

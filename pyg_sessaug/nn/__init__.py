@@ -2,6 +2,7 @@ r"""Layers, models and losses for session graphs."""
 
 from pyg_sessaug.nn.attention_readout import AttentionReadout
 from pyg_sessaug.nn.channel_combination import ChannelCombination
+from pyg_sessaug.nn.covariance_srgnn import CovarianceSRGNN
 from pyg_sessaug.nn.functional import catalogue_cross_entropy
 from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.session_model import SessionModel
@@ -16,6 +17,7 @@ from pyg_sessaug.nn.target_attention import (
 __all__ = [
     'AttentionReadout',
     'ChannelCombination',
+    'CovarianceSRGNN',
     'GatedSessionConv',
     'SRGNN',
     'SessionModel',

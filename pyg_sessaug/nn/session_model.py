@@ -138,7 +138,7 @@ class SessionModel(torch.nn.Module, ABC):
         x = F.dropout(x, self.dropout, self.training)
         for _ in range(self.num_layers):
             x = self.conv(x, data.edge_index, edge_attr)
-        batch, ptr, last_click = _pointers(data)
+        batch, ptr, last_click = session_pointers(data)
         clicks = torch.bincount(data.click_index, minlength=x.size(0))
         clicks = clicks.to(x.dtype)
         last = x.index_select(0, data.click_index[last_click])
@@ -172,7 +172,7 @@ class SessionModel(torch.nn.Module, ABC):
         )
 
 
-def _pointers(data: Data) -> Tuple[Tensor, Tensor, Tensor]:
+def session_pointers(data: Data) -> Tuple[Tensor, Tensor, Tensor]:
     r"""Session of each node, node pointers and each session's last click."""
     click = data.click_index
     if data.get('batch') is None:  # A single graph is a batch of one.

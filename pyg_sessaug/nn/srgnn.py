@@ -1,6 +1,6 @@
 r"""SR-GNN."""
 
-from typing import Any
+from typing import Any, List
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch.nn import Linear
 from torch_geometric.data import Data
 
 from pyg_sessaug.nn.functional import catalogue_cross_entropy, product
-from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.nn.session_model import Encoding, SessionModel
 
 
 class SRGNN(SessionModel):
@@ -49,9 +49,13 @@ class SRGNN(SessionModel):
         vector, table = self._session(data, share=True)
         return catalogue_cross_entropy(vector, table, data.y, self.precision)
 
+    def parts(self, data: Data, code: Encoding) -> List[Tensor]:
+        r"""What the session vector is made of, each ``[B, *]``."""
+        return [code.last, code.pooled]
+
     def _session(
         self, data: Data, share: bool = False
     ) -> 'tuple[Tensor, Tensor]':
         code = self.encode(data, share)
-        vector = self.lin(torch.cat([code.last, code.pooled], dim=1))
+        vector = self.lin(torch.cat(self.parts(data, code), dim=1))
         return self.unit(vector), code.table

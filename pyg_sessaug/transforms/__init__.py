@@ -4,6 +4,9 @@ from pyg_sessaug.transforms.cluster_distance import ClusterDistance
 from pyg_sessaug.transforms.gaussian_blur import GaussianBlur
 from pyg_sessaug.transforms.item_distance import ItemDistance
 from pyg_sessaug.transforms.normalize_edges import NormalizeEdges
+from pyg_sessaug.transforms.soft_cluster_distance import (
+    SoftClusterDistance,
+)
 from pyg_sessaug.transforms.time_decay import TimeDecay
 from pyg_sessaug.transforms.vertex_injection import VertexInjection
 from pyg_sessaug.transforms.weight_channels import WeightChannels
@@ -11,6 +14,7 @@ from pyg_sessaug.transforms.weight_channels import WeightChannels
 __all__ = [
     'ItemDistance',
     'ClusterDistance',
+    'SoftClusterDistance',
     'TimeDecay',
     'VertexInjection',
     'WeightChannels',

@@ -1,5 +1,7 @@
 r"""What the transforms share."""
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -70,6 +72,31 @@ def weigh_by_distance(
     index: Tensor,
     p: float,
 ) -> Data:
+    r"""Gives edges, each with probability :obj:`p`, one over their length,
+    as :func:`weigh_by_length` does.
+
+    Args:
+        data (Data): A graph or batch; changed, so pass a copy.
+        points (Tensor): Where nodes can lie, ``[num_points, d]``, floating.
+        index (Tensor): The point of each node, ``[N]``, int64.
+        p (float): Probability that an edge is drawn.
+    """
+    src, dst = data.edge_index
+    start = points.index_select(0, index.index_select(0, src))
+    end = points.index_select(0, index.index_select(0, dst))
+    if start.dtype in (torch.float16, torch.bfloat16):
+        start, end = start.float(), end.float()
+    # The square of a small float32 distance is 0. In float64 it is not.
+    length = torch.linalg.vector_norm(start - end, dim=1, dtype=torch.float64)
+    return weigh_by_length(data, length, p)
+
+
+def weigh_by_length(
+    data: Data,
+    length: Tensor,
+    p: float,
+    within: Optional[Tensor] = None,
+) -> Data:
     r"""Gives edges, each with probability :obj:`p`, one over their length.
 
     An edge of zero length weighs :math:`\max(1, 2 m)`, where :math:`m` is
@@ -78,30 +105,27 @@ def weigh_by_distance(
 
     Args:
         data (Data): A graph or batch; changed, so pass a copy.
-        points (Tensor): Where nodes can lie, ``[num_points, d]``, floating.
-        index (Tensor): The point of each node, ``[N]``, int64.
+        length (Tensor): Length of each edge, ``[E]``, float64; overwritten.
         p (float): Probability that an edge is drawn.
+        within (Tensor, optional): Edges that do not count for :math:`m` and
+            weigh no more than those of zero length, ``[E]``, bool.
+            (default: :obj:`None`, which is none)
     """
     batch, ptr = node_batch(data)
     old = single_weight(data)
-    src, dst = data.edge_index
-
-    start = points.index_select(0, index.index_select(0, src))
-    end = points.index_select(0, index.index_select(0, dst))
-    if start.dtype in (torch.float16, torch.bfloat16):
-        start, end = start.float(), end.float()
-    # The square of a small float32 distance is 0. In float64 it is not.
-    length = torch.linalg.vector_norm(start - end, dim=1, dtype=torch.float64)
     is_zero = length == 0
     # No sum of such weights overflows, be a distance ever so small:
     bound = torch.finfo(old.dtype).max ** 0.5
     weight = length.reciprocal_().clamp_(max=bound).masked_fill_(is_zero, 0)
 
-    graph = batch.index_select(0, src)
+    graph = batch.index_select(0, data.edge_index[0])
+    counted = weight if within is None else weight.masked_fill(within, 0)
     largest = weight.new_zeros(ptr.numel() - 1)
-    largest.scatter_reduce_(0, graph, weight, 'amax')
-    same = largest.mul_(2).clamp_(min=1).index_select(0, graph)
-    weight = torch.where(is_zero, same, weight).to(old.dtype)
+    largest.scatter_reduce_(0, graph, counted, 'amax')
+    top = largest.mul_(2).clamp_(min=1).index_select(0, graph)
+    if within is not None:
+        weight = torch.where(within, torch.minimum(weight, top), weight)
+    weight = torch.where(is_zero, top, weight).to(old.dtype)
 
     # `rand` is below 1, so `<` draws none for p=0 and all for p=1.
     drawn = torch.rand(weight.numel(), device=weight.device) < p
