@@ -22,6 +22,7 @@ install_requires = [
     'torch-geometric>=2.6',
     'scikit-learn',
     'numpy',
+    'psutil',
     'tqdm',
 ]
 

@@ -17,6 +17,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, cast
 import torch
 
 from pyg_sessaug.arguments import MODELS, load_data, parse_args
+from pyg_sessaug.distributed import (
+    first_on_machine_first,
+    process_group,
+    rank,
+)
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.pipeline import fit_augmented, remove_checkpoints
 from pyg_sessaug.recommender import Id, Recommendations, Recommender
@@ -35,7 +40,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     try:
-        COMMANDS[args.command](args)
+        with process_group():
+            COMMANDS[args.command](args)
     except BrokenPipeError:  # Whoever read the output has enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -68,7 +74,8 @@ def train(args: argparse.Namespace) -> None:
     r"""Trains a model and writes a recommender."""
     if osp.isdir(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
-    train, val = load_data(args, ['train', 'val'])
+    with first_on_machine_first():
+        train, val = load_data(args, ['train', 'val'])
     model, histories = fit_augmented(
         partial(
             MODELS[args.model],
@@ -96,6 +103,8 @@ def train(args: argparse.Namespace) -> None:
         device=args.device,
         progress=not args.quiet,
     )
+    if rank() > 0:
+        return
     for name, history in histories.items():
         best = history[best_epoch(history) - 1]
         print(
@@ -119,10 +128,10 @@ def evaluate(args: argparse.Namespace) -> None:
             f'this data; use the options it was trained with: '
             f'{recommender.about.get("settings")}'
         )
-    rank = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
+    ranks = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
     result: Dict[str, Any] = {'split': args.split, 'samples': len(data)}
     for k in args.k:
-        result.update(ranking_metrics(rank, k))
+        result.update(ranking_metrics(ranks, k))
     result['unseen_target_share'] = data.unseen_target_share
     result['repeat_share'] = data.repeat_share
     if args.format == 'json':

@@ -250,10 +250,14 @@ def kmeans(points: Tensor, num_clusters: int) -> Any:
         sklearn.cluster.KMeans: With labels and centres.
     """
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits  # Comes with sklearn.
 
     seed = int(torch.randint(2**31 - 1, (1,)))
     model = KMeans(num_clusters, n_init=1, random_state=seed)
-    return model.fit(points.numpy())
+    # More threads add up in the order in which they come: the last bits of
+    # the centres would be others every time.
+    with threadpool_limits(1):
+        return model.fit(points.numpy())
 
 
 def gaussian_mixture(points: Tensor, num_clusters: int) -> Any:
@@ -270,7 +274,7 @@ def gaussian_mixture(points: Tensor, num_clusters: int) -> Any:
         sklearn.mixture.GaussianMixture: The mixture.
     """
     from sklearn.mixture import GaussianMixture
-    from threadpoolctl import threadpool_limits  # Comes with sklearn.
+    from threadpoolctl import threadpool_limits
 
     start = kmeans(points, num_clusters)
     # By the same seed it finds these clusters again, and from them
@@ -285,7 +289,7 @@ def gaussian_mixture(points: Tensor, num_clusters: int) -> Any:
     )
     # Its products are tall and thin: more threads wait longer for
     # one another than they compute, up to ten times on a busy machine.
-    with threadpool_limits(1, user_api='blas'):
+    with threadpool_limits(1):
         return model.fit(points.numpy())
 
 

@@ -2,9 +2,12 @@ r"""Files that are either whole or not there, and hold no code."""
 
 import os
 import os.path as osp
+import platform
+from contextlib import suppress
 from typing import Any, Dict
 from zipfile import ZipFile
 
+import psutil
 import torch
 
 
@@ -20,19 +23,61 @@ def save_atomically(state: Dict[str, Any], path: str) -> None:
         OSError: If the folder cannot be written to or the disk is full; an
             older file is kept.
     """
-    folder = osp.dirname(osp.abspath(path))
+    save_together({path: state})
+
+
+def save_together(states: Dict[str, Dict[str, Any]]) -> None:
+    r"""Writes files that belong together: all of them, or none.
+
+    Args:
+        states (dict): What :func:`save_atomically` takes, by file.
+
+    Raises:
+        OSError: If a folder cannot be written to or the disk is full; older
+            files are kept.
+    """
+    temporary = {path: _temporary(path) for path in states}
+    try:
+        for path, state in states.items():
+            _write(state, temporary[path], path)
+        if len(states) > 1:  # Killed from here on, old and new do not mix.
+            for path in filter(osp.exists, states):
+                os.unlink(path)
+        for path in states:
+            os.replace(temporary[path], path)
+    finally:
+        for path in filter(osp.exists, temporary.values()):
+            os.unlink(path)
+
+
+def _temporary(path: str) -> str:
+    r"""A name beside :obj:`path`, rid of what killed processes left there."""
+    folder, name = osp.split(osp.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    temporary = f'{path}.{os.getpid()}.part'
+    prefix, suffix = f'{name}.{platform.node()[:32]}.', '.part'
+    for other in os.listdir(folder):
+        if other.startswith(prefix) and other.endswith(suffix):
+            pid = other[len(prefix) : -len(suffix)]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                with suppress(FileNotFoundError):
+                    os.unlink(osp.join(folder, other))
+    return osp.join(folder, f'{prefix}{os.getpid()}{suffix}')
+
+
+def _write(state: Dict[str, Any], temporary: str, path: str) -> None:
     try:
         with open(temporary, 'wb') as f:
             torch.save(state, f)
             f.flush()
             os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if osp.exists(temporary):
-            os.unlink(temporary)
-        raise
+    except (OSError, RuntimeError) as error:
+        # After a write that failed, torch raises an error of its own.
+        reason = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(reason, OSError):
+            raise
+        raise OSError(
+            reason.errno, f'{reason.strerror}; nothing was changed', path
+        ) from error
 
 
 def load_state(path: str, remedy: str) -> Dict[str, Any]:

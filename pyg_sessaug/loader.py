@@ -68,7 +68,7 @@ class _Batches(torch.utils.data.Dataset[Batch]):
     ) -> None:
         index: Optional[torch.Tensor] = None
         while isinstance(dataset, Subset):
-            inner = torch.as_tensor(dataset.indices)
+            inner = torch.as_tensor(dataset.indices, dtype=torch.long)
             index = inner if index is None else inner[index]
             dataset = dataset.dataset
         if not isinstance(dataset, SessionDataset):

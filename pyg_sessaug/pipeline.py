@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.transforms import Compose
 
 from pyg_sessaug.clusters import METHODS, ItemClusters
+from pyg_sessaug.distributed import from_first
 from pyg_sessaug.nn.session_model import SessionModel
 from pyg_sessaug.training import fit
 from pyg_sessaug.transforms import (
@@ -202,8 +203,24 @@ def training_transform(
     if augment == 'i2i':
         weights: Any = ItemDistance(embedding)
         return Compose([weights, NormalizeEdges(), GaussianBlur()])
+    clusters = from_first(
+        lambda: _clusters(
+            augment, train, embedding, num_clusters, path, resume
+        )
+    )
+    weights = ClusterDistance(clusters)
+    return Compose([weights, NormalizeEdges(), GaussianBlur()])
+
+
+def _clusters(
+    augment: str,
+    train: Any,
+    embedding: Tensor,
+    num_clusters: int,
+    path: Optional[str],
+    resume: bool,
+) -> ItemClusters:
     if path is not None and resume and osp.exists(path):
-        # A second fit may differ in the last bits.
         clusters = ItemClusters.load(path)
         if augment in METHODS and clusters.num_clusters != num_clusters:
             raise ValueError(
@@ -223,8 +240,7 @@ def training_transform(
         )
     if path is not None:
         clusters.save(path)
-    weights = ClusterDistance(clusters)
-    return Compose([weights, NormalizeEdges(), GaussianBlur()])
+    return clusters
 
 
 def remove_checkpoints(checkpoint: str, augment: str) -> None:

@@ -1,19 +1,41 @@
 r"""Training and evaluation of session models."""
 
 import math
-import os.path as osp
 import time
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from pyg_sessaug.files import load_state, save_atomically
+from pyg_sessaug.distributed import (
+    BatchParts,
+    distributed_loss,
+    from_first,
+    part_sizes,
+    rank,
+    sum_over_processes,
+    world_size,
+)
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 from pyg_sessaug.nn import SessionModel, SwitchCase
+from pyg_sessaug.training_state import (
+    TrainingState,
+    copy_tensors,
+    saved_state,
+)
 from pyg_sessaug.transforms import NormalizeEdges
 
 # Evaluation holds the scores of so many session-item pairs at a time.
@@ -40,10 +62,10 @@ def rank_samples(
     if batch_size is None:
         batch_size = max(1, min(128, MAX_SCORES // model.num_items))
 
-    def rank(batch: Batch) -> Tensor:
+    def ranks(batch: Batch) -> Tensor:
         return target_rank(model.score(batch), batch.y)
 
-    return torch.cat(run_batches(model, rank, dataset, batch_size, progress))
+    return torch.cat(run_batches(model, ranks, dataset, batch_size, progress))
 
 
 def session_vectors(
@@ -125,8 +147,8 @@ def evaluate(
     Raises:
         ValueError: If a score is not finite or there is no sample.
     """
-    rank = rank_samples(model, dataset, batch_size, progress)
-    return ranking_metrics(rank, k)
+    ranks = rank_samples(model, dataset, batch_size, progress)
+    return ranking_metrics(ranks, k)
 
 
 def validation_loss(
@@ -134,13 +156,18 @@ def validation_loss(
     dataset: Any,
     batch_size: int = 500,
 ) -> float:
-    r"""Mean cross-entropy per sample on plain graphs."""
+    r"""Mean cross-entropy per sample on plain graphs.
 
-    def total(batch: Batch) -> Tensor:
+    Several processes share the work.
+    """
+    part = Subset(dataset, range(rank(), len(dataset), world_size()))
+
+    def loss(batch: Batch) -> Tensor:
         return model.loss(batch) * batch.num_graphs
 
-    losses = run_batches(model, total, dataset, batch_size)
-    return sum(loss.item() for loss in losses) / len(dataset)
+    losses = run_batches(model, loss, part, batch_size) if len(part) else []
+    (total,) = sum_over_processes(sum(loss.item() for loss in losses))
+    return total / len(dataset)
 
 
 def fit(
@@ -171,6 +198,11 @@ def fit(
     improved for :obj:`patience` epochs. The model ends with the weights of
     the epoch of lowest validation loss. Validation graphs are plain.
 
+    Within a process group of :mod:`torch.distributed` every process takes
+    its part of every batch; all call this function alike and get the same
+    weights. With plain graphs and no dropout the losses are those of one
+    process, but for rounding. The first process alone writes and prints.
+
     Args:
         model (SessionModel): The model, trained in place.
         train (SessionDataset or Subset): Training samples.
@@ -179,7 +211,8 @@ def fit(
             (default: :obj:`None`, the transform of :obj:`train`, or
             :class:`~pyg_sessaug.transforms.NormalizeEdges` if it has none)
         epochs (int): Epochs at most. (default: :obj:`20`)
-        batch_size (int): Samples per step. (default: :obj:`100`)
+        batch_size (int): Samples per step, over all processes.
+            (default: :obj:`100`)
         lr (float): Learning rate at the start. (default: :obj:`1e-3`)
         weight_decay (float): L2 penalty of Adam. (default: :obj:`1e-5`)
         patience (int): Epochs without improvement before stopping.
@@ -198,8 +231,8 @@ def fit(
         checkpoint (str, optional): File that holds the state after every
             epoch. (default: :obj:`None`)
         resume (bool): Whether to go on from :obj:`checkpoint` if it exists;
-            the result is that of an undisturbed run, bit for bit.
-            (default: :obj:`False`)
+            the result is that of an undisturbed run, bit for bit, by as many
+            processes and threads. (default: :obj:`False`)
         num_workers (int): Processes that prepare batches.
             (default: :obj:`0`)
         progress (bool): Whether to show progress bars.
@@ -221,21 +254,26 @@ def fit(
         )
     if device is not None:
         model.to(device)
+    batches: Dict[str, Any] = (
+        {'batch_size': batch_size, 'shuffle': True}
+        if world_size() == 1
+        else {'batch_sampler': BatchParts(len(train), batch_size)}
+    )
     loader = SessionLoader(
         train,
-        batch_size,
-        shuffle=True,
         transform=transform
         or SessionLoader(train).transform
         or NormalizeEdges(),
         num_workers=num_workers,
+        **batches,
     )
+    loss = distributed_loss(model)
     decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
     optimizer = torch.optim.Adam(
         model.parameters(), lr=lr, weight_decay=weight_decay, fused=True
     )
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, decay_steps, decay)
-    run = _Run(
+    run = TrainingState(
         model,
         optimizer,
         scheduler,
@@ -249,14 +287,19 @@ def fit(
             'decay_steps': decay_steps,
             'decay': decay,
             'seed': seed,
+            **({'processes': world_size()} if world_size() > 1 else {}),
         },
     )
-    if resume and checkpoint is not None and osp.exists(checkpoint):
-        run.restore(checkpoint)
+    state = from_first(lambda: saved_state(checkpoint) if resume else None)
+    if state is not None:
+        run.restore(state, str(checkpoint))
     else:
         if seed is not None:
             torch.manual_seed(seed)
+        if rank() > 0:  # What transforms and dropout draw is its own.
+            torch.manual_seed(torch.initial_seed() + rank())
         run.save(checkpoint)
+    progress = progress and rank() == 0
 
     try:
         while (
@@ -264,7 +307,8 @@ def fit(
             and run.epoch - best_epoch(run.history, min_delta) < patience
         ):
             start, rate = time.perf_counter(), optimizer.param_groups[0]['lr']
-            train_loss = _train_epoch(run, loader, progress)
+            sizes = part_sizes(len(train), batch_size)
+            train_loss = _train_epoch(run, loss, loader, sizes, progress)
             val_loss = validation_loss(model, val)
             _check_finite('validation', val_loss, run.epoch + 1)
             run.history.append(
@@ -277,7 +321,7 @@ def fit(
                 }
             )
             if best_epoch(run.history, min_delta) == run.epoch:
-                run.best = _copy(model.state_dict())
+                run.best = copy_tensors(model.state_dict())
             run.save(checkpoint)
             if progress:
                 tqdm.write(
@@ -285,7 +329,7 @@ def fit(
                     f'validation loss {val_loss:.4f}'
                 )
     except KeyboardInterrupt:
-        if checkpoint is not None:
+        if checkpoint is not None and rank() == 0:
             tqdm.write(
                 f'Interrupted after epoch {run.epoch}. {checkpoint} '
                 f'holds the state; call again with resume to go on.'
@@ -315,81 +359,34 @@ def best_epoch(
     return best
 
 
-class _Run:
-    r"""All that changes from epoch to epoch, and its file."""
-
-    def __init__(
-        self,
-        model: SessionModel,
-        optimizer: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
-        settings: Dict[str, Any],
-    ) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.scheduler, self.settings = scheduler, settings
-        self.history: List[Dict[str, float]] = []
-        self.best = _copy(model.state_dict())
-
-    @property
-    def epoch(self) -> int:
-        return len(self.history)
-
-    def save(self, path: Optional[str]) -> None:
-        if path is None:
-            return
-        cuda = self.model.item_embedding.is_cuda
-        save_atomically(
-            {
-                'settings': self.settings,
-                'history': self.history,
-                'model': self.model.state_dict(),
-                'best': self.best,
-                'optimizer': self.optimizer.state_dict(),
-                'scheduler': self.scheduler.state_dict(),
-                'rng': torch.get_rng_state(),
-                'cuda_rng': torch.cuda.get_rng_state() if cuda else None,
-            },
-            path,
-        )
-
-    def restore(self, path: str) -> None:
-        state = load_state(path, 'delete it to start anew')
-        for key, value in self.settings.items():
-            if state['settings'].get(key) != value:
-                raise ValueError(
-                    f'{path} was made with {key}='
-                    f'{state["settings"].get(key)!r}, not {value!r}; use the '
-                    f'same settings, or delete it to start anew'
-                )
-        self.history, self.best = state['history'], state['best']
-        self.model.load_state_dict(state['model'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.scheduler.load_state_dict(state['scheduler'])
-        torch.set_rng_state(state['rng'])
-        if state['cuda_rng'] is not None:
-            torch.cuda.set_rng_state(state['cuda_rng'])
-
-
-def _train_epoch(run: _Run, loader: SessionLoader, progress: bool) -> float:
-    model, device = run.model, run.model.item_embedding.device
-    model.train()
-    total, count = 0.0, 0
+def _train_epoch(
+    run: TrainingState,
+    loss_of: Callable[[Batch], Tensor],
+    loader: SessionLoader,
+    sizes: Iterable[Tuple[int, int]],
+    progress: bool,
+) -> float:
+    run.model.train()
+    device = run.model.item_embedding.device
+    total, count, num_samples = 0.0, 0, 0
     # No bars in log files: None shows them on terminals alone.
     hide = None if progress else True
     bar = tqdm(loader, f'epoch {run.epoch + 1}', leave=False, disable=hide)
-    for batch in bar:
-        batch = batch.to(device)
-        loss = model.loss(batch)
+    for batch, (part, size) in zip(bar, sizes):
+        loss = loss_of(batch.to(device))
         value = loss.item()
         _check_finite('training', value, run.epoch + 1)
         run.optimizer.zero_grad()
-        loss.backward()
+        # A process counts as much as the samples it has of the batch.
+        loss.backward(loss.new_tensor(world_size() * part / size))
         run.optimizer.step()
         run.scheduler.step()
-        total += value * batch.num_graphs
-        count += batch.num_graphs
+        total += value * part
+        count += part
+        num_samples += size
         bar.set_postfix(loss=f'{total / count:.4f}', refresh=False)
-    return total / count
+    (total,) = sum_over_processes(total)
+    return total / num_samples
 
 
 def _check_finite(kind: str, loss: float, epoch: int) -> None:
@@ -398,7 +395,3 @@ def _check_finite(kind: str, loss: float, epoch: int) -> None:
             f'the {kind} loss became {loss} in epoch {epoch}; lower lr, or '
             f'look for NaN or infinite edge weights'
         )
-
-
-def _copy(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    return {key: value.clone() for key, value in state.items()}

@@ -1,5 +1,7 @@
 import os
 import pickle
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,19 @@ def srgnn_root(tmp_path):
         return root
 
     return write
+
+
+@pytest.fixture
+def full_disk():
+    """Stands in for a disk with room for so many bytes per file."""
+
+    @contextmanager
+    def limit(num_bytes):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit

@@ -1,9 +1,12 @@
 import os
+import pickle
+import platform
+import subprocess
 
 import pytest
 import torch
 
-from pyg_sessaug.files import load_state, save_atomically
+from pyg_sessaug.files import load_state, save_atomically, save_together
 
 
 def test_round_trip(tmp_path):
@@ -15,18 +18,80 @@ def test_round_trip(tmp_path):
     assert os.listdir(tmp_path / 'new') == ['state.pt']
 
 
-def test_failure_keeps_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize('room', [0, 700, 5000, 41_000])
+def test_full_disk_keeps_the_old_file(tmp_path, full_disk, room):
     path = str(tmp_path / 'state.pt')
     save_atomically({'x': 1}, path)
-
-    def full(*args):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(torch, 'save', full)
-    with pytest.raises(OSError, match='No space left'):
-        save_atomically({'x': 2}, path)
+    with (
+        full_disk(room),
+        pytest.raises(
+            OSError, match=r'File too large; nothing was changed.*state\.pt'
+        ),
+    ):
+        save_atomically({'x': torch.rand(10_000)}, path)
     assert load_state(path, '')['x'] == 1
     assert os.listdir(tmp_path) == ['state.pt']
+
+
+def test_what_cannot_be_pickled_keeps_the_old_file(tmp_path):
+    path = str(tmp_path / 'state.pt')
+    save_atomically({'x': 1}, path)
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        save_atomically({'x': lambda: 1}, path)
+    assert load_state(path, '')['x'] == 1
+    assert os.listdir(tmp_path) == ['state.pt']
+
+
+def test_together(tmp_path):
+    first, second = (str(tmp_path / x) for x in ('a.pt', 'b.pt'))
+    save_together({first: {'x': 1}, second: {'x': 1}})
+    with pytest.raises(OSError, match=r'a\.pt'):
+        save_together({second: {'x': 2}, f'{first}/c.pt': {'x': 2}})
+    assert sorted(os.listdir(tmp_path)) == ['a.pt', 'b.pt']
+    assert load_state(second, '')['x'] == 1
+    save_together({first: {'x': 3}, second: {'x': 3}})
+    assert [load_state(x, '')['x'] for x in (first, second)] == [3, 3]
+
+
+def test_killed_while_replacing(tmp_path, monkeypatch):
+    first, second = (str(tmp_path / x) for x in ('a.pt', 'b.pt'))
+    save_together({first: {'x': 1}, second: {'x': 1}})
+
+    class Killed(BaseException):
+        pass
+
+    calls = []
+
+    def replace(old, new):
+        calls.append(new)
+        if len(calls) == 2:
+            raise Killed
+        real(old, new)
+
+    real = os.replace
+    monkeypatch.setattr(os, 'replace', replace)
+    with pytest.raises(Killed):
+        save_together({first: {'x': 2}, second: {'x': 2}})
+    # Not a new one beside an old one.
+    assert os.listdir(tmp_path) == ['a.pt']
+
+
+def test_what_a_killed_process_left(tmp_path):
+    path = str(tmp_path / 'state.pt')
+    dead = subprocess.Popen(['true'])
+    dead.wait()
+    host = platform.node()[:32]
+    left = [
+        f'state.pt.{host}.{dead.pid}.part',
+        f'state.pt.{host}.{os.getppid()}.part',  # Still writing
+        f'state.pt.another-{host}.{dead.pid}.part',
+        f'state.pt.{host}.x.part',
+        f'other.pt.{host}.{dead.pid}.part',
+    ]
+    for name in left:
+        (tmp_path / name).touch()
+    save_atomically({'x': 1}, path)
+    assert sorted(os.listdir(tmp_path)) == sorted(['state.pt', *left[1:]])
 
 
 @pytest.mark.parametrize('part', [0.0, 0.5, 0.99])

@@ -1,3 +1,5 @@
+from contextlib import ExitStack
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from torch_geometric.transforms import Compose
 
 from pyg_sessaug import training
 from pyg_sessaug.datasets import MultimodalSessions
+from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import best_epoch, evaluate, fit, rank_samples
 from pyg_sessaug.transforms import GaussianBlur, ItemDistance, NormalizeEdges
@@ -197,6 +200,40 @@ def test_damaged_checkpoint(data, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match='delete it to start anew'):
         run(data, checkpoint=str(path), resume=True)
+
+
+def test_full_disk_keeps_the_last_epoch(data, tmp_path, full_disk):
+    path = str(tmp_path / 'state.pt')
+    model, history = run(data, make_model(), epochs=3)
+
+    class Fill:
+        calls = 0
+
+        def __repr__(self):
+            return repr(NormalizeEdges())
+
+        def __call__(self, batch):
+            self.calls += 1
+            if self.calls == steps + 1:  # In the second epoch
+                stack.enter_context(full_disk(1000))
+            return NormalizeEdges()(batch)
+
+    steps = -(-len(data[0]) // 20)
+    with (
+        ExitStack() as stack,
+        pytest.raises(
+            OSError, match=r'File too large; nothing was changed.*state\.pt'
+        ),
+    ):
+        run(data, make_model(), epochs=3, checkpoint=path, transform=Fill())
+    assert [x.name for x in tmp_path.iterdir()] == ['state.pt']
+    state = load_state(path, '')
+    assert [x['epoch'] for x in state['history']] == [1]
+    again, again_history = run(
+        data, make_model(5), epochs=3, checkpoint=path, resume=True
+    )
+    assert again_history == history
+    assert torch.equal(weights(again), weights(model))
 
 
 def test_losses_that_are_not_finite(data, monkeypatch):

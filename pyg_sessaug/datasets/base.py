@@ -7,15 +7,13 @@ import os.path as osp
 import re
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
-from uuid import uuid4
-from zipfile import ZipFile
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_sessaug.datasets.download import sha256
-from pyg_sessaug.files import save_atomically
+from pyg_sessaug.files import load_state, save_together
 from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.sessions import Sessions
 
@@ -177,7 +175,7 @@ class SessionDataset(Dataset):
             },
         }
         with _explain_os_errors(f'write to {self.processed_dir}', remedy):
-            _save_all(
+            save_together(
                 {
                     path: {**vars(part), **common}
                     for part, path in zip(parts.values(), self.processed_paths)
@@ -191,20 +189,17 @@ class SessionDataset(Dataset):
 
     def _load(self, path: str) -> None:
         remedy = 'pass force_reload=True to prepare it again'
+        state = load_state(path, remedy)
         try:
-            damaged = ZipFile(path).testzip()  # torch ignores checksums.
-            if damaged is not None:
-                raise ValueError(f'wrong checksum of {damaged}')
-            state = torch.load(path, weights_only=True)
             settings, raw = state.pop('settings'), state.pop('raw')
             self.item_ids = state.pop('item_ids')
             self.categories = state.pop('categories')
             self.seen_items = state.pop('seen_items')
             self.flat_sessions = Sessions(**state)
-        except Exception as error:  # A broken file raises nearly anything.
+        except (KeyError, TypeError) as error:
             raise ValueError(
-                f'cannot read {path} ({type(error).__name__}: {error}); '
-                f'{remedy}'
+                f'{path} holds no sessions ({type(error).__name__}: '
+                f'{error}); {remedy}'
             ) from error
         if settings != json.dumps(self.settings):
             raise ValueError(
@@ -315,23 +310,9 @@ class SessionDataset(Dataset):
         return float((nodes[target] == nodes[target - 1]).double().mean())
 
 
-def _save_all(states: Dict[str, Dict[str, Any]]) -> None:
-    r"""Writes several files once all of them could be written."""
-    temporary = {path: f'{path}.{uuid4().hex[:8]}' for path in states}
-    try:
-        for path, state in states.items():
-            save_atomically(state, temporary[path])
-        for path in states:
-            os.replace(temporary[path], path)
-    finally:
-        for path in temporary.values():
-            if osp.exists(path):
-                os.unlink(path)
-
-
 @contextmanager
 def _explain_os_errors(action: str, remedy: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError) as error:  # torch.save: a full disk
+    except OSError as error:
         raise OSError(f'cannot {action}: {error}; {remedy}') from error

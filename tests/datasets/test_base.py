@@ -7,7 +7,6 @@ import torch
 from srgnn_reference import to_lists
 
 from pyg_sessaug.datasets import Diginetica, SessionDataset
-from pyg_sessaug.datasets.base import _save_all
 from pyg_sessaug.sessions import Sessions
 
 TRAIN = [[1 + i, 2 + i, 1 + i] for i in range(20)]
@@ -190,28 +189,22 @@ def test_root_that_cannot_be_written(root):
         Diginetica(root)
 
 
-def test_disk_full(root, monkeypatch):
-    saved = []
-
-    def save(state, path):
-        saved.append(path)
-        if len(saved) == 3:
-            raise OSError(28, 'No space left on device')
-        open(path, 'w').close()
-
-    monkeypatch.setattr('pyg_sessaug.datasets.base.save_atomically', save)
-    with pytest.raises(OSError, match=r'No space left.*processed_root'):
+def test_disk_full(root, full_disk):
+    with (
+        full_disk(1000),
+        pytest.raises(
+            OSError,
+            match=r'File too large; nothing was changed.*processed_root',
+        ),
+    ):
         Diginetica(root)
     assert prepared(root) == []
-
-
-def test_save_all_keeps_old_files(tmp_path):
-    path = str(tmp_path / 'a.pt')
-    _save_all({path: {'value': 1}})
-    with pytest.raises((OSError, RuntimeError)):
-        _save_all({path: {'value': 2}, f'{path}/b.pt': {}})
-    assert torch.load(path) == {'value': 1}
-    assert os.listdir(tmp_path) == ['a.pt']
+    before = Diginetica(root).flat_sessions.item.tolist()
+    names = prepared(root)
+    with full_disk(1000), pytest.raises(OSError, match='File too large'):
+        Diginetica(root, force_reload=True)
+    assert prepared(root) == names
+    assert Diginetica(root).flat_sessions.item.tolist() == before
 
 
 def test_same_contents_in_every_process(root, tmp_path):
