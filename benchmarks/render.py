@@ -1,7 +1,8 @@
 """Writes the results in benchmarks/results/ into the pages that quote them.
 
 A page quotes a result between ``<!-- results: NAME -->`` and
-``<!-- end of results -->``, where NAME.json is the file that run.py wrote.
+``<!-- end of results -->``, where NAME.json is the file that run.py or, with
+a NAME like studies/categories, a study wrote.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Match
 
-from _report import tables
+from _report import markdown, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -31,10 +32,11 @@ def render(page: str) -> str:
                 f'copy the results.json of its run there'
             )
         results = json.loads(path.read_text())
-        return (
-            f'{match[1]}\n{describe(results)}\n\n{tables(results)}\n'
-            + (match[3])
-        )
+        if 'study' in results:
+            text = f'{markdown(results["table"])}\n\n{where(results, path)}\n'
+        else:
+            text = f'{describe(results)}\n\n{tables(results)}'
+        return f'{match[1]}\n{text}\n{match[3]}'
 
     return QUOTE.sub(quote, page)
 
@@ -55,6 +57,20 @@ def describe(results: dict) -> str:
         f'{"seed" if len(seeds) == 1 else "seeds"} '
         f'{", ".join(map(str, seeds))}.'
     )
+
+
+def where(results: dict, path: Path) -> str:
+    """On what data and model a study ran, and its file."""
+    settings, parts = results['settings'], []
+    trained = settings.get('run_settings')
+    if trained:
+        parts.append(f'{trained["model"].upper()}, {trained["precision"]}')
+    if 'dataset' in settings:
+        share = settings['fraction']
+        kept = '' if share == 1 else f', newest {share:.4g} of the sessions'
+        parts.append(f'{settings["dataset"]}{kept}')
+    parts.append(f'seed {settings["seed"]}')
+    return f'({"; ".join(parts)}; `{path.relative_to(ROOT)}`)'
 
 
 def pages() -> list:

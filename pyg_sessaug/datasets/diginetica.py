@@ -24,8 +24,8 @@ class Diginetica(LogDataset):
     :obj:`root/raw` has neither. From SR-GNN's files there are 719,470
     training samples (validation included), 60,858 test samples, 982,961
     clicks, 43,097 items and 995 categories, 1.38 of them per session, and
-    4.85 clicks per session; the 5.12 of the thesis' Table 4.2 is not that
-    of these files.
+    4.85 clicks per session; the 5.12 of the thesis' Table 4.2 is the
+    average over samples, target included.
 
     In the log, clicks of a session are ordered by ``timeframe``
     (milliseconds into the session), and :obj:`time` is ``eventdate`` and

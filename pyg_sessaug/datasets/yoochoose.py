@@ -30,7 +30,8 @@ class YooChoose(LogDataset):
     1/64 there are 369,859 training samples (validation included), 55,898
     test samples, 557,248 clicks, 37,483 items (the vocabulary of the full
     log, half of them in none of these sessions) and 4.24 clicks per session;
-    the 6.16 of the thesis' Table 4.2 is not that of these files.
+    the 6.16 of the thesis' Table 4.2 is the average over samples, target
+    included.
 
     In the log, the last day is for testing. As in SR-GNN's code, times are
     compared in whole seconds, a session has the time of its last row, and
