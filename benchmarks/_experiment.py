@@ -8,7 +8,7 @@ import time
 import zlib
 from argparse import Namespace
 from glob import glob
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from _datasets import SPLITS, load
@@ -82,13 +82,16 @@ class Experiment:
             'raw_sha256': self.data['train'].raw_sha256,
         }
 
-    def run(self, seed: int, method: Method) -> Dict[str, Any]:
+    def run(
+        self, seed: int, method: Method, weights: Optional[Callable] = None
+    ) -> Dict[str, Any]:
         """One trained and tested model; read from its file if finished.
 
         Args:
             seed: Every random number of the run derives from it and from
                 the name of the method.
             method: The method; weights need the seed's base model.
+            weights: Transform that sets weights, in place of the method's.
 
         Returns:
             dict: ``history`` of training, ``weights`` (cluster sizes and
@@ -99,7 +102,9 @@ class Experiment:
         if args.resume and osp.exists(path):
             return load_state(path, 'delete it to run it again')
         model = self._model(seed, method)
-        weights, about = self._weights(seed, method)
+        about = None
+        if weights is None:
+            weights, about = self._weights(seed, method)
         kind = 'augmented_' if method.augmented else ''
         checkpoint = self._path(seed, method, 'unfinished.pt')
         history = fit(

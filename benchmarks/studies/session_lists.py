@@ -1,0 +1,208 @@
+"""Recommendation lists of several models for one session, and for many."""
+
+from typing import Any, Dict, List, Optional
+
+import _study
+import matplotlib.pyplot as plt
+import torch
+from _comparison import paired_bootstrap
+from _maps import tsne
+from _methods import parse_method
+from _plots import COLORS, MARKERS
+from _session import add_arguments, choose, clicks_and_target, describe
+from _vectors import draw_samples
+from run import positive
+from torch import Tensor
+from tqdm import tqdm
+
+from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.nn import SessionModel
+from pyg_sessaug.ranking import top_items
+from pyg_sessaug.transforms import NormalizeEdges
+
+DESCRIPTION = """\
+Table 7.5: cumulative distance, in the embeddings of the base model, between
+the target of one test session and the other items that several models
+recommend; figure B.2: a map of these recommendations. And for many test
+sessions the same distance, as a mean over the list, against that of the base.
+"""
+K = 20
+SHOWN = 6
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = _study.arguments('session_lists', DESCRIPTION)
+    add_arguments(parser)
+    add = parser.add_argument
+    add('--methods', nargs='+', type=method, metavar='METHOD',
+        default=['base', 'i2i', 'category', 'gmm', 'kmeans'],
+        help='models to compare, by their names in run.py')  # fmt: skip
+    add('--sessions', type=positive, default=5000,
+        help='test sessions to compare on')  # fmt: skip
+    add('--points', type=positive, default=3000, help='items on the map')
+    args = _study.start(parser, argv)
+    names = list(dict.fromkeys(['base', 'i2i', *args.methods]))
+    runs = _study.experiment(args, names)
+    test = runs.data['test']
+    one = choose(args, runs)
+    many = draw_samples(test, args.sessions)
+    sessions = test.flat_sessions
+    target = sessions.item[sessions.target]
+    many = many[test.seen_items[target[many]]]
+    index = torch.cat([torch.tensor([one]), many])
+    embedding = _study.model(runs).item_embedding.detach()
+    lists, lengths = {}, {}
+    for name in names:
+        items = recommend(_study.model(runs, name), test[index])
+        lists[name] = items[0].tolist()
+        lengths[name] = list_distance(embedding, items, target[index])
+    results = {
+        'session': describe(test, one),
+        'lists': {
+            name: {
+                'target_at': _place(lists[name], int(target[one])),
+                'cumulative': cumulative(lengths[name][0]),
+            }
+            for name in names
+        },
+        'sessions': many.numel(),
+        'mean': compare({x: lengths[x][1:] for x in names}),
+    }
+    figure = plot(
+        embedding, test.seen_items, lists, clicks_and_target(test, one),
+        args.points,
+    )  # fmt: skip
+    _study.write(args, results, table(results), figure)
+
+
+def method(name: str) -> str:
+    return parse_method(name).name
+
+
+@torch.no_grad()
+def recommend(net: SessionModel, data: Any) -> Tensor:
+    """The first 20 items of each sample, ``[num_samples, 20]``."""
+    loader = SessionLoader(data, 100, transform=NormalizeEdges())
+    bar = tqdm(loader, 'recommend', leave=False, delay=5, disable=None)
+    return torch.cat([top_items(net.score(x), K)[1] for x in bar])
+
+
+def list_distance(embedding: Tensor, items: Tensor, target: Tensor) -> Tensor:
+    """Distance of listed items to the target, NaN for the target itself.
+
+    Args:
+        embedding: Where the items lie, ``[num_items, d]``.
+        items: Listed items, ``[num_samples, k]``.
+        target: ``[num_samples]``.
+    """
+    parts = []
+    for own, goal in zip(items.split(500), target.split(500)):
+        gap = embedding[own].double() - embedding[goal].double().unsqueeze(1)
+        parts.append(gap.norm(dim=2))
+    distance = torch.cat(parts)
+    return distance.masked_fill(items == target.unsqueeze(1), torch.nan)
+
+
+def cumulative(distance: Tensor) -> List[float]:
+    """Sums over the list without the target."""
+    return distance[~distance.isnan()].cumsum(0).tolist()
+
+
+def compare(lengths: Dict[str, Tensor]) -> Dict[str, Dict[str, float]]:
+    """Mean distance of a list, and its difference to that of the base."""
+    mean = {name: x.nanmean(dim=1) for name, x in lengths.items()}
+    rows = {name: {'mean': float(x.mean())} for name, x in mean.items()}
+    others = [name for name in mean if name != 'base']
+    found = paired_bootstrap(
+        torch.stack([mean[name] - mean['base'] for name in others]),
+        torch.arange(mean['base'].numel()),
+    )
+    for i, name in enumerate(others):
+        for key in ('difference', 'low', 'high'):
+            rows[name][key] = float(getattr(found, key)[i])
+    return rows
+
+
+def table(results: Dict[str, Any]) -> List[List[str]]:
+    last = 'all'
+    lines = [
+        ['model', 'target at', *map(str, range(1, SHOWN + 1)), last,
+         'mean, many sessions', 'difference to base [95 %]']
+    ]  # fmt: skip
+    for name, row in results['lists'].items():
+        sums, many = row['cumulative'], results['mean'][name]
+        difference = '–'
+        if 'low' in many:
+            difference = (
+                f'{many["difference"]:+.4f} '
+                f'[{many["low"]:+.4f}, {many["high"]:+.4f}]'
+            )
+        lines.append(
+            [
+                name,
+                '–' if row['target_at'] is None else str(row['target_at']),
+                *(f'{x:.3f}' for x in sums[:SHOWN]),
+                f'{sums[-1]:.3f}',
+                f'{many["mean"]:.4f}',
+                difference,
+            ]
+        )
+    return lines
+
+
+def plot(
+    embedding: Tensor,
+    seen: Tensor,
+    lists: Dict[str, List[int]],
+    session: Tensor,
+    num_points: int,
+) -> Any:
+    """A map of items with the recommendations of each model."""
+    shown = torch.tensor([*session, *(i for x in lists.values() for i in x)])
+    others = seen.nonzero().view(-1)
+    others = others[torch.randperm(others.numel())[:num_points]]
+    item = torch.cat([shown, others]).unique()
+    point = dict(zip(item.tolist(), tsne(embedding[item]).tolist()))
+    columns = min(3, len(lists))
+    rows = -(-len(lists) // columns)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(9, 0.6 + 3.1 * rows), layout='constrained',
+        sharex=True, sharey=True, squeeze=False,
+    )  # fmt: skip
+    for axis in axes.flat[len(lists) :]:
+        axis.axis('off')
+    for i, (axis, (name, items)) in enumerate(zip(axes.flat, lists.items())):
+        axis.scatter(*zip(*point.values()), s=2, c='#cccccc', lw=0)
+        # The first of the list last, so that it is on top.
+        for place in reversed(range(len(items))):
+            axis.scatter(
+                *point[items[place]], s=110 - 5 * place, alpha=0.7,
+                color=COLORS[1 + i % 6], marker=MARKERS[i % 8], ec='k', lw=0.4,
+            )  # fmt: skip
+        clicks = [point[i] for i in session[:-1].tolist()]
+        axis.scatter(*zip(*clicks), marker='+', c='k', s=45, lw=1.2)
+        axis.scatter(*point[int(session[-1])], marker='*', c='k', s=110,
+                     ec='w', lw=0.6)  # fmt: skip
+        axis.set(title=name, xlabel='t-SNE 1', ylabel='t-SNE 2')
+        axis.label_outer()
+    handles = [
+        plt.Line2D([], [], ls='', marker=marker, color=color, label=label)
+        for marker, color, label in (
+            ('o', '#888888', 'recommended (larger: higher in the list)'),
+            ('+', 'k', 'clicked'),
+            ('*', 'k', 'target'),
+            ('.', '#cccccc', 'other items'),
+        )
+    ]
+    fig.legend(handles=handles, loc='outside lower center', ncols=4,
+               frameon=False, fontsize=9)  # fmt: skip
+    fig.suptitle('Recommendations for one session, in the base model’s space')
+    return fig
+
+
+def _place(items: List[int], target: int) -> Optional[int]:
+    return items.index(target) + 1 if target in items else None
+
+
+if __name__ == '__main__':
+    _study.call(main)

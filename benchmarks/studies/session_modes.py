@@ -1,0 +1,122 @@
+"""One session among the modes of the items."""
+
+from typing import Any, Dict, List, Optional
+
+import _study
+import matplotlib.pyplot as plt
+import torch
+from _clusters import fit, within_share
+from _maps import tsne
+from _plots import COLORS, MARKERS
+from _session import add_arguments, choose, clicks_and_target, describe
+from run import positive
+from torch import Tensor
+
+DESCRIPTION = """\
+Figure 7.1: the region of the items' latent space around one test session,
+coloured by mode (cluster), the clicks of the session connected by arrows; and
+the modes of its items beside the share of test sessions that stay in one.
+"""
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = _study.arguments('session_modes', DESCRIPTION)
+    add_arguments(parser)
+    add = parser.add_argument
+    add('--clusters', choices=('gmm', 'kmeans'), default='gmm', help='modes')
+    add('--num-clusters', type=positive, default=8, help='their number')
+    add('--points', type=positive, default=4000, help='items on the map')
+    args = _study.start(parser, argv)
+    runs = _study.experiment(args, ['base', 'i2i'])
+    test = runs.data['test']
+    index = choose(args, runs)
+    embedding = _study.model(runs).item_embedding.detach()
+    clusters, _ = fit(runs, embedding, args.clusters, args.num_clusters)
+    session = clicks_and_target(test, index)
+    results = {
+        'session': describe(test, index),
+        'modes': clusters.labels[session[:-1]].add(1).tolist(),
+        'target_mode': int(clusters.labels[session[-1]]) + 1,
+        'within': within_share(clusters.labels, test.flat_sessions),
+    }
+    torch.manual_seed(args.seed)
+    seen = test.seen_items.nonzero().view(-1)
+    others = seen[torch.randperm(seen.numel())[: args.points]]
+    item = torch.cat([session, others]).unique()
+    figure = plot(
+        tsne(embedding[item]),
+        clusters.labels[item],
+        torch.searchsorted(item, session),
+    )
+    _study.write(args, results, table(results), figure)
+
+
+def table(results: Dict[str, Any]) -> List[List[str]]:
+    modes, within = results['modes'], results['within']
+    return [
+        ['modes of the clicks', 'of the target', 'sessions in one mode (%)'],
+        [
+            ' '.join(map(str, modes)),
+            str(results['target_mode']),
+            f'{100 * within:.1f}',
+        ],
+    ]
+
+
+def plot(point: Tensor, label: Tensor, session: Tensor) -> Any:
+    """Two maps: of all items, and of those around the session.
+
+    Args:
+        point: Place of each item shown, ``[N, 2]``.
+        label: Its mode, ``[N]``.
+        session: Places in these of the clicks and the target.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout='constrained')
+    for axis, size in zip(axes, (4, 14)):
+        for mode in label.unique().tolist():
+            axis.scatter(
+                *point[label == mode].t(), s=size, lw=0, alpha=0.8,
+                color=COLORS[mode % 8], marker=MARKERS[mode % 8],
+                label=f'mode {mode + 1}',
+            )  # fmt: skip
+        clicks = point[session[:-1]]
+        for a, b in zip(clicks[:-1].tolist(), clicks[1:].tolist()):
+            if a != b:
+                axis.annotate(
+                    '', b, a, arrowprops={
+                        'arrowstyle': '->', 'lw': 1.2, 'shrinkA': 3,
+                        'shrinkB': 3, 'connectionstyle': 'arc3,rad=0.15',
+                    },
+                )  # fmt: skip
+        axis.scatter(*clicks.t(), s=60, fc='none', ec='k', lw=1.3)
+        axis.scatter(*point[session[-1]], marker='*', c='k', s=120, ec='w',
+                     lw=0.6)  # fmt: skip
+        axis.set(xlabel='t-SNE 1', ylabel='t-SNE 2')
+    low, high = point[session].amin(dim=0), point[session].amax(dim=0)
+    margin = 0.15 * (high - low).clamp(min=1.0)
+    (left, bottom), (right, top) = (low - margin).tolist(), (
+        high + margin
+    ).tolist()  # fmt: skip
+    axes[1].set(
+        xlim=(left, right), ylim=(bottom, top), title='Around the session'
+    )
+    axes[0].add_patch(
+        plt.Rectangle(
+            (left, bottom), right - left, top - bottom, fc='none', ec='k',
+            ls='--',
+        )
+    )  # fmt: skip
+    axes[0].set_title('Items and their modes')
+    handles, names = axes[0].get_legend_handles_labels()
+    for marker, name, fill in (('o', 'click', 'none'), ('*', 'target', 'k')):
+        handles.append(
+            plt.Line2D([], [], ls='', marker=marker, mec='k', mfc=fill)
+        )
+        names.append(name)
+    fig.legend(handles, names, loc='outside lower center', ncols=5,
+               frameon=False, fontsize=9, markerscale=1.5)  # fmt: skip
+    return fig
+
+
+if __name__ == '__main__':
+    _study.call(main)
