@@ -6,7 +6,12 @@ import torch
 from _experiment import Experiment, derive
 from torch import Tensor
 
-from pyg_sessaug.clusters import ItemClusters, gaussian_mixture, kmeans
+from pyg_sessaug.clusters import (
+    ItemClusters,
+    gaussian_mixture,
+    kmeans,
+    nearest,
+)
 from pyg_sessaug.sessions import Sessions
 
 
@@ -32,7 +37,7 @@ def fit(
         centers = found.cluster_centers_
     centers = torch.from_numpy(centers).float()
     # As ItemClusters.fit does it; items without training go to the nearest.
-    labels = torch.cdist(embedding.float(), centers).argmin(dim=1)
+    labels = nearest(embedding, centers)
     labels[seen] = torch.from_numpy(found.predict(points.numpy())).long()
     return ItemClusters(labels, centers), found
 
