@@ -8,15 +8,15 @@ exact step can avoid.
 
 import argparse
 import json
-import multiprocessing
 import os
 import time
 from collections import defaultdict
 from functools import partial
 from statistics import median
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
+from _memory import measured_apart
 from _report import environment, markdown
 from _yardsticks import DenseModel, Floor, dense_batch, prefixes
 
@@ -137,83 +137,72 @@ def time_steps(
     dense_every = 1 if name == 'srgnn' else steps
     for i, index in enumerate(batches):
         now = timings if i >= 3 else defaultdict(list)  # Three warm up.
-
         build = partial(dataset.get_batch, index)
-        step(build, plain, now)
-        clock(now, 'floor', floor.step)
-        for method, transform in augment.items():
-            step(build, transform, now, f'step, {method}')
+        tasks = [
+            partial(step, build, plain, now),
+            partial(clock, now, 'floor', floor.step),
+        ]
+        tasks += [
+            partial(step, build, transform, now, f'step, {method}')
+            for method, transform in augment.items()
+        ]
         if precision == 'float32' and i % dense_every == 2 % dense_every:
-            sessions, target = prefixes(dataset, index)
-            batch = dense_batch(sessions, target)
-            now = timings if name == 'tagnn' else now
-            clock(now, 'dense', partial(dense.step, batch, dense_adam))
+            batch = dense_batch(*prefixes(dataset, index))
+            where = timings if name == 'tagnn' else now
+            task = partial(dense.step, batch, dense_adam)
+            tasks.append(partial(clock, where, 'dense', task))
+        # What ran before leaves its traces in the caches.
+        for j in torch.randperm(len(tasks)).tolist():
+            tasks[j]()
     return {part: median(value) for part, value in timings.items()}
 
 
-def peak_memory(
-    root: Optional[str], name: str, precision: str, out: Any, threads: int
-) -> None:
-    """Sends the MB that a step needs above model and optimizer."""
-    torch.set_num_threads(threads)
-    dataset = load(root)
-    step = Step(name, dataset.num_items, precision)
+def step_memory(name: str, precision: str, make_data: Callable) -> Any:
+    """Makes a model with its optimizer; returns what runs training steps."""
+    num_items, num_samples, build = make_data()
+    step = Step(name, num_items, precision)
     for p in step.model.parameters():
         p.grad = torch.zeros_like(p)
     step.optimizer.step()  # Makes the optimizer's state.
     step.optimizer.zero_grad()
-    before = _status('VmRSS')
-    index = torch.randperm(len(dataset))
-    for i in index[: 8 * BATCH].split(BATCH):
-        step(partial(dataset.get_batch, i), NormalizeEdges())
-    out.send(_status('VmHWM') - before)
+    index = torch.randperm(num_samples)[: 8 * BATCH]
+
+    def run() -> None:
+        for i in index.split(BATCH):
+            step(partial(build, i), NormalizeEdges())
+
+    return num_items, run
 
 
-def _status(key: str) -> float:
-    with open('/proc/self/status') as f:
-        for line in f:
-            if line.startswith(key):
-                return int(line.split()[1]) / 1024
-    raise KeyError(key)
+def real_data(root: Optional[str]) -> Tuple[int, int, Callable]:
+    dataset = load(root)
+    return dataset.num_items, len(dataset), dataset.get_batch
 
 
-def memory(root: Optional[str], name: str, precision: str) -> Optional[float]:
-    if not os.path.exists('/proc/self/status'):
-        return None
-    context = multiprocessing.get_context('spawn')
-    receive, send = context.Pipe(False)
-    process = context.Process(
-        target=peak_memory,
-        args=(root, name, precision, send, torch.get_num_threads()),
-    )
-    process.start()
-    process.join()
-    return receive.recv() if receive.poll() else None
+def random_data(num_items: int) -> Tuple[int, int, Callable]:
+    """Graphs of random sessions over a catalogue of any size."""
+    length = torch.full((2000,), 5)
+    item = torch.randint(num_items, (int(length.sum()),))
+    sessions = Sessions.from_lengths(item, length)
+    return num_items, sessions.num_samples, SessionGraphs(sessions).batch
 
 
 def time_sizes(precision: str, steps: int) -> Dict[int, float]:
     """Median step of SRGNN by size of the catalogue."""
     out = {}
     for num_items in SIZES:
-        sessions = generated(num_items)
+        _, _, build = random_data(num_items)
         step = Step('srgnn', num_items, precision)
         timings: Dict[str, List[float]] = defaultdict(list)
         for i in range(steps + 2):
             index = torch.arange(BATCH) + i * BATCH
             step(
-                partial(sessions.batch, index),
+                partial(build, index),
                 NormalizeEdges(),
                 timings,
             )
         out[num_items] = median(timings['step'][2:])
     return out
-
-
-def generated(num_items: int) -> Any:
-    """Graphs of random sessions over a catalogue of any size."""
-    length = torch.full((2000,), 5)
-    item = torch.randint(num_items, (int(length.sum()),))
-    return SessionGraphs(Sessions.from_lengths(item, length))
 
 
 def load(root: Optional[str], split: str = 'train') -> Any:
@@ -245,13 +234,10 @@ def records(
 def table(rows: List[Dict[str, Any]]) -> str:
     lines = [['model', 'precision', 'part', 'ms', '/ floor', '/ dense']]
     for row in rows:
-        if 'peak_mb' in row:
-            value = [f'{row["peak_mb"]} MB', '', '']
-        else:
-            value = [f'{row["median_ms"]:,.2f}'] + [
-                '' if row.get(key) is None else f'{row[key]:.3f}'
-                for key in ('ratio_to_floor', 'ratio_to_dense')
-            ]
+        value = [f'{row["median_ms"]:,.2f}'] + [
+            '' if row[key] is None else f'{row[key]:.3f}'
+            for key in ('ratio_to_floor', 'ratio_to_dense')
+        ]
         lines.append([row['model'], row['precision'], row['part'], *value])
     return markdown(lines)
 
@@ -284,7 +270,7 @@ def plot_sizes(sizes: Dict[str, Dict[int, float]], path: str) -> None:
     plt.close(figure)
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -312,11 +298,11 @@ def parse() -> argparse.Namespace:
     )
     add('--threads', type=int, default=2, help='threads of torch')
     add('--output', default='runs/speed', help='folder for results')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Optional[List[str]] = None) -> None:
+    args = parse(argv)
     torch.set_num_threads(args.threads)
     start = time.perf_counter()
     dataset, test = load(args.root), load(args.root, 'test')
@@ -327,6 +313,7 @@ def main() -> None:
         print('bf16 skipped: this processor does not multiply bfloat16')
         precisions.remove('bf16')
     rows: List[Dict[str, Any]] = []
+    memory: List[Dict[str, Any]] = []
     dense: Dict[str, float] = {}
     for name in args.models:
         # float32 first: it times the dense yardstick for both.
@@ -336,16 +323,9 @@ def main() -> None:
             if dense[name]:
                 timing['dense'] = dense[name]
             rows += records(name, precision, timing)
-            used = memory(args.root, name, precision)
-            if used is not None:
-                rows.append(
-                    {
-                        'model': name,
-                        'precision': precision,
-                        'part': 'peak_memory',
-                        'peak_mb': round(used),
-                    }
-                )
+            make = partial(step_memory, name, precision)
+            used = measured_apart(partial(make, partial(real_data, args.root)))
+            memory.append({'model': name, 'precision': precision, **used})
             print(
                 f'{name}, {precision}: step {timing["step"]:.1f} ms, '
                 f'floor {timing["floor"]:.1f} ms',
@@ -360,10 +340,15 @@ def main() -> None:
                 'precision': 'float32',
                 'part': 'evaluation',
                 'median_ms': round(1e3 * (time.perf_counter() - begin), 1),
+                'ratio_to_floor': None,
+                'ratio_to_dense': None,
                 'samples': len(test),
             }
         )
     sizes = {p: time_sizes(p, 8) for p in precisions}
+    make = partial(step_memory, 'srgnn', 'float32')
+    used = measured_apart(partial(make, partial(random_data, SIZES[-1])))
+    memory.append({'model': 'srgnn', 'precision': 'float32', **used})
     os.makedirs(args.output, exist_ok=True)
     report = {
         'environment': environment('cpu'),
@@ -377,6 +362,7 @@ def main() -> None:
         'tagnn_steps': args.tagnn_steps,
         'seconds': round(time.perf_counter() - start),
         'records': rows,
+        'memory': memory,
         'step_ms_by_items': sizes,
     }
     with open(os.path.join(args.output, 'speed.json'), 'w') as f:
