@@ -307,14 +307,10 @@ class Recommender:
                     f'Recommender got {session!r} among sessions that are '
                     f'lists of ids; pass one session, or lists only'
                 )
-            known.append([])
-            unknown.append([])
-            for raw in _plain(session):
-                index = self._index.get(raw)
-                if index is None:
-                    unknown[-1].append(raw)
-                else:
-                    known[-1].append(index)
+            raw = _plain(session)
+            index = [self._index.get(x) for x in raw]
+            known.append([i for i in index if i is not None])
+            unknown.append([x for x, i in zip(raw, index) if i is None])
         return known, unknown
 
     @torch.no_grad()
@@ -333,9 +329,11 @@ class Recommender:
         )
         batch = NormalizeEdges()(batch).to(device)
         training = model.training
-        model.eval()
+        if training:  # Or a millisecond goes into the modes of modules.
+            model.eval()
         score = model.score(batch)
-        model.train(training)
+        if training:
+            model.train()
         if exclude_clicked:
             score[batch.batch, batch.x] = -torch.inf
         score[:, blocked.to(device)] = -torch.inf

@@ -1,0 +1,148 @@
+"""Times recommendations on the CPU: one session at a time, and many.
+
+Models have random weights, which cost what trained ones do; sessions are
+those of the test set. Every size of batch takes its turn in each round, and
+what is reported are medians over rounds, so that a busy moment of the machine
+hurts all alike and decides nothing.
+"""
+
+import argparse
+import json
+import os.path as osp
+import time
+from statistics import median
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import run
+import torch
+from _datasets import DATASETS, load
+from _experiment import MODELS
+from _report import environment, markdown
+
+from pyg_sessaug import Recommender
+
+# For SRGNN: milliseconds for one session, sessions per second in batches.
+TARGETS = {'median_ms': 10.0, 'sessions_per_second': 5000.0}
+
+
+def prefixes(dataset: Any, count: int) -> List[List[int]]:
+    """Raw ids of randomly drawn samples."""
+    sessions, ids = dataset.flat_sessions, dataset.item_ids.tolist()
+    index = torch.randint(len(dataset), (count,))
+    target = sessions.target[index]
+    start = sessions.ptr[sessions.session_of(target)]
+    return [
+        [ids[i] for i in sessions.item[a:b].tolist()]
+        for a, b in zip(start.tolist(), target.tolist())
+    ]
+
+
+def measure(
+    recommender: Recommender, sessions: List[List[int]], args: Any
+) -> Dict[str, Any]:
+    """Latency of one session and throughput of many."""
+    recommender.recommend(sessions[: args.batch])  # Warms up.
+    single, batches = [], []
+    for start in range(0, len(sessions) - args.batch + 1, args.batch):
+        part = sessions[start : start + args.batch]
+        begin = time.perf_counter()
+        recommender.recommend(part, args.k)
+        batches.append(time.perf_counter() - begin)
+        for session in part[: args.singles]:
+            begin = time.perf_counter()
+            recommender.recommend(session, args.k)
+            single.append(1e3 * (time.perf_counter() - begin))
+    return {
+        'sessions': len(single),
+        'median_ms': median(single),
+        'p99_ms': float(np.percentile(single, 99)),
+        'batches': len(batches),
+        'sessions_per_second': args.batch / median(batches),
+        'best_sessions_per_second': args.batch / min(batches),
+    }
+
+
+def table(rows: List[Dict[str, Any]]) -> str:
+    head = [
+        'model',
+        'threads',
+        'one session, median (ms)',
+        '99th percentile (ms)',
+        'in batches, sessions per second',
+    ]
+    lines = [
+        [
+            row['model'],
+            str(row['threads']),
+            f'{row["median_ms"]:.1f}',
+            f'{row["p99_ms"]:.1f}',
+            f'{row["sessions_per_second"]:,.0f}',
+        ]
+        for row in rows
+    ]
+    return markdown([head, *lines])
+
+
+def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add('--dataset', choices=DATASETS, default='diginetica')
+    add('--root', help='folder of the raw files; data/DATASET without it')
+    add('--models', nargs='+', choices=MODELS, default=list(MODELS))
+    add('--threads', nargs='+', type=run.positive, default=[1, 2])
+    add('--batch', type=run.positive, default=512, help='sessions at once')
+    add('--rounds', type=run.positive, default=40, help='timed batches')
+    add(
+        '--singles',
+        type=run.positive,
+        default=25,
+        help='sessions timed alone in each round',
+    )
+    add('--k', type=run.positive, default=20, help='items per session')
+    add('--hidden', type=run.positive, default=100, help='size of vectors')
+    add('--seed', type=int, default=0, help='of all random numbers')
+    add('--output', default='runs/latency', help='folder for results')
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    args = parse(argv)
+    torch.manual_seed(args.seed)
+    test = load(
+        args.dataset,
+        args.root or osp.join('data', args.dataset),
+        'test',
+        processed_root=osp.join(args.output, 'data'),
+    )
+    sessions = prefixes(test, args.batch * args.rounds)
+    rows = []
+    for name in args.models:
+        model = MODELS[name](test.num_items, args.hidden).eval()
+        recommender = Recommender(model, test.item_ids)
+        for threads in args.threads:
+            torch.set_num_threads(threads)
+            row = measure(recommender, sessions, args)
+            rows.append({'model': name, 'threads': threads, **row})
+            print(json.dumps(rows[-1]), flush=True)
+    hidden = ('root', 'output', 'models', 'threads')
+    report = {
+        'settings': {k: v for k, v in vars(args).items() if k not in hidden},
+        'environment': environment('cpu'),
+        'num_items': test.num_items,
+        'clicks_per_session': sum(map(len, sessions)) / len(sessions),
+        'targets': TARGETS,
+        'latency': rows,
+    }
+    with open(osp.join(args.output, 'latency.json'), 'w') as f:
+        json.dump(report, f, indent=1)
+    with open(osp.join(args.output, 'latency.md'), 'w') as f:
+        f.write(table(rows) + '\n')
+    print(table(rows))
+
+
+if __name__ == '__main__':
+    main()

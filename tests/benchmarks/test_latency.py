@@ -1,0 +1,55 @@
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from pyg_sessaug.datasets import MultimodalSessions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _datasets
+import latency
+
+
+def test_times_what_it_says(tmp_path, monkeypatch):
+    data = partial(MultimodalSessions, num_sessions=100, num_items=20)
+    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
+    seconds = iter(range(10**6))  # Each look at the clock is a second later.
+    monkeypatch.setattr(latency.time, 'perf_counter', lambda: next(seconds))
+    calls = []
+
+    def recommend(self, sessions, k=20):
+        calls.append((sessions, torch.get_num_threads()))
+
+    monkeypatch.setattr(latency.Recommender, 'recommend', recommend)
+    threads = torch.get_num_threads()
+    latency.main(
+        ['--dataset', 'multimodal', '--models', 'srgnn', '--threads', '1']
+        + ['--batch', '8', '--rounds', '3', '--singles', '2']
+        + ['--hidden', '4', '--output', str(tmp_path)]
+    )
+    torch.set_num_threads(threads)
+    report = json.loads((tmp_path / 'latency.json').read_text())
+    (row,) = report['latency']
+    assert (row['sessions'], row['batches']) == (6, 3)
+    assert (row['median_ms'], row['p99_ms']) == (1000, 1000)
+    assert row['sessions_per_second'] == 8
+    assert '| srgnn | 1 ' in (tmp_path / 'latency.md').read_text()
+    assert str(tmp_path) not in str(report)
+    # One batch to warm up; then each batch and two of its sessions.
+    sizes = [len(x) if isinstance(x[0], list) else 1 for x, _ in calls]
+    assert sizes == [8, *[8, 1, 1] * 3]
+    assert calls[2][0] == calls[1][0][0]
+    assert {number for _, number in calls} == {1}
+
+
+def test_prefixes_are_samples_in_raw_ids(tmp_path):
+    data = MultimodalSessions(tmp_path, 'test', num_sessions=100, num_items=20)
+    samples = {
+        tuple(int(data.item_ids[i]) for i in graph.x[graph.click_index])
+        for graph in data
+    }
+    drawn = latency.prefixes(data, 50)
+    assert len(drawn) == 50
+    assert {tuple(session) for session in drawn} <= samples
