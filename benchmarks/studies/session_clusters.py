@@ -25,7 +25,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'several categories" (the thesis: up to 64 %% for the mixture).',
     )
     add = parser.add_argument
-    add('--num-clusters', type=_study.positive, nargs='+', default=[2, 4, 8])
+    add('--num-clusters', type=_study.positive, nargs='+', default=[2, 8])
     add('--repeats', type=_study.positive, default=3, help='fits of each kind')
     add('--samples', type=_study.positive, default=4000,
         help='sessions on the maps, one prefix of each')  # fmt: skip
@@ -63,18 +63,9 @@ def main(argv: Optional[List[str]] = None) -> None:
 
     drawn = draw_samples(test, args.samples)
     points = tsne(vectors[drawn])
-    shape = (len(METHODS), len(args.num_clusters))
-    figure, axes = plt.subplots(
-        *shape, figsize=(8, 6.8), layout='constrained', squeeze=False
-    )
-    for axis, (method, k) in zip(axes.flat, kinds):
-        label = labels[method, k][0][drawn]
-        names = [str(i + 1) for i in range(k)]
-        scatter(axis, points, label, names, f'{METHODS[method]}, {k} clusters')
-    figure.suptitle(
-        f'Clusters of session vectors, {type(test).__name__}: '
-        f'{len(drawn):,} test sessions'
-    )
+    name = f'{type(test).__name__}: {len(drawn):,} test sessions'
+    shown = {kind: labels[kind][0][drawn] for kind in kinds}
+    figure = draw(points, shown, name)
     _study.write(
         args, {'alike': alike, 'clusters': rows}, table(rows, alike), figure
     )
@@ -110,6 +101,28 @@ def compare(cluster: Tensor, several: Tensor) -> Dict[str, float]:
             adjusted_mutual_info_score(several.numpy(), cluster.numpy())
         ),
     }
+
+
+def draw(points: Tensor, labels: Dict[Any, Tensor], name: str) -> Any:
+    """One map for each method, by rows, and number of clusters."""
+    methods = {method for method, _ in labels}
+    columns = len(labels) // len(methods)
+    figure, axes = plt.subplots(
+        len(methods), columns, figsize=(8, 7.6), layout='constrained',
+        squeeze=False,
+    )  # fmt: skip
+    most = max(k for _, k in labels)
+    names = [str(i + 1) for i in range(most)]
+    for axis, ((method, k), label) in zip(axes.flat, labels.items()):
+        title = f'{METHODS[method]}, {k} clusters'
+        scatter(axis, points, label, names, title, legend=False)
+    handles = axes[0, 0].get_legend_handles_labels()[0]
+    figure.legend(
+        handles, names, title='Cluster', loc='outside lower center',
+        ncols=most, frameon=False, handletextpad=0,
+    )  # fmt: skip
+    figure.suptitle(f'Clusters of session vectors, {name}')
+    return figure
 
 
 def table(rows: List[Dict[str, Any]], alike: Dict[str, float]) -> Any:
