@@ -72,7 +72,7 @@ class Experiment:
         names = (
             'dataset model fraction schedule batch_size lr num_layers '
             'hidden num_clusters weight_decay augmented_weight_decay patience '
-            'augmented_patience'
+            'augmented_patience scale dropout'
         )
         return {
             **{name: getattr(self.args, name) for name in names.split()},
@@ -101,11 +101,10 @@ class Experiment:
         args, path = self.args, self._path(seed, method)
         if args.resume and osp.exists(path):
             return load_state(path, 'delete it to run it again')
-        model = self._model(seed, method)
+        model = self.model(seed, method)
         about = None
         if weights is None:
             weights, about = self._weights(seed, method)
-        kind = 'augmented_' if method.augmented else ''
         checkpoint = self._path(seed, method, 'unfinished.pt')
         history = fit(
             model,
@@ -115,8 +114,8 @@ class Experiment:
             epochs=self.epochs,
             batch_size=args.batch_size,
             lr=args.lr,
-            weight_decay=getattr(args, f'{kind}weight_decay'),
-            patience=getattr(args, f'{kind}patience'),
+            weight_decay=getattr(args, method.option('wd')),
+            patience=getattr(args, method.option('patience')),
             decay_steps=self.decay_steps,
             seed=derive(seed, method.name, 'training'),
             device=args.device,
@@ -136,6 +135,19 @@ class Experiment:
         os.unlink(checkpoint)
         return record
 
+    def model(self, seed: int, method: Method) -> torch.nn.Module:
+        """The untrained model of a run."""
+        args = self.args
+        torch.manual_seed(derive(seed, method.name, 'model'))
+        return MODELS[args.model](
+            self.data['train'].num_items,
+            hidden_channels=args.hidden,
+            num_layers=0 if method.name == 'nograph' else args.num_layers,
+            precision=self.precision,
+            scale=args.scale,
+            dropout=args.dropout,
+        )
+
     def _load(self, split: str, fraction: float) -> SessionDataset:
         return load(
             self.args.dataset,
@@ -147,16 +159,6 @@ class Experiment:
 
     def _path(self, seed: int, method: Method, suffix: str = 'pt') -> str:
         return osp.join(self.folder, f'seed{seed}-{method.name}.{suffix}')
-
-    def _model(self, seed: int, method: Method) -> torch.nn.Module:
-        args = self.args
-        torch.manual_seed(derive(seed, method.name, 'model'))
-        return MODELS[args.model](
-            self.data['train'].num_items,
-            hidden_channels=args.hidden,
-            num_layers=0 if method.name == 'nograph' else args.num_layers,
-            precision=self.precision,
-        )
 
     def _weights(self, seed: int, method: Method) -> 'tuple[Any, Any]':
         """What sets weights or nodes, and what to know about it."""

@@ -21,7 +21,9 @@ from pyg_sessaug.transforms.time_decay import FORMS
 PLAIN = {
     'base': 'plain graphs',
     'nograph': 'base without message passing',
-    'base-wd': 'base with weight decay and patience of the augmented runs',
+    'base-wd': 'base with the weight decay of the augmented runs',
+    'base-patience': 'base with the patience of the augmented runs',
+    'base-wd-patience': 'base with both',
     'blur': 'blur alone',
     'inject': 'an item of another category in sessions of one, as the base '
     'otherwise',
@@ -56,10 +58,12 @@ class Method:
     blur: bool = False
     shuffled: bool = False
 
-    @property
-    def augmented(self) -> bool:
-        """Whether the settings of augmented runs hold."""
-        return self.blur or self.weights is not None or self.name == 'base-wd'
+    def option(self, name: str) -> str:
+        """The option that holds its weight decay (``wd``) or patience."""
+        augmented = self.blur or self.weights is not None
+        controls = self.name.split('-')[1:] if self.name in PLAIN else ()
+        full = {'wd': 'weight_decay', 'patience': 'patience'}[name]
+        return f'augmented_{full}' if augmented or name in controls else full
 
     @property
     def clustered(self) -> bool:

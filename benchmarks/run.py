@@ -115,6 +115,18 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         default=100,
         help='size of all vectors (default: 100)',
     )
+    add(
+        '--scale',
+        type=float,
+        help='score items by cosine times this, as NISER does (default: dot '
+        'products)',
+    )
+    add(
+        '--dropout',
+        type=float,
+        default=0.0,
+        help='share of the entries of item vectors dropped (default: 0)',
+    )
     add('--num-clusters', type=positive, default=8, help='(default: 8)')
     add('--weight-decay', type=float, default=1e-5, help='(default: 1e-5)')
     add(
@@ -133,7 +145,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         '--augmented-patience',
         type=positive,
         default=4,
-        help='of augmented runs and base-wd (default: 4)',
+        help='of augmented runs and base-patience (default: 4)',
     )
     add(
         '--precision',

@@ -13,7 +13,7 @@ import torch
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
 import run
 from _datasets import DATASETS, load
-from _experiment import MODELS, Experiment
+from _experiment import Experiment
 from _methods import parse_method
 from _report import environment, markdown
 from run import positive
@@ -135,12 +135,7 @@ def model(runs: Experiment, method: str = 'base') -> SessionModel:
     """A trained model, in evaluation mode."""
     seed = runs.args.seeds[0]
     record = runs.run(seed, parse_method(method))
-    result = MODELS[runs.args.model](
-        runs.data['train'].num_items,
-        hidden_channels=runs.args.hidden,
-        num_layers=0 if method == 'nograph' else runs.args.num_layers,
-        precision=runs.precision,
-    )
+    result = runs.model(seed, parse_method(method))
     result.load_state_dict(record['model'])
     return result.eval()
 

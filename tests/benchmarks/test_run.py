@@ -160,7 +160,10 @@ def test_protocol_of_each_method(tmp_path, monkeypatch):
 
     _fit = _experiment.fit
     monkeypatch.setattr(_experiment, 'fit', fit)
-    names = 'base nograph base-wd blur i2i i2i-noblur'.split()
+    names = (
+        'base nograph base-wd base-patience base-wd-patience blur i2i '
+        'i2i-noblur'
+    ).split()
     run.main(
         ['--hidden', '4', '--epochs', '1', '--seeds', '7', '--output']
         + [str(tmp_path), '--methods', *names]
@@ -171,7 +174,9 @@ def test_protocol_of_each_method(tmp_path, monkeypatch):
     for name, decay, patience, layers, has in (
         ('base', 1e-5, 5, 2, [plain]),
         ('nograph', 1e-5, 5, 0, [plain]),
-        ('base-wd', 1e-6, 4, 2, [plain]),
+        ('base-wd', 1e-6, 5, 2, [plain]),
+        ('base-patience', 1e-5, 4, 2, [plain]),
+        ('base-wd-patience', 1e-6, 4, 2, [plain]),
         ('blur', 1e-6, 4, 2, [plain, blur]),
         ('i2i', 1e-6, 4, 2, [i2i, plain, blur]),
         ('i2i-noblur', 1e-6, 4, 2, [i2i, plain]),
