@@ -35,7 +35,7 @@ def arguments(
     """
     parser = argparse.ArgumentParser(
         description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     add = parser.add_argument
     parser.set_defaults(study=name)
@@ -175,6 +175,15 @@ def write(
             f'{path}.png', dpi=150, metadata={'Description': args.command}
         )
     print(f'{table}\nWritten to {path}.*')
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default but None, of which the help text tells."""
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        if action.default is None:
+            return action.help
+        return super()._get_help_string(action)
 
 
 def _root(args: argparse.Namespace) -> str:

@@ -35,7 +35,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'Trains three models; those of --run are not used.',
     )
     add = parser.add_argument
-    add('--epochs', type=_study.positive, default=6)
+    add('--epochs', type=_study.positive, default=6, help='of each model')
     add('--hidden', type=_study.positive, default=100,
         help='size of all vectors')  # fmt: skip
     add('--lr', type=float, default=1e-3, help='learning rate at the start')

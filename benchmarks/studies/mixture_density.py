@@ -30,8 +30,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     add = parser.add_argument
     parser.set_defaults(seed=2)  # Whose modes lie apart.
-    add('--num-modes', type=_study.positive, default=4)
-    add('--num-items', type=_study.positive, default=1000)
+    add('--num-modes', type=_study.positive, default=4, help='of the density')
+    add('--num-items', type=_study.positive, default=1000, help='to draw')
     add('--shown', type=_study.positive, default=3, help='sessions to draw')
     args = _study.start(parser, argv)
     data = MultimodalSessions(

@@ -28,7 +28,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         data=False,
     )
     add = parser.add_argument
-    add('--points', type=_study.positive, default=1000)
+    add('--points', type=_study.positive, default=1000, help='of a mouse')
     add('--repeats', type=_study.positive, default=20, help='mice to draw')
     args = _study.start(parser, argv)
     mice = [draw_mouse(args.points) for _ in range(args.repeats)]

@@ -22,10 +22,16 @@ def main(argv: Optional[List[str]] = None) -> None:
         'session_clusters',
         'Section 5.4 and figure 5.4: KMeans and a Gaussian mixture on the '
         'vectors of test sessions, and their agreement with the label "of '
-        'several categories" (the thesis: up to 64 %% for the mixture).',
+        'several categories" (the thesis: up to 64 % for the mixture).',
     )
     add = parser.add_argument
-    add('--num-clusters', type=_study.positive, nargs='+', default=[2, 8])
+    add(
+        '--num-clusters',
+        type=_study.positive,
+        nargs='+',
+        default=[2, 8],
+        help='one map each',
+    )
     add('--repeats', type=_study.positive, default=3, help='fits of each kind')
     add('--samples', type=_study.positive, default=4000,
         help='sessions on the maps, one prefix of each')  # fmt: skip

@@ -133,6 +133,8 @@ def test_help_says_what_of_the_thesis_it_is(path, capsys):
         module.main(['--help'])
     assert error.value.code == 0
     text = capsys.readouterr().out.lower()
+    assert '%%' not in text
+    assert 'none' not in text
     assert any(word in text for word in ('figure', 'table', 'section'))
     # The folder of the shared modules is known before they are imported.
     own = {x.stem for x in path.parent.parent.glob('*.py')}
