@@ -20,6 +20,7 @@ from _methods import (
     Method,
     changed_edges,
     fit_clusters,
+    fit_mixture,
     parse_method,
     permute,
     time_weights,
@@ -30,13 +31,17 @@ from torch import Tensor
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.mixture import ItemMixture
+from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
 from pyg_sessaug.nn.functional import is_bf16_native
 from pyg_sessaug.training import fit, rank_samples
 from pyg_sessaug.transforms import (
     ClusterDistance,
     ItemDistance,
+    SoftClusterDistance,
+    TimeDecay,
     VertexInjection,
+    WeightChannels,
 )
 
 MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
@@ -135,18 +140,26 @@ class Experiment:
         os.unlink(checkpoint)
         return record
 
-    def model(self, seed: int, method: Method) -> torch.nn.Module:
+    def model(self, seed: int, method: Method) -> SessionModel:
         """The untrained model of a run."""
-        args = self.args
-        torch.manual_seed(derive(seed, method.name, 'model'))
-        return MODELS[args.model](
-            self.data['train'].num_items,
+        args, train = self.args, self.data['train']
+        options = dict(
             hidden_channels=args.hidden,
             num_layers=0 if method.name == 'nograph' else args.num_layers,
             precision=self.precision,
             scale=args.scale,
             dropout=args.dropout,
         )
+        if method.name == 'channels':
+            timed = train.flat_sessions.time is not None
+            options['num_channels'] = 3 if timed else 2
+        mixture = None
+        if method.name == 'covariance':
+            mixture = self._mixture(seed, method)
+        torch.manual_seed(derive(seed, method.name, 'model'))
+        if mixture is not None:
+            return CovarianceSRGNN(mixture, **options)
+        return MODELS[args.model](train.num_items, **options)
 
     def _load(self, split: str, fraction: float) -> SessionDataset:
         return load(
@@ -162,42 +175,75 @@ class Experiment:
 
     def _weights(self, seed: int, method: Method) -> 'tuple[Any, Any]':
         """What sets weights or nodes, and what to know about it."""
-        train, about = self.data['train'], {}
+        train = self.data['train']
+        weights: Any
         if method.name == 'inject':
-            return VertexInjection(
-                train.categories, mask=train.seen_items
-            ), None
+            mask = train.seen_items
+            return VertexInjection(train.categories, mask=mask), None
+        if method.name == 'channels':
+            weights = [
+                ItemDistance(self._embedding(seed)),
+                ClusterDistance(self._mixture(seed, method).clusters),
+            ]
+            if train.flat_sessions.time is not None:
+                weights.append(TimeDecay())
+            return WeightChannels(weights), None
         if method.weights is None:
             return None, None
-        base = load_state(self._path(seed, Method('base')), 'run base again')
-        embedding = base['model']['item_embedding']
+        about: Dict[str, Any] = {}
         torch.manual_seed(derive(seed, method.weights, 'weights'))
         if method.clustered:
-            # From a file when resumed: a fit may differ in the last bits.
-            path = self._path(seed, method, 'clusters.pt')
-            if not (self.args.resume and osp.exists(path)):
-                fit_clusters(
-                    method,
-                    embedding,
-                    train.seen_items,
-                    train.categories,
-                    self.args.num_clusters,
-                ).save(path)
-            clusters = ItemClusters.load(path)
+            clusters = self._clusters(seed, method)
             size = clusters.labels[train.seen_items].bincount(
                 minlength=clusters.num_clusters
             )
             about['cluster_sizes'] = size.tolist()
-            weights: Any = ClusterDistance(clusters)
+            weights = ClusterDistance(clusters)
+        elif method.weights == 'soft':
+            weights = SoftClusterDistance(self._mixture(seed, method))
         elif method.weights in TIMED:
             weights = time_weights(method)
         else:
+            embedding = self._embedding(seed)
             if method.shuffled:
                 embedding = embedding[permute(train.seen_items)]
             weights = ItemDistance(embedding)
         torch.manual_seed(derive(seed, method.name, 'edges'))
         about['changed_edges'] = changed_edges(train, weights)
         return weights, about
+
+    def _embedding(self, seed: int) -> Tensor:
+        """Item embeddings of the seed's base model."""
+        base = load_state(self._path(seed, Method('base')), 'run base again')
+        return base['model']['item_embedding']
+
+    # From a file when resumed: a fit may differ in the last bits.
+
+    def _clusters(self, seed: int, method: Method) -> ItemClusters:
+        train = self.data['train']
+        path = self._path(seed, method, 'clusters.pt')
+        if not (self.args.resume and osp.exists(path)):
+            fit_clusters(
+                method,
+                self._embedding(seed),
+                train.seen_items,
+                train.categories,
+                self.args.num_clusters,
+            ).save(path)
+        return ItemClusters.load(path)
+
+    def _mixture(self, seed: int, method: Method) -> ItemMixture:
+        path = self._path(seed, method, 'mixture.pt')
+        if not (self.args.resume and osp.exists(path)):
+            # The mixture whose labels gmm uses.
+            torch.manual_seed(derive(seed, 'gmm', 'weights'))
+            fit_mixture(
+                method,
+                self._embedding(seed),
+                self.data['train'].seen_items,
+                self.args.num_clusters,
+            ).save(path)
+        return ItemMixture.load(path)
 
     def _choose_methods(self) -> List[Method]:
         """The methods asked for, or all possible; the base comes first."""
@@ -214,6 +260,11 @@ class Experiment:
             x for x in map(parse_method, DEFAULT) if not impossible(x)
         ]
         methods = list(dict.fromkeys([Method('base'), *methods]))
+        if Method('covariance') in methods and self.args.model != 'srgnn':
+            raise ValueError(
+                f'the method covariance is a variant of srgnn; choose --model '
+                f'srgnn, not {self.args.model}'
+            )
         for method in filter(impossible, methods):
             others = map(parse_method, [*PLAIN, *WEIGHTED])
             names = [x.name for x in others if not impossible(x)]

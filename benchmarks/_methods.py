@@ -1,7 +1,7 @@
 """What can be compared: names, their meaning and their transforms."""
 
 from argparse import ArgumentTypeError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Dict, Optional
 
 import torch
@@ -11,6 +11,7 @@ from torch_geometric.transforms import BaseTransform, Compose
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import SessionDataset
+from pyg_sessaug.mixture import ItemMixture
 from pyg_sessaug.transforms import (
     GaussianBlur,
     NormalizeEdges,
@@ -27,6 +28,8 @@ PLAIN = {
     'blur': 'blur alone',
     'inject': 'an item of another category in sessions of one, as the base '
     'otherwise',
+    'channels': 'weights by item, cluster and, if known, time side by side',
+    'covariance': 'covariances of a mixture in the session vector (srgnn)',
 }
 THESIS = {
     'i2i': 'distances between items',
@@ -38,7 +41,11 @@ TIMED = {
     f'time-{form}': f'{form} decay with the time between clicks'
     for form in FORMS
 }
-WEIGHTED = {**THESIS, **TIMED}
+WEIGHTED = {
+    **THESIS,
+    'soft': 'expected distances between clusters of the mixture',
+    **TIMED,
+}
 GRAMMAR = f"""\
 methods:
 {chr(10).join(f'  {k:16} {v}' for k, v in {**PLAIN, **WEIGHTED}.items())}
@@ -60,7 +67,7 @@ class Method:
 
     def option(self, name: str) -> str:
         """The option that holds its weight decay (``wd``) or patience."""
-        augmented = self.blur or self.weights is not None
+        augmented = self.blur or self.weights or self.name == 'channels'
         controls = self.name.split('-')[1:] if self.name in PLAIN else ()
         full = {'wd': 'weight_decay', 'patience': 'patience'}[name]
         return f'augmented_{full}' if augmented or name in controls else full
@@ -124,6 +131,17 @@ def fit_clusters(
         labels = clusters.labels[permute(seen)]
         clusters = ItemClusters(labels, clusters.centers)
     return clusters
+
+
+def fit_mixture(
+    method: Method, embedding: Tensor, seen: Tensor, num_clusters: int
+) -> ItemMixture:
+    """A Gaussian mixture of items, see :func:`fit_clusters`."""
+    mixture = ItemMixture.fit(embedding, num_clusters, seen)
+    if method.shuffled:
+        posterior = mixture.posterior[permute(seen)]
+        mixture = replace(mixture, posterior=posterior)
+    return mixture
 
 
 def permute(seen: Tensor) -> Tensor:

@@ -95,12 +95,19 @@ def read(
 
 
 def experiment(
-    args: argparse.Namespace, methods: Sequence[str] = ('base',)
+    args: argparse.Namespace,
+    methods: Sequence[str] = ('base',),
+    options: Sequence[str] = (),
 ) -> Experiment:
     """The runs of run.py in ``--run``; trains the methods missing there.
 
     Data is in its ``data``, a dict by split, and :func:`model` reads its
     models. Its settings become those of the study.
+
+    Args:
+        args: The arguments; the seed is that of the runs.
+        methods: The methods.
+        options: Further options of run.py, for a new folder.
     """
     settings = {}
     path = osp.join(args.run, 'settings.json')
@@ -113,16 +120,16 @@ def experiment(
             )
         args.dataset = settings['dataset']
         args.fraction = settings['fraction']
-    options = run.parse_args(
+    args_of_run = run.parse_args(
         ['--dataset', args.dataset, '--root', _root(args), '--resume',
          '--fraction', str(args.fraction), '--seeds', str(args.seed),
-         '--output', args.run]
+         '--output', args.run, *options]
     )  # fmt: skip
-    options.methods = [parse_method(name) for name in methods]
-    vars(options).update(
-        {key: settings[key] for key in settings if key in options}
+    args_of_run.methods = [parse_method(name) for name in methods]
+    vars(args_of_run).update(
+        {key: settings[key] for key in settings if key in args_of_run}
     )
-    result = Experiment(options)
+    result = Experiment(args_of_run)
     for method in result.methods:
         result.run(args.seed, method)
     args.run_settings = result.settings

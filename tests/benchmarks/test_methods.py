@@ -47,7 +47,7 @@ def test_names_of_weighted_methods(weights):
         assert method.name == weights + suffix
         assert method.weights == weights
         assert (method.blur, method.shuffled) == (blur, shuffled)
-        assert method.augmented
+        assert method.option('wd') == 'augmented_weight_decay'
     with pytest.raises(ArgumentTypeError, match='unknown method'):
         parse_method(f'{weights}-noblur-shuffled')
 
