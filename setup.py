@@ -38,12 +38,16 @@ scatter_requires = ['torch-scatter']
 # Word2Vec, for one study of the thesis:
 studies_requires = [*plot_requires, 'gensim']
 
+# An index of nearest neighbours:
+index_requires = ['faiss-cpu']
+
 full_requires = logs_requires + plot_requires
 
 # All that the tests, the benchmarks and their `--help` import:
 test_requires = [
     *full_requires,
     *studies_requires,
+    *index_requires,
     'pandas',
     'scipy',
     'pytest',
@@ -87,6 +91,7 @@ setup(
         'logs': logs_requires,
         'plot': plot_requires,
         'studies': studies_requires,
+        'index': index_requires,
         'scatter': scatter_requires,
         'full': full_requires,
         'test': test_requires,

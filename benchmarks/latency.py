@@ -63,13 +63,13 @@ def measure(
     }
 
 
-def table(rows: List[Dict[str, Any]]) -> str:
+def table(rows: List[Dict[str, Any]]) -> List[List[str]]:
     head = [
         'model',
         'threads',
         'one session, median (ms)',
         '99th percentile (ms)',
-        'in batches, sessions per second',
+        'in batches (sessions per second)',
     ]
     lines = [
         [
@@ -81,7 +81,7 @@ def table(rows: List[Dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return markdown([head, *lines])
+    return [head, *lines]
 
 
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
@@ -129,19 +129,23 @@ def main(argv: Optional[List[str]] = None) -> None:
             rows.append({'model': name, 'threads': threads, **row})
             print(json.dumps(rows[-1]), flush=True)
     hidden = ('root', 'output', 'models', 'threads')
+    settings = {k: v for k, v in vars(args).items() if k not in hidden}
     report = {
-        'settings': {k: v for k, v in vars(args).items() if k not in hidden},
+        'study': 'latency',
+        'settings': {**settings, 'fraction': 1.0},
         'environment': environment('cpu'),
         'num_items': test.num_items,
         'clicks_per_session': sum(map(len, sessions)) / len(sessions),
         'targets': TARGETS,
         'latency': rows,
+        'table': table(rows),
     }
     with open(osp.join(args.output, 'latency.json'), 'w') as f:
         json.dump(report, f, indent=1)
+    text = markdown(report['table'])
     with open(osp.join(args.output, 'latency.md'), 'w') as f:
-        f.write(table(rows) + '\n')
-    print(table(rows))
+        f.write(text + '\n')
+    print(text)
 
 
 if __name__ == '__main__':

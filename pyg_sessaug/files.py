@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Dict
 from zipfile import ZipFile
 
+import numpy as np
 import psutil
 import torch
 
@@ -26,11 +27,12 @@ def save_atomically(state: Dict[str, Any], path: str) -> None:
     save_together({path: state})
 
 
-def save_together(states: Dict[str, Dict[str, Any]]) -> None:
+def save_together(states: Dict[str, Any]) -> None:
     r"""Writes files that belong together: all of them, or none.
 
     Args:
-        states (dict): What :func:`save_atomically` takes, by file.
+        states (dict): What :func:`save_atomically` takes, or an array for
+            :func:`numpy.load`, by file.
 
     Raises:
         OSError: If a folder cannot be written to or the disk is full; older
@@ -64,10 +66,13 @@ def _temporary(path: str) -> str:
     return osp.join(folder, f'{prefix}{os.getpid()}{suffix}')
 
 
-def _write(state: Dict[str, Any], temporary: str, path: str) -> None:
+def _write(state: Any, temporary: str, path: str) -> None:
     try:
         with open(temporary, 'wb') as f:
-            torch.save(state, f)
+            if isinstance(state, np.ndarray):
+                np.save(f, state)
+            else:
+                torch.save(state, f)
             f.flush()
             os.fsync(f.fileno())
     except (OSError, RuntimeError) as error:

@@ -88,7 +88,7 @@ def summarise(
 
 def thesis() -> Dict[str, float]:
     """The columns of Table 5.2 in one number, added up and averaged."""
-    table = torch.tensor(THESIS).double()
+    table = torch.tensor(THESIS, dtype=torch.float64)
     difference, share = table[:, :2], table[:, 2:] / table[:, 2].sum()
     mean = (difference * share).sum(dim=0)
     return {
@@ -100,8 +100,8 @@ def thesis() -> Dict[str, float]:
 
 def table(results: Dict[str, Any]) -> List[List[str]]:
     """The rows of Table 5.2, for all clusters."""
-    heads = [f'{text}, {m}' for text in TUNED.values() for m in METRICS]
-    lines = [['cluster', 'train', 'test', *METRICS, *heads]]
+    heads = [f'{x}: {m}' for x in TUNED.values() for m in METRICS]
+    lines = [['cluster', 'training samples', 'test', *METRICS, *heads]]
     rows = [
         *((str(x['cluster']), x) for x in results['clusters']),
         *((x, results[x]) for x in SUMS if x in results),
@@ -148,9 +148,9 @@ def plot(results: Dict[str, Any]) -> Any:
         axis.set(ylabel=f'{metric}, difference (points)')
         axis.grid(alpha=0.3, axis='y')
     axes[1].set_xticks(place, names)
-    axes[1].set_xlabel('cluster, with its number of test sessions')
+    axes[1].set_xlabel('cluster, with its number of test samples')
     axes[0].legend(frameon=False, ncols=2)
-    figure.suptitle('Fine-tuned models against the model before')
+    figure.suptitle('Fine-tuned models, difference to the model before')
     return figure
 
 
@@ -178,8 +178,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     tuned = fine_tune(base, data, **options)
     ranks = {
         'base': runs.run(args.seed, parse_method('base'))['rank'].long(),
-        'switch case': rank_samples(ensemble, data['test'], progress=True),
-        'control': rank_samples(tuned, data['test'], progress=True),
+        'switch case': rank_samples(ensemble, data['test']),
+        'control': rank_samples(tuned, data['test']),
     }
     gain = {name: gains([rank]) for name, rank in ranks.items()}
     results = {

@@ -1,0 +1,174 @@
+r"""Models for programs that know nothing of session graphs."""
+
+import os
+from typing import Any, NamedTuple, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+from pyg_sessaug.files import save_together
+from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.training import session_vectors
+
+# Items that target attention is computed for at a time.
+CHUNK_SIZE = 4096
+
+
+def export_model(
+    model: Union[SRGNN, TAGNN], vectors: bool = False
+) -> ExportedProgram:
+    r"""Exports a model to a program on padded sessions.
+
+    The program takes clicked items ``[B, L]`` int64, where what is behind
+    the end of a session is ignored, and clicks of each session ``[B]``
+    int64, at least 1. It builds the graphs itself, densely, and returns the
+    scores of all items ``[B, num_items]``. Both sizes are dynamic. It is
+    kept by :func:`torch.export.save` and needs PyTorch alone.
+
+    Args:
+        model (SRGNN or TAGNN): The model; on the device where the program
+            is to run.
+        vectors (bool): Whether to return the session vectors ``[B, d]``
+            instead, whose products with the item vectors are the scores;
+            for SRGNN. (default: :obj:`False`)
+
+    Raises:
+        ValueError: If the model is of another class, or has no such vectors.
+    """
+    if type(model) not in (SRGNN, TAGNN):
+        raise ValueError(
+            f'export_model got a {type(model).__name__}; only SRGNN and '
+            f'TAGNN are exported'
+        )
+    if vectors:
+        _check_vectors(model)
+    training = model.training
+    item = torch.zeros(2, 3, dtype=torch.long, device=model.lin.weight.device)
+    batch = Dim('batch')
+    with torch.no_grad():
+        program = torch.export.export(
+            _Padded(model, vectors).eval(),
+            (item, item.new_tensor([3, 2])),
+            dynamic_shapes=({0: batch, 1: Dim('clicks')}, {0: batch}),
+        )
+    model.train(training)
+    return program
+
+
+def save_vectors(
+    model: SRGNN, dataset: Any, folder: Union[str, 'os.PathLike[str]']
+) -> None:
+    r"""Writes item and session vectors for an index of nearest neighbours.
+
+    Their inner product is the score. Files are NumPy's, float32, written both
+    or not at all: ``item_vectors.npy`` ``[num_items, d]``, in
+    the order of :obj:`item_ids`, and ``session_vectors.npy``
+    ``[num_samples, d]``.
+
+    Args:
+        model (SRGNN): The model.
+        dataset (SessionDataset or Subset): The samples.
+        folder (str): Where to write; made if missing.
+
+    Raises:
+        ValueError: If the scores of the model are no inner products.
+    """
+    _check_vectors(model)
+    table = model.item_embedding.detach()
+    if model.scale is not None:
+        table = F.normalize(table, dim=1)
+    vectors = {
+        'item_vectors.npy': table.cpu().numpy(),
+        'session_vectors.npy': session_vectors(model, dataset).numpy(),
+    }
+    save_together(
+        {os.path.join(folder, name): value for name, value in vectors.items()}
+    )
+
+
+def _check_vectors(model: Any) -> None:
+    if type(model) is not SRGNN:
+        raise ValueError(
+            f'a {type(model).__name__} has no one vector for a session that '
+            f'items are scored by; use SRGNN'
+        )
+
+
+class _Graph(NamedTuple):
+    r"""Dense graphs of padded sessions, with a node for each click.
+
+    All clicks of an item share the node of the first one; other nodes have
+    no clicks and no edges.
+    """
+
+    node: Tensor  # Whether a click is on a node, [B, L, L].
+    share_in: Tensor  # Row j: shares of what node j receives, [B, L, L].
+    share_out: Tensor  # Row i: of what it receives back, [B, L, L].
+
+
+def _graph(item: Tensor, length: Tensor) -> _Graph:
+    place = torch.arange(item.size(1), device=item.device)
+    known = place < length.unsqueeze(1)
+    same = (item.unsqueeze(2) == item.unsqueeze(1)) & known.unsqueeze(1)
+    first = torch.where(same, place, item.size(1)).amin(dim=2)
+    node = (first.unsqueeze(2) == place) & known.unsqueeze(2)
+    click = node.float()
+    after = F.pad(click, (0, 0, 0, 1))[:, 1:]  # No size of L - 1: it may be 0.
+    edge = (click.transpose(1, 2) @ after).clamp(max=1.0)
+    return _Graph(
+        node,
+        (edge / edge.sum(dim=1, keepdim=True).clamp(min=1.0)).transpose(1, 2),
+        edge / edge.sum(dim=2, keepdim=True).clamp(min=1.0),
+    )
+
+
+class _Padded(torch.nn.Module):
+    r"""The equations of the models, without sparse graphs."""
+
+    def __init__(self, model: Union[SRGNN, TAGNN], vectors: bool) -> None:
+        super().__init__()
+        self.model, self.vectors = model, vectors
+
+    def forward(self, item: Tensor, length: Tensor) -> Tensor:
+        model = self.model
+        table, x, last, pooled, clicks = self._encode(item, length)
+        if isinstance(model, SRGNN):
+            vector = model.unit(model.lin(torch.cat([last, pooled], dim=1)))
+            return vector if self.vectors else vector @ table.t()
+        static = model.lin(torch.cat([pooled, last], dim=1)).unsqueeze(1)
+        key, value = model.lin_key(x), model.unit(model.lin_target(x) + static)
+        count = clicks.log().unsqueeze(2)  # Minus infinity: no share.
+        scores = []
+        for part in table.split(CHUNK_SIZE):
+            share = torch.softmax(key @ part.t() + count, dim=1)
+            scores.append((share * (value @ part.t())).sum(dim=1))
+        return torch.cat(scores, dim=1)
+
+    def _encode(self, item: Tensor, length: Tensor) -> Tuple[Tensor, ...]:
+        model, conv, readout = self.model, self.model.conv, self.model.readout
+        graph, (batch, size) = _graph(item, length), item.size()
+        table: Tensor = model.item_embedding
+        if model.scale is not None:
+            table = F.normalize(table, dim=1)
+        weight: Any = 1.0
+        if model.combine is not None:  # All channels of a plain graph agree.
+            weight = model.combine.weight.sum()
+        # Items behind the end may be anything, even out of range.
+        known = torch.arange(size, device=item.device) < length.unsqueeze(1)
+        x = F.embedding(torch.where(known, item, 0), table)
+        for _ in range(model.num_layers):
+            along, back = conv.lin(x).chunk(2, dim=2)
+            a = torch.cat(
+                [graph.share_in @ along, graph.share_out @ back], dim=2
+            )
+            a = weight * a + conv.bias
+            x = conv.gru(a.flatten(0, 1), x.flatten(0, 1))
+            x = x.view(batch, size, -1)
+        index = (length - 1).view(-1, 1, 1).expand(-1, 1, size)
+        last = (graph.node.float().gather(1, index) @ x).squeeze(1)
+        clicks = graph.node.float().sum(dim=1)
+        gate = readout.lin_node(x) + readout.lin_last(last).unsqueeze(1)
+        alpha = readout.lin_score(torch.sigmoid(gate)) * clicks.unsqueeze(2)
+        return table, x, last, (alpha * x).sum(dim=1), clicks
