@@ -282,7 +282,8 @@ class Experiment:
             with open(path) as f:
                 old = json.load(f)
             for key, value in self.settings.items():
-                if old.get(key) != value:
+                # What an older file does not know of was off: None or 0.
+                if (old.get(key) or None) != (value or None):
                     raise ValueError(
                         f'{self.args.output} holds runs with {key}='
                         f'{old.get(key)!r}, not {value!r}; use the same '

@@ -218,6 +218,20 @@ def test_other_settings_in_the_same_folder(finished, resume):
     assert (finished / 'models' / 'seed0-base.pt').exists()
 
 
+def test_runs_older_than_a_setting(finished, monkeypatch):
+    path = finished / 'settings.json'
+    settings = json.loads(path.read_text())
+    for name in ('scale', 'dropout'):
+        assert not settings.pop(name)
+    path.write_text(json.dumps(settings))
+    monkeypatch.setattr(_experiment, 'fit', None)  # All is finished.
+    command = [*TINY, '--output', str(finished), '--resume', '--methods']
+    with pytest.raises(SystemExit, match=r'dropout=None, not 0.5'):
+        run.main([*command, *METHODS, '--dropout', '0.5'])
+    run.main([*command, *METHODS])
+    assert json.loads(path.read_text())['dropout'] == 0
+
+
 def test_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
     methods = ['--methods', 'gmm', '--seeds', '0']
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
