@@ -137,6 +137,11 @@ class Floor:
 
     def step(self) -> None:
         """Runs the floor of one training step."""
+        self.products()
+        self.optimizer.step()
+
+    def products(self) -> None:
+        """Runs the products and the softmax alone."""
         if self.nodes.size(0) == 0:
             score = self.x @ self.items.t()
             torch.softmax(score, dim=1, out=score)
@@ -150,7 +155,6 @@ class Floor:
                     score @ items
                     score.t() @ self.nodes
             torch.softmax(self.scores, dim=1, out=self.scores)
-        self.optimizer.step()
 
 
 def prefixes(dataset: object, index: Tensor) -> Tuple[List[List[int]], Tensor]:
