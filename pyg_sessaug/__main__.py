@@ -5,6 +5,7 @@ recommends items to sessions of raw ids.
 """
 
 import argparse
+import io
 import json
 import os
 import os.path as osp
@@ -148,6 +149,9 @@ def recommend(args: argparse.Namespace) -> None:
     recommender = Recommender.load(args.recommender, args.device)
     is_int = isinstance(recommender.item_ids[0], int)
     block = [_to_id(x, is_int) for x in args.block]
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Bytes that are no text belong to an unknown id; the rest goes on.
+        sys.stdin.reconfigure(errors='backslashreplace')
     # At a terminal each line gets its answer; else many share the work.
     size = 1 if sys.stdin.isatty() else 512
     lines: Iterator[List[str]] = (
@@ -191,8 +195,8 @@ def _print(
 def _to_id(text: str, is_int: bool) -> Id:
     # As Python spells it: "007" is not 7.
     digits = text.removeprefix('-')
-    if is_int and digits.isdecimal() and str(int(text)) == text:
-        return int(text)
+    if is_int and digits.isdecimal() and len(digits) < 20:  # Of int64: 19
+        return int(text) if str(int(text)) == text else text
     return text
 
 

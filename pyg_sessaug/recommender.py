@@ -184,21 +184,16 @@ class Recommender:
 
         Raises:
             ValueError: If :obj:`k` is not positive or a score is not finite.
-            TypeError: If :obj:`sessions` or :obj:`block` is a string.
+            TypeError: If :obj:`sessions` or :obj:`block` is no list, or has
+                something else than ids in it.
         """
         if k < 1:
             raise ValueError(f'Recommender got k={k}; pass at least 1')
-        if isinstance(sessions, str) or isinstance(block, str):
-            raise TypeError(
-                f'Recommender got the string '
-                f'{sessions if isinstance(sessions, str) else block!r}; pass '
-                f'a list of ids'
-            )
         sessions = _plain(sessions)
         one = not any(isinstance(x, (list, tuple)) for x in sessions)
         known, unknown = self._look_up([sessions] if one else sessions)
         blocked = torch.tensor(
-            [self._index[x] for x in _plain(block) if x in self._index],
+            [i for i in map(self._find, _plain(block)) if i is not None],
             dtype=torch.long,
         )
 
@@ -308,10 +303,19 @@ class Recommender:
                     f'lists of ids; pass one session, or lists only'
                 )
             raw = _plain(session)
-            index = [self._index.get(x) for x in raw]
+            index = [self._find(x) for x in raw]
             known.append([i for i in index if i is not None])
             unknown.append([x for x, i in zip(raw, index) if i is None])
         return known, unknown
+
+    def _find(self, raw: Any) -> Optional[int]:
+        try:
+            return self._index.get(raw)
+        except TypeError as error:  # Not hashable
+            raise TypeError(
+                f'Recommender got {raw!r} where an id should be; pass one '
+                f'session, or a list of sessions'
+            ) from error
 
     @torch.no_grad()
     def _score(
@@ -366,6 +370,7 @@ def _unpack(
 
 def _plain(value: Any) -> List[Any]:
     r"""A list, where tensors and arrays inside are plain values too."""
-    if hasattr(value, 'tolist'):
-        return value.tolist()
-    return [x.tolist() if hasattr(x, 'tolist') else x for x in value]
+    plain = value.tolist() if hasattr(value, 'tolist') else value
+    if isinstance(plain, (str, bytes)) or not isinstance(plain, Iterable):
+        raise TypeError(f'Recommender got {value!r}; pass a list of ids')
+    return [x.tolist() if hasattr(x, 'tolist') else x for x in plain]

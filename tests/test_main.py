@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pyg_sessaug import Recommender, evaluate, training
-from pyg_sessaug.__main__ import main
+from pyg_sessaug.__main__ import _to_id, main
 from pyg_sessaug.datasets import SessionLog
 
 DAY = 86_400
@@ -140,6 +140,19 @@ def test_recommend(trained, capsys, monkeypatch):
         "session 3: unknown items ['zzz']; no known item, these are the "
         'most popular ones',
     ]
+
+
+def test_recommend_to_broken_lines(trained, capsys, monkeypatch):
+    data = b'i3 i4\ni3 \xff i4\ni3 i4 ' + b'9' * 5000 + b'\n'
+    monkeypatch.setattr('sys.stdin', io.TextIOWrapper(io.BytesIO(data)))
+    main(['recommend', trained, '-k', '3'])
+    out, error = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert len(set(out.splitlines())) == 1
+    assert r"session 2: unknown items ['\\xff']" in error
+    assert "session 3: unknown items ['999" in error
+    assert _to_id('9' * 5000, True) == '9' * 5000
+    assert _to_id(str(-(2**63)), True) == -(2**63)
 
 
 @pytest.mark.parametrize('augment', ['none', 'blur', 'i2i', 'category'])

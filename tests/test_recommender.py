@@ -281,12 +281,21 @@ def test_bad_arguments(tmp_path):
     recommender = make()
     with pytest.raises(ValueError, match='k=0'):
         recommender.recommend(STRINGS, k=0)
-    with pytest.raises(TypeError, match="the string 'item 1'"):
+    with pytest.raises(TypeError, match="got 'item 1'; pass a list of ids"):
         recommender.recommend('item 1')
-    with pytest.raises(TypeError, match="the string 'item 1'"):
+    with pytest.raises(TypeError, match="got 'item 1'; pass a list of ids"):
         recommender.recommend(['item 2'], block='item 1')
     with pytest.raises(TypeError, match='one session, or lists only'):
         recommender.recommend([['item 2'], 'item 1'])
+    for value in (5, None, b'item 1', 2.5):
+        with pytest.raises(TypeError, match=f'got {value!r}; pass a list'):
+            recommender.recommend(value)
+        with pytest.raises(TypeError, match=f'got {value!r}; pass a list'):
+            recommender.recommend(['item 2'], block=value)
+    with pytest.raises(TypeError, match=r'got \[1\] where an id should be'):
+        recommender.recommend([[[1]]])
+    with pytest.raises(TypeError, match=r'got \{\} where an id should be'):
+        recommender.recommend(['item 2'], block=[{}])
     with pytest.raises(ValueError, match='11 item_ids for a model of 12'):
         Recommender(recommender.model, STRINGS[1:])
     with pytest.raises(ValueError, match="id 'item 0' twice"):

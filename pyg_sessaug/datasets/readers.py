@@ -3,9 +3,11 @@ r"""Readers of logs, a block at a time, with a progress bar."""
 import csv
 import gzip
 import importlib
+import io
 import os.path as osp
 from array import array
 from contextlib import contextmanager
+from itertools import islice
 from typing import IO, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
@@ -35,10 +37,12 @@ def optional_import(name: str) -> Any:
 
 
 def read_head(path: str, delimiter: str = ',') -> List[List[str]]:
-    r"""The fields of the first two lines of a CSV file, plain or gzipped."""
+    r"""The fields of the first two rows of a CSV file, plain or gzipped."""
     with _explain(path), _open(path) as (f, _):
-        lines = [f.readline(BLOCK).decode('utf-8-sig') for _ in range(2)]
-        return list(csv.reader(lines, delimiter=delimiter)) or [[]]
+        # Broken characters are told of with their row, by the reader.
+        text = io.TextIOWrapper(f, 'utf-8-sig', 'surrogateescape', newline='')
+        rows = csv.reader(text, delimiter=delimiter)
+        return list(islice(rows, 2)) or [[]]
 
 
 def read_csv(
@@ -80,7 +84,9 @@ def read_csv(
                 block_size=BLOCK,
                 use_threads=False,
             ),
-            parse_options=arrow.ParseOptions(delimiter=delimiter),
+            parse_options=arrow.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True
+            ),
             convert_options=arrow.ConvertOptions(
                 column_types=columns,
                 include_columns=list(columns),
@@ -149,9 +155,17 @@ def read_events(
             try:
                 entry = loads(line) if line.strip() else NO_EVENTS
                 events = [x for x in entry['events'] if x['type'] in types]
-                item.extend([x['aid'] for x in events])
-                time.extend([x['ts'] for x in events])
-                session.extend([entry['session']] * len(events))
+                items = [x['aid'] for x in events]
+                times = [x['ts'] for x in events]
+                sessions = [entry['session']] * len(events)
+                # An array takes them for 1 and 0:
+                if (b'true' in line or b'false' in line) and any(
+                    isinstance(x, bool) for x in items + times + sessions
+                ):
+                    raise TypeError('a truth value is no integer')
+                item.extend(items)
+                time.extend(times)
+                session.extend(sessions)
             except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise ValueError(
                     f'line {number} is not {{"session": ..., "events": '
@@ -263,7 +277,7 @@ def _open(path: str) -> Iterator[Tuple[IO[bytes], Any]]:
 def _explain(path: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, csv.Error) as error:
         raise ValueError(
             f'cannot read {path}: {error}; correct or remove what is wrong '
             f'there, or get the file again'

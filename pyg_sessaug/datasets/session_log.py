@@ -1,5 +1,6 @@
 r"""A log of one's own."""
 
+import math
 import os.path as osp
 from typing import Any, Dict, Optional
 
@@ -72,6 +73,15 @@ class SessionLog(LogDataset):
             delimiter=delimiter,
             time_unit=time_unit,
         )
+        if len(delimiter) != 1 or not delimiter.isascii():
+            raise ValueError(
+                f'SessionLog: `delimiter` must be one ASCII character, got '
+                f'{delimiter!r}'
+            )
+        if not 0 < time_unit < math.inf:
+            raise ValueError(
+                f'SessionLog: `time_unit` must be positive, got {time_unit}'
+            )
         self.log_names = (file,)
         self.log_address = 'your shop'
         super().__init__(root, split, *args, **{'source': 'log', **kwargs})

@@ -2,6 +2,7 @@ r"""The files of SR-GNN's preprocessing, the field's exchange format."""
 
 import os.path as osp
 import pickle
+import reprlib
 from itertools import chain
 from typing import Any, Dict, List, NoReturn, Sequence, Tuple
 
@@ -18,8 +19,9 @@ CATEGORY = 'category.txt'
 MAX_ID = 10**8
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    # Lists, tuples, dicts and ints need no global; code does.
+class _PlainUnpickler(pickle._Unpickler):
+    # Lists, tuples, dicts and ints need no global; code does. The unpickler
+    # written in C would make room for as many values as a few bytes claim.
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(
             f'it refers to {module}.{name}, but only lists, tuples, dicts '
@@ -183,7 +185,8 @@ def _flatten(
         at = _first(lists, lambda x: any(not 1 <= i <= MAX_ID for i in x))
         value = next(i for i in lists[at] if not 1 <= i <= MAX_ID)
         raise ValueError(
-            f'{path}: {name} {at} holds {value}, but ids go from 1 to {MAX_ID}'
+            f'{path}: {name} {at} holds {_describe(value)}, but ids go from '
+            f'1 to {MAX_ID}'
         )
     return item - 1, length
 
@@ -193,5 +196,8 @@ def _first(values: Sequence[Any], is_bad: Any) -> int:
 
 
 def _describe(value: Any) -> str:
-    text = repr(value)
-    return f'{text[:60]}{"..." * (len(text) > 60)} ({type(value).__name__})'
+    try:
+        text = reprlib.repr(value)  # Of the first values and levels alone.
+    except ValueError:  # Python prints no int of thousands of digits.
+        text = 'a huge number'
+    return f'{text} ({type(value).__name__})'

@@ -94,6 +94,31 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
         ),
         (Otto, 'train.jsonl', EVENTS.encode() + b'\xff', 'line 2 is not'),
         (
+            Otto,
+            'train.jsonl',
+            EVENTS + EVENTS.replace('"aid": 1', '"aid": true'),
+            'line 2.*truth value',
+        ),
+        (
+            Otto,
+            'train.jsonl',
+            EVENTS + EVENTS.replace('"session": 1', '"session": false'),
+            'line 2.*truth value',
+        ),
+        (SessionLog, 'clicks.csv', '\rs', "one column 'session_id'"),
+        (
+            SessionLog,
+            'clicks.csv',
+            f'session_id,item_id,time,{"x" * 200_000}\n1,2,3,4\n',
+            'field larger than field limit',
+        ),
+        (
+            SessionLog,
+            'clicks.csv',
+            b'session_id,item_id,time\n1,2,3\n1,\xe9,4\n',
+            'Row #3.*invalid UTF8',
+        ),
+        (
             SessionLog,
             'clicks.csv',
             'session_id,item_id,when\n1,2,3',
@@ -183,6 +208,23 @@ def test_missing_package(tmp_path, monkeypatch, package):
     match = rf'{package}; pip install pyg_sessaug\[logs\]'
     with pytest.raises(ImportError, match=match):
         cls(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'argument, value',
+    [
+        ('delimiter', '||'),
+        ('delimiter', ''),
+        ('delimiter', 'é'),
+        ('time_unit', 0),
+        ('time_unit', -1.0),
+        ('time_unit', float('nan')),
+        ('time_unit', float('inf')),
+    ],
+)
+def test_arguments_of_own_logs(tmp_path, argument, value):
+    with pytest.raises(ValueError, match=f'SessionLog: `{argument}` must be'):
+        SessionLog(tmp_path, **{argument: value})
 
 
 def test_columns_of_another_type(tmp_path):

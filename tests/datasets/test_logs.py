@@ -283,6 +283,17 @@ def test_ids_at_the_edge(tmp_path):
     assert dataset.item_ids.tolist() == edges
 
 
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
+def test_fields_of_several_lines(tmp_path, end):
+    rows = [(1, f'"a{end}b"', 0), (1, 'c', 1), (2, 'c', DAY), (2, 'c', DAY)]
+    lines = [('session_id', 'item_id', 'time'), *rows]
+    text = end.join(','.join(map(str, line)) for line in lines)
+    write(tmp_path, 'clicks.csv', text)
+    train = SessionLog(tmp_path, min_item_clicks=1, test_days=0.5, val_ratio=0)
+    assert train.item_ids == [f'a{end}b', 'c']
+    assert to_lists(train.flat_sessions) == [[0, 1]]
+
+
 def test_long_session(tmp_path):
     rows = [(1, i % 7, i) for i in range(100_000)]
     rows += [(2, 1, 10**9), (2, 2, 10**9)]

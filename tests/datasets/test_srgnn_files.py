@@ -1,5 +1,6 @@
 import os
 import pickle
+import tracemalloc
 
 import pytest
 import torch
@@ -102,6 +103,31 @@ def test_bad_values(srgnn_root, train, test, category, match):
     with pytest.raises(ValueError, match=match):
         Diginetica(root)
     assert list((root / 'processed').iterdir()) == []
+
+
+def test_lists_too_deep_to_print(srgnn_root):
+    root = srgnn_root(TRAIN, TEST)
+    path = root / 'raw' / 'all_train_seq.txt'
+    path.write_bytes(b']' * 5000 + b'a' * 4999 + b'.')
+    with pytest.raises(ValueError, match=r'seq.txt: session 0 .* got \[\[\['):
+        read_srgnn_files(root / 'raw')
+
+
+def test_numbers_too_long_to_print(srgnn_root):
+    root = srgnn_root([[1, 10**5000]], TEST)
+    with pytest.raises(ValueError, match='session 0 holds a huge number'):
+        read_srgnn_files(root / 'raw')
+
+
+def test_a_few_bytes_do_not_fill_memory(tmp_path):
+    # They put a list in the last of sixteen million places of the memo.
+    path = tmp_path / 'test.txt'
+    path.write_bytes(b'\x80\x02]r\xff\xff\xff\x00(](K\x01K\x02ee.')
+    tracemalloc.start()
+    assert read_pickle(str(path)) == [[1, 2]]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 @pytest.mark.parametrize('cut', [0, 1, 5, -1])
