@@ -69,7 +69,8 @@ def where(results: dict, path: Path) -> str:
         share = settings['fraction']
         kept = '' if share == 1 else f', newest {share:.4g} of the sessions'
         parts.append(f'{settings["dataset"]}{kept}')
-    parts.append(f'seed {settings["seed"]}')
+    seeds = settings.get('seeds', [settings['seed']])
+    parts.append(f'seed {", ".join(map(str, seeds))}')
     return f'({"; ".join(parts)}; `{path.relative_to(ROOT)}`)'
 
 

@@ -12,7 +12,7 @@ from pyg_sessaug.sessions import Sessions
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import _experiment
 import run
-from _methods import WEIGHTED, ShuffleGaps, parse_method
+from _methods import WEIGHTED, ShuffleGaps, fit_mixture, parse_method
 
 TINY = '--hidden 4 --epochs 1 --num-clusters 2 --seeds 0'.split()
 
@@ -131,3 +131,24 @@ def test_categories_are_needed(timed_log, tmp_path):
         run.main(['--dataset', 'yoochoose_100k', '--root', str(timed_log),
                   *TINY, '--output', str(tmp_path / 'out'),
                   '--methods', 'inject'])  # fmt: skip
+
+
+def test_covariance_is_a_variant_of_srgnn(tmp_path):
+    with pytest.raises(SystemExit, match=r'variant of srgnn; .* not tagnn'):
+        run.main([*TINY, '--output', str(tmp_path), '--model', 'tagnn',
+                  '--methods', 'covariance'])  # fmt: skip
+
+
+def test_shuffled_mixture_moves_seen_items_alone():
+    embedding = torch.randn(60, 3)
+    seen = torch.arange(60) % 4 > 0
+    found = []
+    for name in ('soft', 'soft-shuffled'):
+        torch.manual_seed(2)
+        found.append(fit_mixture(parse_method(name), embedding, seen, 3))
+    plain, shuffled = found
+    assert torch.equal(plain.centers, shuffled.centers)
+    assert torch.equal(plain.posterior[~seen], shuffled.posterior[~seen])
+    assert not torch.equal(plain.posterior, shuffled.posterior)
+    rows = [sorted(x.posterior[seen].tolist()) for x in found]
+    assert rows[0] == rows[1]
