@@ -8,8 +8,6 @@ hold on a busy machine too.
 
 import argparse
 import json
-import os
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -156,6 +154,7 @@ def time_compiled(
 ) -> List[Dict[str, Any]]:
     """A step, eager and compiled, and what compiling took."""
     from torch._dynamo.utils import counters
+    from torch._inductor.utils import fresh_inductor_cache
 
     torch._dynamo.reset()
     counters.clear()
@@ -167,15 +166,12 @@ def time_compiled(
     model.encode = torch.compile(model.encode, dynamic=True)
     run = partial(race_steps, dataset, transform=NormalizeEdges())
     early, late = samples[:COMPILE_WARM_UP], samples[COMPILE_WARM_UP:]
-    # Nothing compiled before may shorten the warm-up:
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ['TORCHINDUCTOR_CACHE_DIR'] = folder
+    with fresh_inductor_cache():  # Else earlier kernels shorten the warm-up.
         start = time.perf_counter()
         run(early, steps={'compiled': steps['compiled']})
         seconds = time.perf_counter() - start
         graphs = counters['stats']['unique_graphs']
         timings = run(late, steps=steps)
-        del os.environ['TORCHINDUCTOR_CACHE_DIR']
     rows = summary(f'step, {precision}, compiled', timings)
     rows[-1] |= {
         'warm_up_seconds': round(seconds, 1),

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
 import _report  # noqa: E402
+import alternatives  # noqa: E402
 import render  # noqa: E402
 
 import pyg_sessaug  # noqa: E402
@@ -155,12 +156,27 @@ def table_of_preparation(report: Dict[str, Any]) -> str:
     )
 
 
+def table_of_alternatives(report: Dict[str, Any]) -> str:
+    """What `benchmarks/alternatives.py` measured."""
+    where = report['environment']
+    scatter = where['torch_scatter'] or 'not installed'
+    return (
+        f'### Alternatives\n\n{report["dataset"]}, {report["num_items"]:,} '
+        f'items, batches of {report["batch_size"]}, {report["channels"]} '
+        f'channels, {report["threads"]} thread(s), medians of '
+        f'{report["rounds"]} batches; torch {where["torch"]}, '
+        f'torch-scatter {scatter}, {where["cpu"]}. Ratios are to the first line of each table, batch '
+        f'by batch.\n\n{alternatives.table(report)}'
+    )
+
+
 # What a file of each kind has, and what makes it a table:
 TABLES = [
     ({'data', 'metrics', 'runs', 'settings', 'thesis'}, table_of_results),
     ({'data', 'settings', 'test', 'validation'}, table_of_baselines),
     ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
     ({'formats', 'cpus'}, table_of_preparation),
+    ({'alternatives', 'rounds'}, table_of_alternatives),
 ]
 
 
