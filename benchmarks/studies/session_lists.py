@@ -171,20 +171,24 @@ def plot(
     )  # fmt: skip
     for axis in axes.flat[len(lists) :]:
         axis.axis('off')
+    near = torch.tensor([point[i] for i in [*lists['base'], int(session[-1])]])
+    low, high = near.amin(dim=0), near.amax(dim=0)
+    margin = 0.15 * (high - low).clamp(min=0.5)
+    limits = list(zip((low - margin).tolist(), (high + margin).tolist()))
+    # Details stand in the corner that is farthest from where they are.
+    every = torch.tensor(list(point.values()))
+    middle = (every.amin(dim=0) + every.amax(dim=0)) / 2
+    left, bottom = torch.where(low + high > 2 * middle, 0.02, 0.53).tolist()
     for i, (axis, (name, items)) in enumerate(zip(axes.flat, lists.items())):
-        axis.scatter(*zip(*point.values()), s=2, c='#cccccc', lw=0)
-        # The first of the list last, so that it is on top.
-        for place in reversed(range(len(items))):
-            axis.scatter(
-                *point[items[place]], s=110 - 5 * place, alpha=0.7,
-                color=COLORS[1 + i % 6], marker=MARKERS[i % 8], ec='k', lw=0.4,
-            )  # fmt: skip
-        clicks = [point[i] for i in session[:-1].tolist()]
-        axis.scatter(*zip(*clicks), marker='+', c='k', s=45, lw=1.2)
-        axis.scatter(*point[int(session[-1])], marker='*', c='k', s=110,
-                     ec='w', lw=0.6)  # fmt: skip
         axis.set(title=name, xlabel='t-SNE 1', ylabel='t-SNE 2')
         axis.label_outer()
+        inset = axis.inset_axes(
+            (left, bottom, 0.45, 0.45), xlim=limits[0], ylim=limits[1],
+            xticks=[], yticks=[],
+        )  # fmt: skip
+        for place, size in ((axis, 30), (inset, 110)):
+            _draw(place, point, items, session, size, i)
+        axis.indicate_inset_zoom(inset, edgecolor='k')
     handles = [
         plt.Line2D([], [], ls='', marker=marker, color=color, label=label)
         for marker, color, label in (
@@ -198,6 +202,28 @@ def plot(
                frameon=False, fontsize=9)  # fmt: skip
     fig.suptitle('Recommendations for one session, in the base model’s space')
     return fig
+
+
+def _draw(
+    axis: Any,
+    point: Dict[int, List[float]],
+    items: List[int],
+    session: Tensor,
+    size: float,
+    number: int,
+) -> None:
+    axis.scatter(*zip(*point.values()), s=2, c='#cccccc', lw=0)
+    # The first of the list last, so that it is on top.
+    for place in reversed(range(len(items))):
+        axis.scatter(
+            *point[items[place]], s=size * (1 - place / len(items)) + 5,
+            color=COLORS[1 + number % 6], marker=MARKERS[number % 8],
+            alpha=0.7, ec='k', lw=0.4,
+        )  # fmt: skip
+    clicks = [point[i] for i in session[:-1].tolist()]
+    axis.scatter(*zip(*clicks), marker='+', c='k', s=45, lw=1.2)
+    axis.scatter(*point[int(session[-1])], marker='*', c='k', s=110, ec='w',
+                 lw=0.6)  # fmt: skip
 
 
 def _place(items: List[int], target: int) -> Optional[int]:
