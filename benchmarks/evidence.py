@@ -1,0 +1,128 @@
+"""Runs the experiments behind the page of results, several at a time.
+
+Each is a command of run.py on one thread. Finished runs are kept, so a
+stopped campaign goes on where it was; results of finished experiments are
+copied to benchmarks/results/.
+"""
+
+import argparse
+import os
+import os.path as osp
+import shlex
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Dict, List, Optional
+
+from run import positive
+
+HERE = osp.dirname(osp.abspath(__file__))
+RESULTS = osp.join(HERE, 'results')
+
+AUGMENTED = 'blur i2i gmm kmeans'
+CONTROLS = (
+    'nograph base-wd base-patience base-wd-patience i2i-noblur i2i-shuffled '
+    'gmm-shuffled'
+)
+WHOLE = f'--seeds 0 1 --methods base {AUGMENTED}'
+SHARE = f'--seeds 0 1 2 3 4 --methods base {AUGMENTED}'
+TAGNN = '--model tagnn --fraction 0.125 --seeds 0 1 2 --methods base'
+STRONGER = '--scale 16 --dropout 0.2 --num-layers 1 --weight-decay 1e-6'
+DIGINETICA, YOOCHOOSE = '--dataset diginetica', '--dataset yoochoose'
+FRACTIONS = {'8th': 0.125, '16th': 0.0625}
+EXPERIMENTS: Dict[str, str] = {
+    'yoochoose_100k-srgnn': f'--dataset yoochoose_100k {SHARE} {CONTROLS} '
+    'time-exponential time-exponential-shuffled',
+    'yoochoose_100k-niser': f'--dataset yoochoose_100k {STRONGER} {SHARE} '
+    f'{CONTROLS} time-exponential time-exponential-shuffled',
+    'diginetica-srgnn': f'{DIGINETICA} {WHOLE} category {CONTROLS}',
+    'yoochoose-srgnn': f'{YOOCHOOSE} {WHOLE} {CONTROLS}',
+    'diginetica-niser': f'{DIGINETICA} {STRONGER} --seeds 0 1 '
+    '--methods base nograph blur i2i i2i-shuffled',
+    **{
+        f'{name}-srgnn-{part}{suffix}': f'{data} {SHARE} {more} {CONTROLS} '
+        f'--fraction {share} --schedule {schedule}'
+        for part, share in FRACTIONS.items()
+        for schedule, suffix in {'epochs': '', 'steps': '-steps'}.items()
+        for name, data, more in (
+            ('diginetica', DIGINETICA, 'category'),
+            ('yoochoose', YOOCHOOSE, ''),
+        )
+    },
+    'diginetica-tagnn-8th': f'{DIGINETICA} {TAGNN} {AUGMENTED} category',
+    'yoochoose-tagnn-8th': f'{YOOCHOOSE} {TAGNN} {AUGMENTED}',
+    'yoochoose-tagnn': f'{YOOCHOOSE} --model tagnn --seeds 0 '
+    '--methods base i2i',
+}
+FOLDERS = {
+    'diginetica': 'diginetica',
+    'yoochoose': 'yoochoose1_64',
+    'yoochoose_100k': 'yoochoose_100k',
+}
+
+
+def command(args: argparse.Namespace, name: str) -> List[str]:
+    """The command line of an experiment."""
+    options = EXPERIMENTS[name].split()
+    dataset = options[options.index('--dataset') + 1]
+    root = osp.join(args.data, FOLDERS.get(dataset, dataset))
+    return [
+        *(sys.executable, osp.join(HERE, 'run.py'), *options),
+        *('--root', root, '--precision', args.precision, '--threads', '1'),
+        *('--resume', '--output', osp.join(args.output, name)),
+    ]
+
+
+def run(args: argparse.Namespace, name: str) -> bool:
+    """Runs an experiment; whether it ended well."""
+    # Processes on neighbouring cores must not spin while they wait.
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'OMP_WAIT_POLICY': 'PASSIVE'}
+    path = osp.join(args.output, f'{name}.log')
+    with open(path, 'a') as log:
+        code = subprocess.run(
+            command(args, name), env=env, stdout=log, stderr=log
+        ).returncode
+    if code == 0:
+        results = osp.join(args.output, name, 'results.json')
+        shutil.copy(results, osp.join(RESULTS, f'{name}.json'))
+    print(f'{name}: {"done" if code == 0 else f"failed, see {path}"}')
+    return code == 0
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('--data', default='data', help='folder of the data sets')
+    add(
+        '--names',
+        nargs='+',
+        choices=EXPERIMENTS,
+        default=list(EXPERIMENTS),
+        help='experiments, in this order (default: all)',
+    )
+    add('--jobs', type=positive, default=2, help='at a time (default: 2)')
+    add(
+        '--precision',
+        choices=['auto', 'float32', 'bf16'],
+        default='auto',
+        help='(default: auto)',
+    )
+    add('--output', default='runs/evidence', help='folder for models and logs')
+    add('--list', action='store_true', help='print the commands and end')
+    args = parser.parse_args(argv)
+    if args.list:
+        print('\n'.join(shlex.join(command(args, x)) for x in args.names))
+        return
+    os.makedirs(args.output, exist_ok=True)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        done = list(pool.map(partial(run, args), args.names))
+    sys.exit(not all(done))
+
+
+if __name__ == '__main__':
+    main()
