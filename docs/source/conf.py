@@ -165,8 +165,9 @@ def table_of_alternatives(report: Dict[str, Any]) -> str:
         f'items, batches of {report["batch_size"]}, {report["channels"]} '
         f'channels, {report["threads"]} thread(s), medians of '
         f'{report["rounds"]} batches; torch {where["torch"]}, '
-        f'torch-scatter {scatter}, {where["cpu"]}. Ratios are to the first line of each table, batch '
-        f'by batch.\n\n{alternatives.table(report)}'
+        f'torch-scatter {scatter}, {where["cpu"]}. Ratios are '
+        f'to the first line of each table, batch by batch.\n\n'
+        f'{alternatives.table(report)}'
     )
 
 
