@@ -15,8 +15,10 @@ import latency
 def test_times_what_it_says(tmp_path, monkeypatch):
     data = partial(MultimodalSessions, num_sessions=100, num_items=20)
     monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
-    seconds = iter(range(10**6))  # Each look at the clock is a second later.
-    monkeypatch.setattr(latency.time, 'perf_counter', lambda: next(seconds))
+    # Each look at a clock is a second later, at that of the CPU two.
+    wall, cpu = iter(range(10**6)), iter(range(0, 10**6, 2))
+    monkeypatch.setattr(latency.time, 'perf_counter', lambda: next(wall))
+    monkeypatch.setattr(latency.time, 'process_time', lambda: next(cpu))
     calls = []
 
     def recommend(self, sessions, k=20):
@@ -34,7 +36,9 @@ def test_times_what_it_says(tmp_path, monkeypatch):
     (row,) = report['latency']
     assert (row['sessions'], row['batches']) == (6, 3)
     assert (row['median_ms'], row['p99_ms']) == (1000, 1000)
+    assert row['median_cpu_ms'] == 2000
     assert row['sessions_per_second'] == 8
+    assert row['sessions_per_cpu_second'] == 4
     assert '| srgnn | 1 ' in (tmp_path / 'latency.md').read_text()
     assert str(tmp_path) not in str(report)
     # One batch to warm up; then each batch and two of its sessions.
