@@ -87,9 +87,13 @@ def damage(draw, data):
 
 def to_csv(header, rows, delimiter, line_end):
     f = io.StringIO()
-    csv.writer(f, delimiter=delimiter, lineterminator=line_end).writerows(
-        ([header] if header else []) + rows
-    )
+    rows = ([header] if header else []) + rows
+    # Python quotes a carriage return only where it is told to.
+    bare = any('\r' in str(x) for row in rows for x in row)
+    quoting = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    csv.writer(
+        f, delimiter=delimiter, lineterminator=line_end, quoting=quoting
+    ).writerows(rows)
     return f.getvalue().encode('utf-8', 'surrogatepass')
 
 

@@ -11,13 +11,15 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import _fuzz_files
 import _fuzz_logs
 import _fuzz_use
 import hypothesis
-import torch
 from _report import environment
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -54,6 +56,13 @@ def fuzz(name, num_cases, number=0, shrink=True):
     return outcomes
 
 
+def timed(name, num_cases, number):
+    begin = time.perf_counter()
+    outcomes = fuzz(name, num_cases, number)
+    seconds = time.perf_counter() - begin
+    return {'cases': outcomes.total(), **outcomes, 'seconds': seconds}
+
+
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -63,6 +72,7 @@ def parse_args(argv=None):
     add('--cases', type=int, default=1300, help='cases of each target')
     add('--targets', nargs='+', choices=TARGETS, default=list(TARGETS),
         help='what to feed')  # fmt: skip
+    add('--jobs', type=int, default=2, help='processes')
     add('--seed', type=int, default=0, help='seed of all cases')
     add('--output', default='runs/soak-fuzz', help='folder for the result')
     return parser.parse_args(argv)
@@ -70,7 +80,6 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    torch.set_num_threads(1)
     result = {
         'settings': {k: v for k, v in vars(args).items() if k != 'output'},
         'environment': {
@@ -79,15 +88,11 @@ def main(argv=None):
         },
         'targets': {},
     }
-    for name in args.targets:
-        begin = time.perf_counter()
-        outcomes = fuzz(name, args.cases, args.seed)
-        result['targets'][name] = {
-            'cases': outcomes.total(),
-            **outcomes,
-            'seconds': time.perf_counter() - begin,
-        }
-        print(f'{name}: {outcomes.total()} cases, {dict(outcomes)}')
+    work = partial(timed, num_cases=args.cases, number=args.seed)
+    with ProcessPoolExecutor(args.jobs, get_context('spawn')) as pool:
+        for name, row in zip(args.targets, pool.map(work, args.targets)):
+            result['targets'][name] = row
+            print(name, row)
     result['cases'] = sum(x['cases'] for x in result['targets'].values())
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,17 @@ def test_faults_are_found(tmp_path, monkeypatch):
         soak_fuzz.fuzz('damaged files', 100, shrink=False)
 
 
+class Threads(ThreadPoolExecutor):
+    """One after another, in this process."""
+
+    def __init__(self, *args):
+        super().__init__(1)
+
+
 def test_main(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(soak_fuzz.torch, 'set_num_threads', lambda _: None)
     targets = ['--targets', 'pickles', 'raw ids']
+    monkeypatch.setattr(soak_fuzz, 'ProcessPoolExecutor', Threads)
     soak_fuzz.main(['--cases', '5', *targets, '--output', str(tmp_path)])
     result = json.loads((tmp_path / 'soak_fuzz.json').read_text())
     assert result['cases'] == 10
