@@ -20,8 +20,8 @@ Clusters of the item embeddings of a trained base model, by a Gaussian
 mixture (gmm) and by KMeans, for several numbers of clusters: the highest
 cluster probability of each item (figure 6.4), cluster sizes and their balance
 (section 7.2), distances between centres (Table 7.2), and the share of test
-sessions that stay within one cluster. The choice of the number (section 6.2)
-by what it costs to train is num_clusters.py.
+sessions that stay within one cluster. What models make of the number (section
+6.2) is in num_clusters.py.
 """
 METHODS = ('gmm', 'kmeans')
 # What the thesis calls high certainty it does not say.
