@@ -246,6 +246,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
         or left.device.type != 'cpu'
         or left.dtype != torch.float32
         or left.numel() == 0
+        or left.size(0) == 1  # Bounded by reading the other, as MKL does.
         or not hasattr(torch.ops.mkldnn, '_linear_pointwise')
     ):
         return left @ right
