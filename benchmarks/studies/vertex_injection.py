@@ -135,11 +135,13 @@ def draw(results: Dict[str, Any], name: str) -> Any:
         bars = right.bar(place, value, 0.36, color=colors[i], label=label)
         right.bar_label(bars, fmt='%.1f', fontsize=8)
     right.set(title='Test samples', ylabel='HR@20 (%)')
-    right.set_xticks(range(len(groups)), list(groups))
+    names = [x.replace(' ', '\n') for x in groups]
+    right.set_xticks(range(len(groups)), names)
+    right.margins(y=0.12)
     for axis in (left, right):
         axis.grid(alpha=0.3, axis='y')
         axis.legend(
-            loc='upper center', bbox_to_anchor=(0.5, -0.18), ncols=2,
+            loc='upper center', bbox_to_anchor=(0.5, -0.2), ncols=2,
             fontsize=8, frameon=False,
         )  # fmt: skip
     figure.suptitle(f'Items of another category injected: {name}')
