@@ -1,21 +1,24 @@
 """Nearest-neighbour search for SRGNN: how much of the exact top 20 is found.
 
-Not in the thesis. Writes the vectors of items and test sessions as
+Writes the vectors of items and test sessions as
 item_vectors.npy and session_vectors.npy, builds indexes of faiss on the items,
 and compares their first 20 with those of the model's scores. Searches are
 timed in one thread, all sessions at once.
 """
 
 import os.path as osp
+import sys
 import time
 from statistics import median
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-import _study
 import numpy as np
-import run
 import torch
 from torch import Tensor
+
+sys.path.insert(0, osp.join(osp.dirname(osp.abspath(__file__)), 'studies'))
+import _study
+import run
 
 from pyg_sessaug.export import save_vectors
 from pyg_sessaug.ranking import top_items
