@@ -191,40 +191,26 @@ def plot(results: Dict[str, Any]) -> Any:
     fig, axes = plt.subplots(2, 2, figsize=(8, 6), layout='constrained')
     variants = results['variants']
     place = range(len(VARIANTS))
-    colors = [COLOR[x] for x in VARIANTS]
 
-    def bars(axis: Any, values: List[float], **labels: str) -> None:
-        axis.bar(place, values, color=colors)
-        axis.bar_label(axis.containers[0], [f'{x:.3g}' for x in values])
-        axis.set(**labels)
-        axis.margins(y=0.15)
-
-    bars(
-        axes[0, 0],
-        [variants[x]['spacing']['mean'] for x in VARIANTS],
+    for i, name in enumerate(VARIANTS):
+        gap = variants[name]['spacing']
+        axes[0, 0].errorbar(
+            i, gap['mean'],
+            [[gap['mean'] - gap['min']], [gap['max'] - gap['mean']]],
+            color=COLOR[name], marker='o', capsize=5, lw=2,
+        )  # fmt: skip
+    axes[0, 0].set(
         title='Spacing of the centres',
-        ylabel='Mean distance',
+        ylabel='Distance: mean, smallest, largest',
+        ylim=(0, None),
     )
-    axes[0, 0].errorbar(
-        place,
-        [variants[x]['spacing']['mean'] for x in VARIANTS],
-        [
-            [
-                sign * (variants[x]['spacing'][key]
-                        - variants[x]['spacing']['mean'])
-                for x in VARIANTS
-            ]
-            for sign, key in ((-1, 'min'), (1, 'max'))
-        ],
-        fmt='none', color='k', capsize=4, label='smallest to largest',
-    )  # fmt: skip
-    axes[0, 0].legend(frameon=False, fontsize=9, loc='lower right')
-    bars(
-        axes[0, 1],
-        [100 * variants[x]['changed']['shares'] for x in VARIANTS],
-        title='Edges whose share changes',
-        ylabel='Training edges (%)',
+    share = [100 * variants[x]['changed']['shares'] for x in VARIANTS]
+    axes[0, 1].bar(place, share, color=[COLOR[x] for x in VARIANTS])
+    axes[0, 1].bar_label(axes[0, 1].containers[0], fmt='%.1f')
+    axes[0, 1].set(
+        title='Edges whose share changes', ylabel='Training edges (%)'
     )
+    axes[0, 1].margins(y=0.15)
     for name, row in variants.items():
         axes[1, 0].plot(
             range(1, len(row['sizes']) + 1), row['sizes'], color=COLOR[name],
@@ -255,6 +241,7 @@ def plot(results: Dict[str, Any]) -> Any:
     axes[1, 1].legend(frameon=False, fontsize=9)
     for axis in (axes[0, 0], axes[0, 1], axes[1, 1]):
         axis.set_xticks(place, [x.replace('-', '\n') for x in VARIANTS])
+        axis.set_xlim(-0.6, 3.6)
     for axis in axes.flat:
         axis.grid(alpha=0.3, axis='y')
     return fig
