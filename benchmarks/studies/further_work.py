@@ -10,7 +10,7 @@ from _plots import COLORS
 
 METHODS = {
     'base': 'plain graphs',
-    'base-wd': "the same with the augmented runs' weight decay",
+    'base-wd': 'plain graphs, weight decay of the others',
     'time-linear-noblur': 'linear time decay',
     'time-exponential-noblur': 'exponential time decay',
     'time-logarithmic-noblur': 'logarithmic time decay',
@@ -94,7 +94,7 @@ def draw(results: Dict[str, Any], args: Any) -> Any:
     metrics = results['metrics']
     names = [x for x in next(iter(metrics.values())) if x != 'base']
     figure, axes = plt.subplots(
-        1, 2, figsize=(8, 1.6 + 0.3 * len(names)), layout='constrained',
+        1, 2, figsize=(8, 1.8 + 0.3 * len(names)), layout='constrained',
         sharey=True,
     )  # fmt: skip
     for axis, (metric, rows), color in zip(
@@ -109,12 +109,14 @@ def draw(results: Dict[str, Any], args: Any) -> Any:
         axis.axvline(0, color='k', ls='--', lw=1, label='plain model')
         axis.set(
             title=f'plain model: {rows["base"]["mean"]:.2f} %',
-            xlabel=f'difference in {metric} (percentage points)',
+            xlabel=f'{metric}: difference (points)',
         )
         axis.set_yticks(range(len(names)), [METHODS[x] for x in names])
         axis.grid(alpha=0.3, axis='x')
     axes[0].invert_yaxis()
-    axes[0].legend(fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside lower center', ncols=2,
+                  fontsize=9, frameon=False)  # fmt: skip
     seeds = ', '.join(map(str, args.seeds))
     figure.suptitle(f'Further work on {args.dataset}, seed {seeds}')
     return figure
