@@ -44,9 +44,9 @@ def parse_args(argv=None):
     add = parser.add_argument
     add('--runs', type=int, default=20, help='runs to kill and resume')
     add('--kills', type=int, default=3, help='kills per run, at most')
-    add('--sessions', type=int, default=3000, help='sessions of the log')
+    add('--sessions', type=int, default=2000, help='sessions of the log')
     add('--hidden', type=int, default=64, help='size of all vectors')
-    add('--epochs', type=int, default=3, help='epochs of each training')
+    add('--epochs', type=int, default=2, help='epochs of each training')
     add('--threads', type=int, default=2, help='threads of each run')
     add('--seed', type=int, default=0, help='seed of log and moments')
     add('--output', default='runs/soak-kill', help='folder for all files')

@@ -7,7 +7,7 @@ import distributed_fit
 import psutil
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_main import QUICK, write
 from torch.testing import assert_close
@@ -78,6 +78,7 @@ def test_the_first_process_alone_writes_and_prints(two):
     assert lines == 2 * ['epoch 1', 'epoch 2', 'epoch 3']
 
 
+@settings(deadline=None)
 @given(
     num_samples=st.integers(1, 50),
     batch_size=st.integers(1, 9),
