@@ -161,8 +161,9 @@ def table_of_alternatives(report: Dict[str, Any]) -> str:
     where = report['environment']
     scatter = where['torch_scatter'] or 'not installed'
     return (
-        f'### Alternatives\n\n{report["dataset"]}, {report["num_items"]:,} '
-        f'items, batches of {report["batch_size"]}, {report["channels"]} '
+        f'(alternatives)=\n\n### Alternatives\n\n'
+        f'{report["dataset"]}, {report["num_items"]:,} items, '
+        f'batches of {report["batch_size"]}, {report["channels"]} '
         f'channels, {report["threads"]} thread(s), medians of '
         f'{report["rounds"]} batches; torch {where["torch"]}, '
         f'torch-scatter {scatter}, {where["cpu"]}. Ratios are '
