@@ -128,11 +128,20 @@ def table_of_speed(report: Dict[str, Any]) -> str:
     records = report['records']
     keys = list(dict.fromkeys(key for row in records for key in row))
     lines = [[key.replace('_', ' ') for key in keys]]
-    lines += [[str(row.get(key, '–')) for key in keys] for row in records]
+    lines += [
+        ['–' if row.get(key) is None else str(row[key]) for key in keys]
+        for row in records
+    ]
+    used = '; '.join(
+        f'{row["model"]}, {row["precision"]}, {row["num_items"]:,} items: '
+        f'{row["peak_mb"]} MB, the whole process {row["process_mb"]} MB'
+        for row in report.get('memory', [])
+    )
     return (
         f'### Parts of a training step\n\n{report["num_items"]:,} items, '
         f'batches of {report["batch_size"]}, {report["threads"]} thread(s), '
         f'{report["environment"]["cpu"]}.\n\n{_report.markdown(lines)}\n'
+        f'\nPeak memory of steps above model and optimizer: {used}.\n'
     )
 
 

@@ -39,4 +39,5 @@ def test_results_of_what_ends_well_are_kept(tmp_path, monkeypatch, capfd):
     results = json.loads((tmp_path / 'good.json').read_text())
     assert [x['seed'] for x in results['runs']] == [3]
     assert not (tmp_path / 'bad.json').exists()
-    assert 'Invalid learning rate: nan' in (tmp_path / 'out' / 'bad.log').read_text()
+    text = (tmp_path / 'out' / 'bad.log').read_text()
+    assert 'Invalid learning rate: nan' in text
