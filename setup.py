@@ -86,6 +86,9 @@ setup(
         'Typing :: Typed',
     ],
     python_requires='>=3.10',
+    # A path to the clone. The default, a finder, comes after folders of the
+    # same name: beside a clone called pyg_sessaug, that would be imported.
+    options={'editable_wheel': {'mode': 'compat'}},
     install_requires=install_requires,
     extras_require={
         'logs': logs_requires,

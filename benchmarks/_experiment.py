@@ -19,10 +19,10 @@ from _methods import (
     WEIGHTED,
     Method,
     changed_edges,
-    fit_clusters,
     fit_mixture,
     parse_method,
     permute,
+    shuffled_clusters,
     time_weights,
     training_transform,
 )
@@ -34,6 +34,7 @@ from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.mixture import ItemMixture
 from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
 from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.pipeline import fit_clusters
 from pyg_sessaug.training import fit, rank_samples
 from pyg_sessaug.transforms import (
     ClusterDistance,
@@ -223,13 +224,16 @@ class Experiment:
         train = self.data['train']
         path = self._path(seed, method, 'clusters.pt')
         if not (self.args.resume and osp.exists(path)):
-            fit_clusters(
-                method,
+            clusters = fit_clusters(
+                method.weights,
                 self._embedding(seed),
                 train.seen_items,
                 train.categories,
                 self.args.num_clusters,
-            ).save(path)
+            )
+            if method.shuffled:
+                clusters = shuffled_clusters(clusters, train.seen_items)
+            clusters.save(path)
         return ItemClusters.load(path)
 
     def _mixture(self, seed: int, method: Method) -> ItemMixture:

@@ -103,40 +103,15 @@ def parse_method(name: str) -> Method:
     return Method(name, weights, not noblur, shuffled)
 
 
-def fit_clusters(
-    method: Method,
-    embedding: Tensor,
-    seen: Tensor,
-    categories: Optional[Tensor],
-    num_clusters: int,
-) -> ItemClusters:
-    """Clusters of items by a trained model, for the methods that need them.
-
-    Args:
-        method: The method.
-        embedding: Item embeddings of the base model.
-        seen: Items that occur in training.
-        categories: Category of each item.
-        num_clusters: Number of clusters to fit.
-    """
-    if method.weights == 'category':
-        # Items of unknown category share one more.
-        categories = categories.where(categories >= 0, categories.max() + 1)
-        clusters = ItemClusters.from_categories(embedding, categories, seen)
-    else:
-        clusters = ItemClusters.fit(
-            embedding, method.weights, num_clusters, seen
-        )
-    if method.shuffled:
-        labels = clusters.labels[permute(seen)]
-        clusters = ItemClusters(labels, clusters.centers)
-    return clusters
+def shuffled_clusters(clusters: ItemClusters, seen: Tensor) -> ItemClusters:
+    """The same clusters, with labels permuted among the items seen."""
+    return replace(clusters, labels=clusters.labels[permute(seen)])
 
 
 def fit_mixture(
     method: Method, embedding: Tensor, seen: Tensor, num_clusters: int
 ) -> ItemMixture:
-    """A Gaussian mixture of items, see :func:`fit_clusters`."""
+    """A Gaussian mixture of items by a trained model."""
     mixture = ItemMixture.fit(embedding, num_clusters, seen)
     if method.shuffled:
         posterior = mixture.posterior[permute(seen)]

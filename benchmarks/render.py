@@ -1,8 +1,8 @@
 """Writes the results in benchmarks/results/ into the pages that quote them.
 
 A page quotes a result between ``<!-- results: NAME -->`` and
-``<!-- end of results -->``, where NAME.json is the file that run.py or, with
-a NAME like studies/categories, a study wrote.
+``<!-- end of results -->``, where NAME.json is the file that run.py,
+baselines.py or, with a NAME like studies/categories, a study wrote.
 """
 
 import argparse
@@ -34,11 +34,26 @@ def render(page: str) -> str:
         results = json.loads(path.read_text())
         if 'study' in results:
             text = f'{markdown(results["table"])}\n\n{where(results, path)}\n'
+        elif 'validation' in results:
+            text = f'{baselines(results)}\n'
         else:
             text = f'{describe(results)}\n\n{tables(results)}'
         return f'{match[1]}\n{text}\n{match[3]}'
 
     return QUOTE.sub(quote, page)
+
+
+def baselines(results: dict) -> str:
+    """What baselines.py found."""
+    metrics = ['HR@20', 'MRR@20']
+    lines = [
+        ['', 'training sessions', *(f'{metric} (%)' for metric in metrics)]
+    ]
+    for row in results['test']:
+        sessions = 'with validation' if row['add_validation'] else 'as models'
+        values = [f'{row[metric]:.2f}' for metric in metrics]
+        lines.append([row['baseline'], sessions, *values])
+    return markdown(lines)
 
 
 def describe(results: dict) -> str:
@@ -77,7 +92,8 @@ def where(results: dict, path: Path) -> str:
 def pages() -> list:
     """The pages that may quote results."""
     docs = ROOT / 'docs' / 'source'
-    return [ROOT / 'README.md', *sorted(docs.glob('**/*.md'))]
+    readmes = [ROOT / 'README.md', ROOT / 'benchmarks' / 'README.md']
+    return [*readmes, *sorted(docs.glob('**/*.md'))]
 
 
 def main() -> None:

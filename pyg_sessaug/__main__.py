@@ -129,6 +129,7 @@ def evaluate(args: argparse.Namespace) -> None:
             f'this data; use the options it was trained with: '
             f'{recommender.about.get("settings")}'
         )
+    _check_same_split(args.recommender, recommender.about, data)
     ranks = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
     result: Dict[str, Any] = {'split': args.split, 'samples': len(data)}
     for k in args.k:
@@ -142,6 +143,26 @@ def evaluate(args: argparse.Namespace) -> None:
     for k in args.k:
         for name in (f'HR@{k}', f'MRR@{k}'):
             print(f'{name:8}{100 * result[name]:6.2f} %')
+
+
+def _check_same_split(path: str, about: Dict[str, Any], data: Any) -> None:
+    # Another log or other options have training sessions in their test split.
+    then = about.get('settings', data.settings)
+    changed = [
+        f'{key}={then.get(key)!r}, not {value!r}'
+        for key, value in data.settings.items()
+        if key != 'file' and then.get(key) != value  # It may have moved.
+    ]
+    raw = about.get('raw_sha256', data.raw_sha256)
+    # By contents alone: names may change.
+    if sorted(raw.values()) != sorted(data.raw_sha256.values()):
+        changed.append('a log of other contents')
+    if changed:
+        raise ValueError(
+            f'{path} was trained with {"; ".join(changed)}: sessions it was '
+            f'trained on may be in this {data.split} split; use the same log '
+            f'and options'
+        )
 
 
 def recommend(args: argparse.Namespace) -> None:

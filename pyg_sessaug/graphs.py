@@ -216,6 +216,9 @@ def with_edges(
 ) -> Data:
     r"""Sets edge tensors and keeps a batch separable.
 
+    Shares of the weights, :obj:`edge_attr`, do not outlive the weights that
+    they were made from.
+
     PyG rebuilds the graphs of a batch from records of where each graph's
     part of a tensor begins; a tensor set without them is dropped, or cut at
     stale places, by ``Batch.to_data_list``.
@@ -228,11 +231,18 @@ def with_edges(
             (default: :obj:`None`, the edges stay the same)
         **values (Tensor): New tensors with one entry per edge, by name.
     """
+    stale = {'edge_attr'} if 'edge_weight' in values else set()
+    stale -= values.keys()
+    for key in stale.intersection(data.keys()):
+        del data[key]
     for key, value in values.items():
         data[key] = value
     if not hasattr(data, '_slice_dict'):
         return data
-    slices, incs = data._slice_dict, data._inc_dict
+    slices, incs = (
+        {key: value for key, value in record.items() if key not in stale}
+        for record in (data._slice_dict, data._inc_dict)
+    )
     edge_ptr = slices['edge_index']
     if graph is not None:
         edge_ptr = cumsum(

@@ -228,19 +228,45 @@ def _clusters(
                 f'{clusters.num_clusters}, not {num_clusters}; use the same '
                 f'settings, or delete it to start anew'
             )
-    elif augment == 'category':
-        categories = train.categories
-        categories = categories.where(categories >= 0, categories.max() + 1)
-        clusters = ItemClusters.from_categories(
-            embedding, categories, train.seen_items
-        )
     else:
-        clusters = ItemClusters.fit(
-            embedding, augment, num_clusters, train.seen_items
+        clusters = fit_clusters(
+            augment,
+            embedding,
+            train.seen_items,
+            train.categories,
+            num_clusters,
         )
     if path is not None:
         clusters.save(path)
     return clusters
+
+
+def fit_clusters(
+    augment: str,
+    embedding: Tensor,
+    seen: Tensor,
+    categories: Optional[Tensor] = None,
+    num_clusters: int = 8,
+) -> ItemClusters:
+    r"""Clusters of items by an augmentation that needs them.
+
+    Args:
+        augment (str): :obj:`"gmm"`, :obj:`"kmeans"` or :obj:`"category"`.
+        embedding (Tensor): Item embeddings of the base model,
+            ``[num_items, d]``.
+        seen (Tensor): Items seen in training, ``[num_items]``, bool.
+        categories (Tensor, optional): Category of each item, ``[num_items]``
+            int64; items of no known one, -1, share one more.
+            (default: :obj:`None`)
+        num_clusters (int): Clusters of :obj:`"gmm"` and :obj:`"kmeans"`.
+            (default: :obj:`8`)
+    """
+    if augment != 'category':
+        return ItemClusters.fit(embedding, augment, num_clusters, seen)
+    if categories is None:
+        raise ValueError("'category' needs categories of items; pass them")
+    categories = categories.where(categories >= 0, categories.max() + 1)
+    return ItemClusters.from_categories(embedding, categories, seen)
 
 
 def remove_checkpoints(checkpoint: str, augment: str) -> None:

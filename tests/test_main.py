@@ -3,6 +3,7 @@ import io
 import json
 import random
 import re
+import shutil
 
 import pytest
 import torch
@@ -109,6 +110,30 @@ def test_evaluate_on_other_items(trained, tmp_path, capsys):
     other = write(tmp_path / 'other.csv', prefix='x')
     message = fails(capsys, 'evaluate', trained, '--log', other)
     assert 'trained on other items' in message
+
+
+@pytest.mark.parametrize(
+    'option, value, match',
+    [
+        ('--test-days', '2', 'test_days=7, not 2'),
+        ('--val-ratio', '0.2', 'val_ratio=0.1, not 0.2'),
+    ],
+)
+def test_evaluate_on_another_split(log, trained, capsys, option, value, match):
+    argv = ['evaluate', trained, '--log', log, option, value]
+    assert match in fails(capsys, *argv)
+
+
+def test_evaluate_on_a_log_that_moved_or_changed(
+    log, trained, tmp_path, capsys
+):
+    moved, changed = tmp_path / 'moved.csv', tmp_path / 'changed.csv'
+    shutil.copy(log, moved)
+    main(['evaluate', trained, '--log', str(moved)])
+    with open(log) as f:
+        changed.write_text(f.read() + '\n')
+    message = fails(capsys, 'evaluate', trained, '--log', str(changed))
+    assert 'a log of other contents' in message
 
 
 def test_recommend(trained, capsys, monkeypatch):

@@ -107,19 +107,11 @@ def table_of_results(report: Dict[str, Any]) -> str:
 
 def table_of_baselines(report: Dict[str, Any]) -> str:
     """What `benchmarks/baselines.py` found."""
-    metrics = ['HR@20', 'MRR@20']
-    lines = [
-        ['', 'training sessions', *(f'{metric} (%)' for metric in metrics)]
-    ]
-    for row in report['test']:
-        sessions = 'with validation' if row['add_validation'] else 'as models'
-        values = [f'{row[metric]:.2f}' for metric in metrics]
-        lines.append([row['baseline'], sessions, *values])
     share = report['settings']['fraction']
     kept = '' if share == 1 else f', fraction {share:.4g}'
     return (
         f'### {report["data"]["name"]}{kept}: yardsticks\n\n'
-        f'{_report.markdown(lines)}\n'
+        f'{render.baselines(report)}\n'
     )
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import os.path as osp
 import re
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
@@ -20,7 +21,7 @@ from pyg_sessaug.sessions import Sessions
 SPLITS = ('train', 'val', 'test')
 
 
-class SessionDataset(Dataset):
+class SessionDataset(Dataset, ABC):
     r"""A split of click sessions, every prefix of which is one graph.
 
     What is stored are the sessions, flat; graphs are gathered when asked
@@ -132,6 +133,7 @@ class SessionDataset(Dataset):
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return [f'{split},{name},{digest}.pt' for split in SPLITS]
 
+    @abstractmethod
     def prepare(self) -> Dict[str, Any]:
         r"""Reads the raw files.
 
@@ -141,7 +143,6 @@ class SessionDataset(Dataset):
             strings) and :obj:`categories` ([num_items] int64 from 0, -1
             where not known, or :obj:`None`).
         """
-        raise NotImplementedError
 
     def process(self) -> None:
         remedy = 'pass `processed_root` to keep prepared files elsewhere'

@@ -34,23 +34,28 @@ def download(url: str, path: str, digest: str) -> None:
     temporary = f'{path}.{uuid4().hex}.part'
     by_hand = f'fetch it by hand and put it at {path}'
     try:
-        os.makedirs(osp.dirname(path), exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=60) as response,
-            open(temporary, 'xb') as f,
-        ):
+        with urllib.request.urlopen(url, timeout=60) as response:
+            # Not before: a misspelt folder is not made for nothing.
+            os.makedirs(osp.dirname(path), exist_ok=True)
             size = response.headers.get('Content-Length')
             total = None if size is None else int(size)
-            with tqdm(
-                desc=osp.basename(path), total=total, unit='B', unit_scale=True
-            ) as bar:
+            with (
+                open(temporary, 'xb') as f,
+                tqdm(
+                    desc=osp.basename(path),
+                    total=total,
+                    unit='B',
+                    unit_scale=True,
+                ) as bar,
+            ):
                 while chunk := response.read(1 << 16):
                     f.write(chunk)
                     bar.update(len(chunk))
-            if total is not None and f.tell() != total:
-                raise OSError(
-                    f'the connection ended after {f.tell()} of {total} bytes'
-                )
+                if total is not None and f.tell() != total:
+                    raise OSError(
+                        f'the connection ended after {f.tell()} of {total} '
+                        f'bytes'
+                    )
         found = sha256(temporary)
         if found != digest:
             raise ValueError(
@@ -60,8 +65,8 @@ def download(url: str, path: str, digest: str) -> None:
         os.replace(temporary, path)
     except (OSError, HTTPException) as error:
         raise OSError(
-            f'cannot download {url}: {error}; try again, pass `url` for '
-            f'another address, or {by_hand}'
+            f'there is no {path}, and cannot download {url}: {error}; try '
+            f'again, pass `url` for another address, or {by_hand}'
         ) from error
     finally:
         if osp.exists(temporary):

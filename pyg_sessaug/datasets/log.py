@@ -1,6 +1,7 @@
 r"""What all data sets made of a log of clicks share."""
 
 import os.path as osp
+from abc import abstractmethod
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from torch import Tensor
@@ -151,9 +152,9 @@ class LogDataset(SessionDataset):
             settings.update(self.log_options)
         return settings
 
+    @abstractmethod
     def read_clicks(self) -> Clicks:
         r"""Reads the log."""
-        raise NotImplementedError
 
     def prepare_log(self) -> Dict[str, Any]:
         r"""Prepares the log; see :meth:`prepare`."""

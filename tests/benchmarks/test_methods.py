@@ -17,24 +17,6 @@ from _methods import WEIGHTED, ShuffleGaps, fit_mixture, parse_method
 TINY = '--hidden 4 --epochs 1 --num-clusters 2 --seeds 0'.split()
 
 
-@pytest.fixture
-def timed_log(tmp_path):
-    """The files of YooChoose100k, with sessions of 4 clicks."""
-
-    def write(name, sessions, day):
-        lines = ['SessionId\tItemId\tTime']
-        for session in sessions:
-            time = 86_400.0 * day + 10 * session
-            for i in range(4):
-                time += 7 * (session % 3) + 40 * i
-                lines.append(f'{session}\t{(session * i) % 6}\t{time}')
-        (tmp_path / name).write_text('\n'.join(lines) + '\n')
-
-    write('train_full.txt', range(40), day=1)
-    write('test.txt', range(40, 50), day=3)
-    return tmp_path
-
-
 @pytest.mark.parametrize('weights', WEIGHTED)
 def test_names_of_weighted_methods(weights):
     for suffix, blur, shuffled in (

@@ -62,8 +62,10 @@ def test_bad(server, tmp_path, name, error, match):
 
 
 def test_no_server(tmp_path):
+    path = tmp_path / 'typo' / 'file'
     with pytest.raises(OSError, match=r'cannot download http://127.*by hand'):
-        download('http://127.0.0.1:9/file', str(tmp_path / 'file'), DIGEST)
+        download('http://127.0.0.1:9/file', str(path), DIGEST)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize('cls', [Diginetica, YooChoose])

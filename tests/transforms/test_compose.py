@@ -191,3 +191,24 @@ def test_compose_on_the_device_of_the_data(graph, device):
         out = compose(copy.copy(weigh))(batch.to(device))
         assert out.edge_attr.device == device
         assert len(out.to_data_list()) == len(SESSIONS)
+
+
+@pytest.mark.parametrize('batched', [False, True])
+def test_new_weights_remove_old_shares(batched):
+    item = torch.tensor([0, 1, 2, 0, 3])
+    graphs = SessionGraphs(Sessions.from_lengths(item, torch.tensor([5])))
+    index = torch.tensor([1, 3])
+    data = graphs.batch(index) if batched else graphs.data(3)
+    plain = NormalizeEdges()(data)
+    weights = ItemDistance(torch.randn(4, 2), p=1.0)
+    out = weights(plain)
+    assert 'edge_attr' not in out
+    assert 'edge_attr' in plain  # Of a copy only.
+    parts = out.to_data_list() if batched else [out]
+    assert all('edge_attr' not in part for part in parts)
+    again = NormalizeEdges()(out)
+    expected = NormalizeEdges()(weights(data))
+    assert torch.equal(again.edge_attr, expected.edge_attr)
+    if batched:
+        for a, b in zip(again.to_data_list(), expected.to_data_list()):
+            assert torch.equal(a.edge_attr, b.edge_attr)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from _experiment import derive
-from _methods import fit_clusters, parse_method
 from scipy.stats import multivariate_normal, spearmanr
 
 from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.pipeline import fit_clusters
 from pyg_sessaug.sessions import Sessions
 
 
@@ -60,7 +60,7 @@ def test_clusters_are_those_of_run(runs, method):
     found, _ = _clusters.fit(runs, embedding, method, 3)
     runs.data['train'].seen_items = old
     torch.manual_seed(derive(0, method, 'weights'))
-    expected = fit_clusters(parse_method(method), embedding, seen, None, 3)
+    expected = fit_clusters(method, embedding, seen, None, 3)
     assert torch.equal(found.labels, expected.labels)
     torch.testing.assert_close(found.centers, expected.centers)
 
