@@ -105,8 +105,10 @@ def load_state(path: str, remedy: str) -> Dict[str, Any]:
         )
         if not isinstance(state, dict):
             raise ValueError(f'it holds a {type(state).__name__}')
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'there is no file {path}; {remedy}'
+        ) from error
     except Exception as error:  # A broken file raises nearly anything.
         raise ValueError(
             f'{path} is damaged or was not written by pyg_sessaug '

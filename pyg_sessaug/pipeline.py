@@ -7,9 +7,10 @@ from typing import Any, Callable, Dict, List, Optional
 import torch
 from torch import Tensor
 from torch_geometric.transforms import Compose
+from tqdm import tqdm
 
 from pyg_sessaug.clusters import METHODS, ItemClusters
-from pyg_sessaug.distributed import from_first
+from pyg_sessaug.distributed import from_first, rank
 from pyg_sessaug.nn.session_model import SessionModel
 from pyg_sessaug.training import fit
 from pyg_sessaug.transforms import (
@@ -87,9 +88,12 @@ def fit_augmented(
     kwargs.update(seed=seed, resume=resume)
     histories = {}
     embedding = None
+    say = kwargs.get('progress', True) and rank() == 0
     if augment != 'blur':
         torch.manual_seed(seed)
         model = make_model()
+        if say:
+            tqdm.write('base model, on plain graphs:')
         histories['base'] = fit(
             model,
             train,
@@ -110,6 +114,8 @@ def fit_augmented(
     )
     torch.manual_seed(seed)
     model = make_model()
+    if say:
+        tqdm.write(f'augmented model, {AUGMENTATIONS[augment]}:')
     histories['augmented'] = fit(
         model,
         train,

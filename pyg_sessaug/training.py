@@ -59,6 +59,12 @@ def rank_samples(
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
     """
+    if not isinstance(model, (SessionModel, SwitchCase)):
+        raise TypeError(
+            f'cannot rank by {type(model).__name__}, as it is no '
+            f'SessionModel; pass the scores of a model of your own to '
+            f'target_rank, and its ranks to ranking_metrics'
+        )
     if batch_size is None:
         batch_size = max(1, min(128, MAX_SCORES // model.num_items))
 

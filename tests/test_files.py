@@ -124,5 +124,5 @@ def test_code_is_not_run(tmp_path):
     torch.save([1], path)
     with pytest.raises(ValueError, match='it holds a list'):
         load_state(path, '')
-    with pytest.raises(FileNotFoundError):
-        load_state(str(tmp_path / 'none.pt'), '')
+    with pytest.raises(FileNotFoundError, match=r'no file .*none.pt; train'):
+        load_state(str(tmp_path / 'none.pt'), 'train it')

@@ -266,7 +266,7 @@ def test_bad_input(log, trained, tmp_path, capsys):
     assert 'train.jsonl' in fails(capsys, 'prepare', *known)
     message = fails(capsys, 'prepare', *known, '--time-unit', '2')
     assert '--time-unit is for --log' in message
-    assert 'No such file' in fails(capsys, 'recommend', 'nothing.pt', 'i1')
+    assert 'there is no file' in fails(capsys, 'recommend', 'nothing.pt', 'i1')
     damaged = tmp_path / 'damaged.pt'
     damaged.write_bytes(b'PK')
     assert 'is damaged' in fails(capsys, 'recommend', str(damaged), 'i1')

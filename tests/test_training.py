@@ -299,6 +299,11 @@ def test_evaluate_some_samples(data):
         evaluate(model, data[2][:0])
 
 
+def test_evaluate_a_foreign_model(data):
+    with pytest.raises(TypeError, match=r'Linear.*ranking_metrics'):
+        evaluate(torch.nn.Linear(2, 2), data[2])
+
+
 def test_evaluate_a_diverged_model(data):
     model = make_model()
     with torch.no_grad():

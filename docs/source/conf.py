@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 import _report  # noqa: E402
 import alternatives  # noqa: E402
 import render  # noqa: E402
+import speed  # noqa: E402
 
 import pyg_sessaug  # noqa: E402
 
@@ -117,13 +118,6 @@ def table_of_baselines(report: Dict[str, Any]) -> str:
 
 def table_of_speed(report: Dict[str, Any]) -> str:
     """What `benchmarks/speed.py` measured."""
-    records = report['records']
-    keys = list(dict.fromkeys(key for row in records for key in row))
-    lines = [[key.replace('_', ' ') for key in keys]]
-    lines += [
-        ['–' if row.get(key) is None else str(row[key]) for key in keys]
-        for row in records
-    ]
     used = '; '.join(
         f'{row["model"]}, {row["precision"]}, {row["num_items"]:,} items: '
         f'{row["peak_mb"]} MB, the whole process {row["process_mb"]} MB'
@@ -132,7 +126,7 @@ def table_of_speed(report: Dict[str, Any]) -> str:
     return (
         f'### Parts of a training step\n\n{report["num_items"]:,} items, '
         f'batches of {report["batch_size"]}, {report["threads"]} thread(s), '
-        f'{report["environment"]["cpu"]}.\n\n{_report.markdown(lines)}\n'
+        f'{report["environment"]["cpu"]}.\n\n{speed.table(report["records"])}\n'
         f'\nPeak memory of steps above model and optimizer: {used}.\n'
     )
 
@@ -194,7 +188,8 @@ def table_of_fuzzing(report: Dict[str, Any]) -> str:
     ]
     return (
         f'### Strange input\n\n{report["cases"]:,} cases: each was read as '
-        f'plain code reads it, or refused with its place.\n\n'
+        f'plain code reads it, or refused with its place. Sound logs are '
+        f'refused where too few clicks are left to train and test on.\n\n'
         f'{_report.markdown(lines)}\n'
     )
 

@@ -165,7 +165,7 @@ class LogDataset(SessionDataset):
         try:
             return prepare_clicks(clicks, **options)
         except ValueError as error:
-            raise ValueError(f'{self.raw_dir}: {error}') from error
+            raise ValueError(f'{self.raw_paths[0]}: {error}') from error
 
     def prepare(self) -> Dict[str, Any]:
         raw = (

@@ -1,6 +1,7 @@
 r"""A log of one's own."""
 
 import math
+import os
 import os.path as osp
 from typing import Any, Dict, Optional
 
@@ -83,12 +84,21 @@ class SessionLog(LogDataset):
                 f'SessionLog: `time_unit` must be positive, got {time_unit}'
             )
         self.log_names = (file,)
-        self.log_address = 'your shop'
         super().__init__(root, split, *args, **{'source': 'log', **kwargs})
 
     @property
     def settings(self) -> Dict[str, Any]:
         return {**self.columns, **super().settings}
+
+    def download(self) -> None:
+        if self.source == 'srgnn':
+            super().download()
+        folder, name = osp.split(osp.join(self.raw_dir, self.columns['file']))
+        found = sorted(os.listdir(folder)) if osp.isdir(folder) else []
+        raise FileNotFoundError(
+            f'there is no {name} in {folder}, which holds {found[:10]}; put '
+            f'the log there, or pass its name as `file`'
+        )
 
     def read_clicks(self) -> Clicks:
         session, item, time, category = (
@@ -133,7 +143,15 @@ def _kind_of_time(path: str, name: str, delimiter: str) -> Any:
         return pa.float64()
     except ValueError:
         has_zone = any(x in field[10:] for x in 'Z+-')
-        return pa.timestamp('us', 'UTC' if has_zone else None)
+        kind = pa.timestamp('us', 'UTC' if has_zone else None)
+    try:
+        pa.scalar(field or None, pa.string()).cast(kind)
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f'{path}: the first {name!r} is {field!r}, neither a number nor '
+            f'a time of ISO 8601; name the column of the time'
+        ) from error
+    return kind
 
 
 def _sorted_codes(column: Any) -> torch.Tensor:

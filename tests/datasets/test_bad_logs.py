@@ -139,12 +139,6 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
         (
             SessionLog,
             'clicks.csv',
-            'session_id,item_id,time\n1,2,soon\n',
-            "Row #2.*'soon'",
-        ),
-        (
-            SessionLog,
-            'clicks.csv',
             'session_id,item_id,time\n1,2,3\n1,,3\n',
             'row 3 has no item_id',
         ),
@@ -153,6 +147,12 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             'clicks.csv',
             'session_id,item_id,time\n1,2,nan\n1,2,3\n',
             'click 0 .*time nan',
+        ),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id,item_id,time\n1,2,noon\n',
+            "clicks.csv: the first 'time' is 'noon', neither .* column",
         ),
     ],
 )
@@ -194,6 +194,12 @@ def test_logs_are_not_downloaded(tmp_path, cls, kwargs, match):
     with pytest.raises(FileNotFoundError, match=match):
         cls(tmp_path, **kwargs)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_log_of_another_name(tmp_path):
+    write(tmp_path, 'shop.csv', 'session_id,item_id,time\n')
+    with pytest.raises(FileNotFoundError, match=r"\['shop.csv'\]; .*`file`"):
+        SessionLog(tmp_path)
 
 
 @pytest.mark.parametrize('package', ['pyarrow', 'orjson'])
