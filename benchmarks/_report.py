@@ -39,6 +39,13 @@ THESIS = {
         (34.10, 21.43), None, (35.04, 22.71), (35.02, 22.82), (35.08, 22.77),
         None),
 }  # fmt: skip
+# The same in the papers of SR-GNN and TAGNN.
+PUBLISHED = {
+    ('diginetica', 'srgnn'): (50.73, 17.59),
+    ('yoochoose', 'srgnn'): (70.57, 30.94),
+    ('diginetica', 'tagnn'): (51.31, 18.03),
+    ('yoochoose', 'tagnn'): (71.02, 31.12),
+}
 METRICS = ('HR@20', 'MRR@20')
 
 
@@ -97,13 +104,22 @@ def collect(
     return results, tables(results)
 
 
+def published(settings: Dict[str, Any]) -> Dict[str, float]:
+    """What the model's paper reports on this data, if it is that model."""
+    if settings['fraction'] != 1 or settings.get('scale') is not None:
+        return {}
+    key = settings['dataset'], settings['model']
+    return dict(zip(METRICS, PUBLISHED.get(key, ())))
+
+
 def tables(results: Dict[str, Any]) -> str:
     """One Markdown table for each metric."""
-    thesis = results['thesis']
+    thesis, paper = results['thesis'], published(results['settings'])
     parts = []
     for metric, rows in results['metrics'].items():
         head = ['mean', 'gain (%)', 'difference [95 %]', 'p', 'p (Holm)']
-        lines = [[f'{metric} (%)', *head, *['thesis'] * bool(thesis)]]
+        more = ['thesis'] * bool(thesis) + ['published'] * bool(paper)
+        lines = [[f'{metric} (%)', *head, *more]]
         for name, row in rows.items():
             std = '' if row['std'] is None else f' ± {row["std"]:.2f}'
             line = [name, f'{row["mean"]:.2f}{std}']
@@ -119,6 +135,9 @@ def tables(results: Dict[str, Any]) -> str:
                 line += ['–'] * (6 - len(line)) + [
                     f'{thesis[name][metric]:.2f}'
                 ]
+            if name == 'base' and paper:
+                line += ['–'] * (len(lines[0]) - 1 - len(line))
+                line.append(f'{paper[metric]:.2f}')
             lines.append(line + ['–'] * (len(lines[0]) - len(line)))
         parts.append(markdown(lines))
     return '\n\n'.join(parts) + '\n'

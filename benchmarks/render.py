@@ -2,7 +2,8 @@
 
 A page quotes a result between ``<!-- results: NAME -->`` and
 ``<!-- end of results -->``, where NAME.json is the file that run.py,
-baselines.py or, with a NAME like studies/categories, a study wrote.
+baselines.py or, with a NAME like studies/categories, a study wrote; NAME is
+``summary`` for a line on each file of run.py.
 """
 
 import argparse
@@ -10,12 +11,14 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Match
+from typing import Any, Dict, Match, Optional
 
-from _report import markdown, tables
+from _methods import WEIGHTED
+from _report import METRICS, markdown, published, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
+AUGMENTED = {'blur', *WEIGHTED}
 QUOTE = re.compile(
     r'(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)', re.DOTALL
 )
@@ -25,6 +28,8 @@ def render(page: str) -> str:
     """The page with every quoted result as its file has it."""
 
     def quote(match: 'Match[str]') -> str:
+        if match[2] == 'summary':
+            return f'{match[1]}\n{summary()}\n\n{match[3]}'
         path = RESULTS / f'{match[2]}.json'
         if not path.exists():
             raise ValueError(
@@ -41,6 +46,57 @@ def render(page: str) -> str:
         return f'{match[1]}\n{text}\n{match[3]}'
 
     return QUOTE.sub(quote, page)
+
+
+def summary() -> str:
+    """What run.py found: the base, and the best augmentation beside it."""
+    head = ['data', 'model', 'base', 'thesis', 'published', 'best augmented']
+    lines = [[*head, 'HR@20 over the base [95 %]', 'p (Holm)']]
+    for path in sorted(RESULTS.glob('*.json')):
+        results = json.loads(path.read_text())
+        if not {'runs', 'metrics'} <= results.keys():
+            continue
+        settings, metrics = results['settings'], results['metrics']
+        hits = metrics['HR@20']
+        share = settings['fraction']
+        line = [
+            settings['dataset'] + (f' × {share:.4g}' if share != 1 else ''),
+            variant(settings),
+            pair({x: metrics[x]['base']['mean'] for x in METRICS}),
+            pair(results['thesis'].get('base')),
+            pair(published(settings)),
+        ]
+        augmented = [x for x in hits if x.removesuffix('-noblur') in AUGMENTED]
+        if augmented:
+            best = max(augmented, key=lambda x: hits[x]['mean'])
+            row = hits[best]
+            line += [
+                best,
+                f'{row["difference"]:+.2f} [{row["low"]:+.2f}, '
+                f'{row["high"]:+.2f}]',
+                f'{row["p_holm"]:.4f}',
+            ]
+        lines.append(line + ['–'] * (len(lines[0]) - len(line)))
+    return markdown(lines)
+
+
+def pair(values: Optional[Dict[str, float]]) -> str:
+    """HR@20 and MRR@20 as papers print them."""
+    if not values:
+        return '–'
+    return ' / '.join(f'{values[metric]:.2f}' for metric in METRICS)
+
+
+def variant(settings: Dict[str, Any]) -> str:
+    """A model, with what differs from the thesis' protocol."""
+    parts = [settings['model'].upper(), settings['precision']]
+    if settings.get('scale') is not None:
+        parts.append(f'cosine scores × {settings["scale"]:g}')
+    if settings.get('dropout'):
+        parts.append(f'dropout {settings["dropout"]:g}')
+    if settings['schedule'] == 'steps':
+        parts.append('stretched schedule')
+    return ', '.join(parts)
 
 
 def baselines(results: dict) -> str:
@@ -62,14 +118,14 @@ def describe(results: dict) -> str:
     seeds = sorted({run['seed'] for run in results['runs']})
     share = settings['fraction']
     return (
-        f'{settings["model"].upper()} on {data["name"]}'
+        f'{variant(settings)}; {data["name"]}'
         f'{"" if share == 1 else f", newest {share:.4g} of the sessions"}: '
         f'{data["train"]["samples"]:,} training, '
         f'{data["val"]["samples"]:,} validation and '
         f'{data["test"]["samples"]:,} test samples, '
         f'{data["test_unseen_target_share"]:.1%} of the test targets unseen '
-        f'in training; {settings["precision"]}, '
-        f'{"seed" if len(seeds) == 1 else "seeds"} '
+        f'in training, {data["test_repeat_share"]:.1%} clicked before in '
+        f'their session; {"seed" if len(seeds) == 1 else "seeds"} '
         f'{", ".join(map(str, seeds))}.'
     )
 

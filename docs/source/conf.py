@@ -17,7 +17,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
 import _report  # noqa: E402
 import alternatives  # noqa: E402
-import render  # noqa: E402
 import speed  # noqa: E402
 
 import pyg_sessaug  # noqa: E402
@@ -90,30 +89,7 @@ def render_api(app: Sphinx, docname: str, source: List[str]) -> None:
         )
 
 
-# Results: tables of the committed files, none of them typed ################
-
-
-def table_of_results(report: Dict[str, Any]) -> str:
-    """What `benchmarks/run.py` found."""
-    settings, where = report['settings'], report['environment']
-    share = settings['fraction']
-    kept = '' if share == 1 else f', fraction {share:.4g}'
-    return (
-        f'### {report["data"]["name"]}{kept}: {settings["model"]}\n\n'
-        f'{render.describe(report)} At most {settings["epochs"]} epochs, '
-        f'{settings["num_layers"]} layers; torch {where["torch"]}, '
-        f'{where["cpu"]}.\n\n{_report.tables(report)}'
-    )
-
-
-def table_of_baselines(report: Dict[str, Any]) -> str:
-    """What `benchmarks/baselines.py` found."""
-    share = report['settings']['fraction']
-    kept = '' if share == 1 else f', fraction {share:.4g}'
-    return (
-        f'### {report["data"]["name"]}{kept}: yardsticks\n\n'
-        f'{render.baselines(report)}\n'
-    )
+# Measurements: tables of the committed files, none of them typed ##########
 
 
 def table_of_speed(report: Dict[str, Any]) -> str:
@@ -196,8 +172,6 @@ def table_of_fuzzing(report: Dict[str, Any]) -> str:
 
 # What a file of each kind has, and what makes it a table:
 TABLES = [
-    ({'data', 'metrics', 'runs', 'settings', 'thesis'}, table_of_results),
-    ({'data', 'settings', 'test', 'validation'}, table_of_baselines),
     ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
     ({'formats', 'cpus'}, table_of_preparation),
     ({'alternatives', 'rounds'}, table_of_alternatives),
@@ -206,7 +180,7 @@ TABLES = [
 ]
 
 
-def write_results(app: Sphinx) -> None:
+def write_measurements(app: Sphinx) -> None:
     parts = []
     for path in sorted((ROOT / 'benchmarks' / 'results').glob('*.json')):
         report = json.loads(path.read_text('utf-8'))
@@ -217,7 +191,7 @@ def write_results(app: Sphinx) -> None:
     folder = Path(app.srcdir) / 'generated'
     folder.mkdir(exist_ok=True)
     text = '\n'.join(parts) or 'No results are published yet.\n'
-    target = folder / 'results.md'
+    target = folder / 'measurements.md'
     if not target.exists() or target.read_text('utf-8') != text:
         target.write_text(text, 'utf-8')
 
@@ -260,6 +234,6 @@ def setup(app: Sphinx) -> Dict[str, bool]:
     app.add_html_math_renderer(
         'mathml', (visit_math, None), (visit_displaymath, None)
     )
-    app.connect('builder-inited', write_results)
+    app.connect('builder-inited', write_measurements)
     app.connect('source-read', render_api)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

@@ -50,3 +50,46 @@ def test_studies_are_quoted_by_their_tables(tmp_path, monkeypatch):
         '(TAGNN, bf16; otto, newest 0.25 of the sessions; seed 7; '
         '`results/studies/x.json`)\n\n<!-- end of results -->\n'
     )
+
+
+def result(**settings):
+    base = {'mean': 50.0, 'std': None}
+    rest = {'low': -1.0, 'high': 2.0, 'p': 0.1, 'p_holm': 0.2, 'gain': 1.0}
+    methods = {
+        'base': base,
+        'nograph': {'mean': 60.0, 'difference': 10.0, **rest},
+        'gmm-shuffled': {'mean': 59.0, 'difference': 9.0, **rest},
+        'blur': {'mean': 50.5, 'difference': 0.5, **rest},
+        'gmm-noblur': {'mean': 51.0, 'difference': 1.0, **rest},
+    }
+    return {
+        'settings': {
+            'dataset': 'diginetica',
+            'model': 'srgnn',
+            'precision': 'bf16',
+            'fraction': 1.0,
+            'schedule': 'epochs',
+            **settings,
+        },
+        'metrics': {'HR@20': methods, 'MRR@20': {'base': {'mean': 20.0}}},
+        'thesis': {},
+        'runs': [],
+    }
+
+
+def test_summary(tmp_path, monkeypatch):
+    """The best augmentation, which is no control; published for full data."""
+    monkeypatch.setattr(render, 'RESULTS', tmp_path)
+    more = {'fraction': 0.5, 'schedule': 'steps', 'scale': 16, 'dropout': 0.2}
+    (tmp_path / 'a.json').write_text(json.dumps(result()))
+    (tmp_path / 'b.json').write_text(json.dumps(result(**more)))
+    (tmp_path / 'other.json').write_text('{"runs": []}')
+    _, _, *rows = render.summary().splitlines()
+    cells = [[x.strip() for x in row.split('|')[1:-1]] for row in rows]
+    best = ['gmm-noblur', '+1.00 [-1.00, +2.00]', '0.2000']
+    base, paper = '50.00 / 20.00', '50.73 / 17.59'
+    model = 'SRGNN, bf16, cosine scores × 16, dropout 0.2, stretched schedule'
+    assert cells == [
+        ['diginetica', 'SRGNN, bf16', base, '–', paper, *best],
+        ['diginetica × 0.5', model, base, '–', '–', *best],
+    ]
