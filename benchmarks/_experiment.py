@@ -33,7 +33,7 @@ from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.mixture import ItemMixture
 from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
-from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.nn.functional import choose_precision
 from pyg_sessaug.pipeline import fit_clusters
 from pyg_sessaug.training import fit, rank_samples
 from pyg_sessaug.transforms import (
@@ -65,10 +65,7 @@ class Experiment:
             whole = len(self._load('train', 1.0))
             self.decay_steps = 2 * math.ceil(whole / args.batch_size)
             self.epochs = math.ceil(args.epochs / args.fraction)
-        self.precision = args.precision
-        if self.precision == 'auto':
-            native = is_bf16_native(torch.device(args.device))
-            self.precision = 'bf16' if native else 'float32'
+        self.precision = choose_precision(args.precision, args.device)
         self.methods = self._choose_methods()
         self._check_settings()
 

@@ -150,9 +150,9 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         '--precision',
         choices=['auto', 'float32', 'bf16'],
-        default='float32',
+        default='auto',
         help='of the large products; auto: bf16 where it is native '
-        '(default: float32)',
+        '(default: auto)',
     )
     add('--device', default='cpu', help='(default: cpu)')
     add(

@@ -24,6 +24,7 @@ from pyg_sessaug.distributed import (
     rank,
 )
 from pyg_sessaug.metrics import ranking_metrics
+from pyg_sessaug.nn.functional import choose_precision
 from pyg_sessaug.pipeline import fit_augmented, remove_checkpoints
 from pyg_sessaug.recommender import Id, Recommendations, Recommender
 from pyg_sessaug.training import best_epoch, rank_samples
@@ -83,7 +84,7 @@ def train(args: argparse.Namespace) -> None:
             train.num_items,
             hidden_channels=args.hidden,
             num_layers=args.num_layers,
-            precision=args.precision,
+            precision=choose_precision(args.precision, args.device),
             scale=args.scale,
             dropout=args.dropout,
         ),

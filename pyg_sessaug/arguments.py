@@ -207,9 +207,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     add(
         '--precision',
-        choices=PRECISIONS,
-        default='float32',
-        help='of large products',
+        choices=['auto', *PRECISIONS],
+        default='auto',
+        help='of large products; auto: bf16 where the processor has it',
     )
     add(
         '--scale',

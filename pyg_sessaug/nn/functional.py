@@ -1,6 +1,6 @@
 r"""Exact softmax losses over a whole catalogue of items."""
 
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -18,7 +18,9 @@ CHUNK_SIZE = 16384
 CACHE_BYTES = 64 * 2**20
 
 
-def is_bf16_native(device: Optional[torch.device] = None) -> bool:
+def is_bf16_native(
+    device: Union[str, torch.device, None] = None,
+) -> bool:
     r"""Returns :obj:`True` if :obj:`device` multiplies :obj:`bfloat16`
     matrices in hardware, so that :obj:`precision='bf16'` is faster than
     :obj:`precision='float32'`.
@@ -45,6 +47,23 @@ def check_precision(precision: str) -> None:
             f'Unknown precision {precision!r}: choose one of '
             f'{", ".join(map(repr, PRECISIONS))}'
         )
+
+
+def choose_precision(
+    precision: str,
+    device: Union[str, torch.device, None] = None,
+) -> str:
+    r"""Replaces :obj:`"auto"` by :obj:`"bf16"` where it is native, and by
+    :obj:`"float32"` elsewhere.
+
+    Args:
+        precision (str): :obj:`"auto"` or one of :obj:`PRECISIONS`.
+        device (torch.device or str, optional): Where to multiply.
+            (default: the CPU)
+    """
+    if precision != 'auto':
+        return precision
+    return 'bf16' if is_bf16_native(device) else 'float32'
 
 
 def product_dtype(precision: str, dtype: torch.dtype) -> torch.dtype:

@@ -8,6 +8,7 @@ import torch
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
+from pyg_sessaug.nn.functional import choose_precision
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import _datasets
@@ -106,7 +107,7 @@ def test_results_hold_settings_but_no_paths(finished, results):
     assert str(finished) not in text
     assert 'data/' not in text
     assert results['settings']['hidden'] == 8
-    assert results['settings']['precision'] == 'float32'
+    assert results['settings']['precision'] == choose_precision('auto')
     assert results['environment']['torch'] == torch.__version__
     assert results['data']['num_items'] == 40
     assert results['data']['test']['sessions'] == 20

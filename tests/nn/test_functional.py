@@ -9,6 +9,7 @@ from pyg_sessaug.nn import functional, target_attention
 from pyg_sessaug.nn.functional import (
     catalogue_cross_entropy,
     check_precision,
+    choose_precision,
     chunks,
     is_bf16_native,
     lookup,
@@ -338,3 +339,12 @@ def test_is_bf16_native(monkeypatch):
     assert not is_bf16_native()  # AVX2 only, or AVX-512 without bfloat16.
     monkeypatch.delattr(torch.cpu, '_is_amx_tile_supported')
     assert not is_bf16_native('cpu')  # A PyTorch without the probe.
+
+
+@pytest.mark.parametrize('native', [True, False])
+def test_choose_precision(monkeypatch, native):
+    """bfloat16 by itself only where the processor multiplies it."""
+    monkeypatch.setattr(functional, 'is_bf16_native', lambda _: native)
+    assert choose_precision('auto') == ('bf16' if native else 'float32')
+    for precision in ('bf16', 'float32'):
+        assert choose_precision(precision, 'cpu') == precision
