@@ -90,7 +90,9 @@ def test_catalogue_cross_entropy(num_sessions, num_items, seed):
     assert_equal(loss, expected, (x, weight), 0.1)
 
 
-@pytest.mark.parametrize('precision, rtol', zip(PRECISIONS, [1e-5, 0.03]))
+@pytest.mark.parametrize(
+    'precision, rtol', list(zip(PRECISIONS, [1e-5, 0.03]))
+)
 def test_catalogue_cross_entropy_in_chunks(small_chunks, precision, rtol):
     x, weight, target = problem(5, 64 * 3 + 1)
     expected = 3 * F.cross_entropy(x @ weight.t(), target)
