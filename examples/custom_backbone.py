@@ -9,10 +9,9 @@ import argparse
 import torch
 from torch_geometric.nn import GATv2Conv
 
-from pyg_sessaug import fit
+from pyg_sessaug import evaluate, fit
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.training import evaluate
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument('--root', default='data')

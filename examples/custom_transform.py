@@ -1,6 +1,8 @@
-"""An edge-weighting transform of one's own: popular targets weigh more.
+"""An edge-weighting transform of one's own: popular items weigh more.
 
-It comes before `NormalizeEdges`, which makes shares of the weights.
+It comes before `NormalizeEdges`, which makes shares of the weights. All edges
+into an item have its popularity in common, so that the target alone would
+cancel in their shares: hence both ends.
 """
 
 import argparse
@@ -8,10 +10,10 @@ import argparse
 import torch
 from torch_geometric.transforms import BaseTransform, Compose
 
-from pyg_sessaug import fit
+from pyg_sessaug import evaluate, fit
 from pyg_sessaug.datasets import MultimodalSessions
+from pyg_sessaug.graphs import with_edges
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.training import evaluate
 from pyg_sessaug.transforms import GaussianBlur, NormalizeEdges
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -26,9 +28,8 @@ class Popularity(BaseTransform):
         self.weight = torch.log1p(clicks.float())
 
     def forward(self, data):  # PyG passes a shallow copy
-        target = data.x[data.edge_index[1]]
-        data.edge_weight = data.edge_weight * self.weight[target]
-        return data
+        weight = self.weight[data.x[data.edge_index]].prod(dim=0)
+        return with_edges(data, edge_weight=weight)
 
 
 train, val, test = (
@@ -44,7 +45,8 @@ transforms = {
         [Popularity(clicks), NormalizeEdges(), GaussianBlur()]
     ),
 }
-print('weights of a session:', transforms['popularity'](train[0]).edge_attr)
+graph = next(graph for graph in train if graph.num_edges > 3)
+print('weights of a session:', Popularity(clicks)(graph).edge_weight)
 for name, transform in transforms.items():
     torch.manual_seed(0)
     model = SRGNN(train.num_items, hidden_channels=64)

@@ -8,16 +8,18 @@ import os
 import random
 from functools import partial
 
-from pyg_sessaug import Recommender
+from pyg_sessaug import Recommender, evaluate
 from pyg_sessaug.datasets import SessionLog
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.pipeline import fit_augmented
-from pyg_sessaug.training import evaluate
+from pyg_sessaug.pipeline import AUGMENTATIONS, fit_augmented
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument('--log', help='CSV with session_id, item_id and time')
+parser.add_argument('--log', help='CSV of clicks')
+parser.add_argument('--session', default='session_id')
+parser.add_argument('--item', default='item_id')
+parser.add_argument('--time', default='time')
 parser.add_argument('--root', default='data/own_log')
-parser.add_argument('--augment', default='i2i')
+parser.add_argument('--augment', default='i2i', choices=AUGMENTATIONS)
 parser.add_argument('--epochs', type=int, default=5)
 args = parser.parse_args()
 
@@ -34,8 +36,9 @@ if args.log is None:
                 f.write(f'{session},item-{item},{time}\n')
                 item = (item + random.randint(1, 2)) % 30
 
+columns = dict(session=args.session, item=args.item, time=args.time)
 train, val, test = (
-    SessionLog(args.root, split, file=log)
+    SessionLog(args.root, split, file=log, **columns)
     for split in ('train', 'val', 'test')
 )
 model, histories = fit_augmented(
@@ -51,6 +54,7 @@ print(evaluate(model, test, k=5))
 
 path = os.path.join(args.root, 'recommender.pt')
 Recommender.from_dataset(model, train).save(path)
-session = train.item_ids[:2]
-result = Recommender.load(path).recommend(session, k=5)
+recommender = Recommender.load(path)
+session = recommender.item_ids[:2]
+result = recommender.recommend(session, k=5)
 print(f'after {session}: {result.items}')

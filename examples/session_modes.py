@@ -47,5 +47,8 @@ session = torch.repeat_interleave(sessions.length)
 same = session[1:] == session[:-1]
 within = (label[1:] == label[:-1])[same].float().mean()
 print(f'{within:.1%} of the steps stay within a cluster')
+mode = train.item_modes[sessions.item]
+truth = (mode[1:] == mode[:-1])[same].float().mean()
+print(f'{truth:.1%} of the steps stay within a true mode')
 count = torch.bincount(label, minlength=clusters.num_clusters)
 print(f'clicks by cluster: {count.tolist()}')

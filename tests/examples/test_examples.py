@@ -4,10 +4,14 @@ import ast
 import re
 import runpy
 import sys
+from math import log1p
 from pathlib import Path
 
 import pytest
 import torch
+
+from pyg_sessaug import SessionLoader
+from pyg_sessaug.transforms import NormalizeEdges
 
 FOLDER = Path(__file__).parents[2] / 'examples'
 
@@ -52,13 +56,19 @@ def test_custom_transform(run):
     names, out = run('custom_transform', '--num-sessions', '600')
     graph = next(g for g in names['train'] if g.num_edges > 2)
     weighted = names['Popularity'](names['clicks'])(graph)
-    for (_, target), before, after in zip(
-        graph.edge_index.t().tolist(), graph.edge_weight, weighted.edge_weight
+    clicked = names['train'].flat_sessions.item.tolist()
+    for (i, j), weight in zip(
+        graph.edge_index.t().tolist(), weighted.edge_weight.tolist()
     ):
-        clicks = (names['train'].flat_sessions.item == graph.x[target]).sum()
-        assert float(after) == pytest.approx(
-            float(before * torch.log(clicks + 1.0))
-        )
+        ends = [clicked.count(int(graph.x[node])) for node in (i, j)]
+        assert weight == pytest.approx(log1p(ends[0]) * log1p(ends[1]))
+    shown = re.search(r'weights of a session: tensor\(\[(.*)\]\)', out)
+    assert len(set(shown[1].split(', '))) > 1
+    # Neither column of the shares is that of plain graphs.
+    batch = next(iter(SessionLoader(names['train'], 500)))
+    plain = NormalizeEdges()(batch).edge_attr
+    shares = NormalizeEdges()(names['Popularity'](names['clicks'])(batch))
+    assert ((shares.edge_attr - plain).abs().amax(dim=0) > 0.01).all()
     for name in ('plain', 'popularity'):
         assert metrics(out, name)['HR@20'] > 1.5 * 20 / 300
 
@@ -84,9 +94,33 @@ def test_own_log(run):
     assert following & set(names['result'].items)
 
 
+def test_own_log_with_other_columns(run, tmp_path):
+    """A log with integer ids and columns of other names."""
+    path = tmp_path / 'shop.csv'
+    rows = [
+        f'{visit},{(visit + step) % 9},{3600 * visit + step}'
+        for visit in range(300)
+        for step in range(4)
+    ]
+    path.write_text('\n'.join(['visit,sku,when', *rows]))
+    columns = '--session visit --item sku --time when --epochs 2'.split()
+    names, out = run('own_log', '--log', str(path), *columns)
+    assert names['train'].item_ids.tolist() == list(range(9))
+    assert set(names['result'].items) <= set(range(9))
+    assert 'after [0, 1]: [' in out
+
+
 def test_session_modes(run):
     names, out = run('session_modes', '--epochs', '3')
     assert names['score'] > 0.2  # 0 by chance.
+    # The last count by hand: every step of every session, true modes.
+    sessions, mode = names['sessions'], names['train'].item_modes.tolist()
+    steps = [
+        mode[a] == mode[b]
+        for items in sessions.item.split(sessions.length.tolist())
+        for a, b in zip(items.tolist(), items.tolist()[1:])
+    ]
+    assert float(names['truth']) == pytest.approx(sum(steps) / len(steps))
     assert 0 < names['within'] < 1
     count = re.search(r'clicks by cluster: (.*)$', out, re.MULTILINE)
     assert sum(ast.literal_eval(count[1])) == names['train'].clicks
