@@ -126,8 +126,7 @@ def tables(results: Dict[str, Any]) -> str:
             if 'p' in row:
                 line += [
                     '–' if row['gain'] is None else f'{row["gain"]:+.2f}',
-                    f'{row["difference"]:+.2f} '
-                    f'[{row["low"]:+.2f}, {row["high"]:+.2f}]',
+                    interval(row),
                     f'{row["p"]:.4f}',
                     f'{row["p_holm"]:.4f}',
                 ]
@@ -141,6 +140,12 @@ def tables(results: Dict[str, Any]) -> str:
             lines.append(line + ['–'] * (len(lines[0]) - len(line)))
         parts.append(markdown(lines))
     return '\n\n'.join(parts) + '\n'
+
+
+def interval(row: Dict[str, Any]) -> str:
+    """A difference to the base and where it lies."""
+    low, high = f'{row["low"]:+.2f}', f'{row["high"]:+.2f}'
+    return f'{row["difference"]:+.2f} [{low}, {high}]'
 
 
 def markdown(lines: List[List[str]]) -> str:

@@ -13,12 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Match, Optional
 
-from _methods import WEIGHTED
-from _report import METRICS, markdown, published, tables
+from _methods import parse_method
+from _report import METRICS, interval, markdown, published, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
-AUGMENTED = {'blur', *WEIGHTED}
 QUOTE = re.compile(
     r'(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)', re.DOTALL
 )
@@ -66,18 +65,19 @@ def summary() -> str:
             pair(results['thesis'].get('base')),
             pair(published(settings)),
         ]
-        augmented = [x for x in hits if x.removesuffix('-noblur') in AUGMENTED]
+        augmented = [x for x in hits if is_augmentation(x)]
         if augmented:
             best = max(augmented, key=lambda x: hits[x]['mean'])
             row = hits[best]
-            line += [
-                best,
-                f'{row["difference"]:+.2f} [{row["low"]:+.2f}, '
-                f'{row["high"]:+.2f}]',
-                f'{row["p_holm"]:.4f}',
-            ]
+            line += [best, interval(row), f'{row["p_holm"]:.4f}']
         lines.append(line + ['–'] * (len(lines[0]) - len(line)))
     return markdown(lines)
+
+
+def is_augmentation(name: str) -> bool:
+    """Whether a method augments graphs and is no control."""
+    method = parse_method(name)
+    return bool(method.weights or method.blur) and not method.shuffled
 
 
 def pair(values: Optional[Dict[str, float]]) -> str:
@@ -94,6 +94,10 @@ def variant(settings: Dict[str, Any]) -> str:
         parts.append(f'cosine scores × {settings["scale"]:g}')
     if settings.get('dropout'):
         parts.append(f'dropout {settings["dropout"]:g}')
+    if settings['num_layers'] != 2:
+        parts.append(f'layers {settings["num_layers"]}')
+    if settings['weight_decay'] != 1e-5:
+        parts.append(f'weight decay {settings["weight_decay"]:g}')
     if settings['schedule'] == 'steps':
         parts.append('stretched schedule')
     return ', '.join(parts)
@@ -101,13 +105,12 @@ def variant(settings: Dict[str, Any]) -> str:
 
 def baselines(results: dict) -> str:
     """What baselines.py found."""
-    metrics = ['HR@20', 'MRR@20']
     lines = [
-        ['', 'training sessions', *(f'{metric} (%)' for metric in metrics)]
+        ['', 'training sessions', *(f'{metric} (%)' for metric in METRICS)]
     ]
     for row in results['test']:
         sessions = 'with validation' if row['add_validation'] else 'as models'
-        values = [f'{row[metric]:.2f}' for metric in metrics]
+        values = [f'{row[metric]:.2f}' for metric in METRICS]
         lines.append([row['baseline'], sessions, *values])
     return markdown(lines)
 

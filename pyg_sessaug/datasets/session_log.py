@@ -92,7 +92,7 @@ class SessionLog(LogDataset):
 
     def download(self) -> None:
         if self.source == 'srgnn':
-            super().download()
+            return super().download()
         folder, name = osp.split(osp.join(self.raw_dir, self.columns['file']))
         found = sorted(os.listdir(folder)) if osp.isdir(folder) else []
         raise FileNotFoundError(

@@ -69,6 +69,8 @@ def result(**settings):
             'precision': 'bf16',
             'fraction': 1.0,
             'schedule': 'epochs',
+            'num_layers': 2,
+            'weight_decay': 1e-5,
             **settings,
         },
         'metrics': {'HR@20': methods, 'MRR@20': {'base': {'mean': 20.0}}},
@@ -81,6 +83,7 @@ def test_summary(tmp_path, monkeypatch):
     """The best augmentation, which is no control; published for full data."""
     monkeypatch.setattr(render, 'RESULTS', tmp_path)
     more = {'fraction': 0.5, 'schedule': 'steps', 'scale': 16, 'dropout': 0.2}
+    more |= {'num_layers': 1, 'weight_decay': 1e-6}
     (tmp_path / 'a.json').write_text(json.dumps(result()))
     (tmp_path / 'b.json').write_text(json.dumps(result(**more)))
     (tmp_path / 'other.json').write_text('{"runs": []}')
@@ -88,7 +91,10 @@ def test_summary(tmp_path, monkeypatch):
     cells = [[x.strip() for x in row.split('|')[1:-1]] for row in rows]
     best = ['gmm-noblur', '+1.00 [-1.00, +2.00]', '0.2000']
     base, paper = '50.00 / 20.00', '50.73 / 17.59'
-    model = 'SRGNN, bf16, cosine scores × 16, dropout 0.2, stretched schedule'
+    model = (
+        'SRGNN, bf16, cosine scores × 16, dropout 0.2, layers 1, '
+        'weight decay 1e-06, stretched schedule'
+    )
     assert cells == [
         ['diginetica', 'SRGNN, bf16', base, '–', paper, *best],
         ['diginetica × 0.5', model, base, '–', '–', *best],
