@@ -91,8 +91,8 @@ class Experiment:
         """One trained and tested model; read from its file if finished.
 
         Args:
-            seed: Every random number of the run derives from it and from
-                the name of the method.
+            seed: Every random number of the run derives from it; initial
+                weights and order of samples are those of the base.
             method: The method; weights need the seed's base model.
             weights: Transform that sets weights, in place of the method's.
 
@@ -120,7 +120,7 @@ class Experiment:
             weight_decay=getattr(args, method.option('wd')),
             patience=getattr(args, method.option('patience')),
             decay_steps=self.decay_steps,
-            seed=derive(seed, method.name, 'training'),
+            seed=derive(seed, 'base', 'training'),
             device=args.device,
             checkpoint=checkpoint,
             resume=args.resume,
@@ -154,7 +154,9 @@ class Experiment:
         mixture = None
         if method.name == 'covariance':
             mixture = self._mixture(seed, method)
-        torch.manual_seed(derive(seed, method.name, 'model'))
+        # One start and one order of samples for all methods of a seed, lest
+        # a lucky start pass for a gain.
+        torch.manual_seed(derive(seed, 'base', 'model'))
         if mixture is not None:
             return CovarianceSRGNN(mixture, **options)
         return MODELS[args.model](train.num_items, **options)

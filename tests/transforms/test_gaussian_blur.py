@@ -238,8 +238,15 @@ def test_gaussian_blur_batch_without_records(graph, dense):
     assert out.num_edges == 72
 
 
+def test_gaussian_blur_leaves_scalars_alone(graph):
+    data = NormalizeEdges()(graph(SESSION))
+    data.edge_scale = torch.tensor(2.0)
+    assert GaussianBlur(p=1.0)(data).edge_scale == 2
+
+
 @pytest.mark.parametrize(
-    'edge_attr', [None, torch.ones(8), torch.ones(8, 1), torch.ones(7, 2)]
+    'edge_attr',
+    [None, *map(torch.ones, [(8,), (8, 1), (8, 3), (7, 2), (9, 2)])],
 )
 def test_gaussian_blur_needs_normalized_edges(graph, edge_attr):
     data = graph(SESSION)

@@ -174,11 +174,16 @@ def test_item_distance_bad_p(p):
 def test_item_distance_bad_embedding():
     with pytest.raises(ValueError, match=r'embedding of shape \[4\]'):
         ItemDistance(torch.zeros(4))
+    with pytest.raises(ValueError, match=r'embedding of shape \[4, 2, 1\]'):
+        ItemDistance(torch.zeros(4, 2, 1))
     with pytest.raises(ValueError, match=r'type torch.int64'):
         ItemDistance(torch.zeros(4, 2, dtype=torch.long))
     embedding = torch.zeros(4, 2)
     embedding[2, 1] = float('inf')
     with pytest.raises(ValueError, match=r'1 item\(s\), \[2\] first'):
+        ItemDistance(embedding)
+    embedding[:, 0] = float('nan')
+    with pytest.raises(ValueError, match=r'4 item\(s\), \[0, 1, 2\] first'):
         ItemDistance(embedding)
 
 
