@@ -72,18 +72,21 @@ def compare(
 
     Args:
         gains: What each sample adds to the metric, by method,
-            ``[num_seeds, num_samples]``, in [0, 1].
+            ``[num_seeds, num_samples]``, in [0, 1]; NaN in all of a row
+            where a method was not run with the seed, which the base was.
         session: Session of each sample, ``[num_samples]``.
         base: The method to compare with.
 
     Returns:
         dict: By method ``mean``, ``std`` over seeds (:obj:`None` for one
         seed) and ``values``; but for the base also ``gain`` (relative to it),
-        ``difference``, ``low``, ``high``, ``p`` and ``p_holm``.
+        ``difference``, ``low``, ``high``, ``p`` and ``p_holm``, over the
+        seeds that both have.
     """
     rows = {}
     for name, gain in gains.items():
         values = 100 * gain.double().mean(dim=1)
+        values = values[~values.isnan()]
         rows[name] = {
             'mean': float(values.mean()),
             'std': float(values.std()) if values.numel() > 1 else None,
@@ -92,13 +95,15 @@ def compare(
     others = [name for name in gains if name != base]
     if not others:
         return rows
-    mean = {name: gain.double().mean(dim=0) for name, gain in gains.items()}
+    plain = gains[base].double()
+    differences = [gains[x].double() - plain for x in others]
     result = paired_bootstrap(
-        torch.stack([mean[name] - mean[base] for name in others]), session
+        torch.stack([x.nanmean(dim=0) for x in differences]), session
     )
     for i, (name, p) in enumerate(zip(others, holm(result.p.tolist()))):
         row = rows[name]
-        below = rows[base]['mean']
+        both = ~gains[name].isnan().any(dim=1)
+        below = 100 * float(plain[both].mean())
         row['gain'] = 100 * (row['mean'] / below - 1) if below else None
         for key in ('difference', 'low', 'high'):
             row[key] = 100 * float(getattr(result, key)[i])

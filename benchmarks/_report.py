@@ -1,6 +1,7 @@
 """What a benchmark writes: results, tables and their surroundings."""
 
 import json
+import math
 import os.path as osp
 import platform
 import subprocess
@@ -11,6 +12,7 @@ import torch
 import torch_geometric
 from _comparison import compare
 from _datasets import SPLITS
+from _earlier import pack
 from _experiment import Experiment, gains, per_session
 
 import pyg_sessaug
@@ -56,26 +58,41 @@ def collect(
 
     Args:
         experiment: The experiment.
-        runs: What :meth:`Experiment.run` returned, by seed and method.
+        runs: What :meth:`Experiment.run` returned, by seed and method; not
+            all seeds need all methods.
 
     Returns:
-        (dict, str): Plain values without paths or samples, and Markdown.
+        (dict, str): Plain values without paths, and Markdown.
     """
     args = experiment.args
-    names = [method.name for method in experiment.methods]
+    seeds = sorted({seed for seed, _ in runs})
+    names = list(dict.fromkeys(['base', *(name for _, name in runs)]))
     session = per_session(experiment.data['test'])
-    gain = {
-        name: gains([runs[seed, name]['rank'] for seed in args.seeds])
-        for name in names
-    }
+    # Samples of a run that is not there are no numbers.
+    missing = torch.full(session.shape, math.nan, dtype=torch.double)
     known = THESIS if args.fraction == 1 else {}
     thesis = known.get((args.dataset, args.model), ())
+    about = environment(args.device)
+    gain = {key: gains([run['rank']]) for key, run in runs.items()}
     results = {
         'settings': experiment.settings,
-        'environment': environment(args.device),
+        'environment': about,
         'data': describe(experiment),
         'metrics': {
-            metric: compare({x: gain[x][metric] for x in names}, session)
+            metric: compare(
+                {
+                    name: torch.stack(
+                        [
+                            gain[seed, name][metric][0]
+                            if (seed, name) in gain
+                            else missing
+                            for seed in seeds
+                        ]
+                    )
+                    for name in names
+                },
+                session,
+            )
             for metric in METRICS
         },
         'thesis': {
@@ -88,17 +105,19 @@ def collect(
                 'seed': seed,
                 'method': name,
                 **{
-                    metric: 100 * float(gain[name][metric][i].mean())
-                    for metric in METRICS
+                    metric: 100 * float(value.mean())
+                    for metric, value in gain[seed, name].items()
                 },
                 'test_seconds': run['test_seconds'],
                 'best_epoch': best_epoch(run['history']),
                 'weights': run['weights'],
+                'commit': run.get('commit', about['commit']),
                 'epochs': run['history'],
+                'ranks': pack(run['rank']),
             }
-            for i, seed in enumerate(args.seeds)
-            for name in names
-            for run in [runs[seed, name]]
+            for (seed, name), run in sorted(
+                runs.items(), key=lambda x: (x[0][0], names.index(x[0][1]))
+            )
         ],
     }
     return results, tables(results)
@@ -118,6 +137,10 @@ def tables(results: Dict[str, Any]) -> str:
     parts = []
     for metric, rows in results['metrics'].items():
         head = ['mean', 'gain (%)', 'difference [95 %]', 'p', 'p (Holm)']
+        # A column for the number of seeds where it is not that of all.
+        counts = {name: len(row['values']) for name, row in rows.items()}
+        unequal = len(set(counts.values())) > 1
+        head += ['seeds'] * unequal
         more = ['thesis'] * bool(thesis) + ['published'] * bool(paper)
         lines = [[f'{metric} (%)', *head, *more]]
         for name, row in rows.items():
@@ -130,10 +153,9 @@ def tables(results: Dict[str, Any]) -> str:
                     f'{row["p"]:.4f}',
                     f'{row["p_holm"]:.4f}',
                 ]
+            line += ['–'] * (6 - len(line)) + [str(counts[name])] * unequal
             if name in thesis:
-                line += ['–'] * (6 - len(line)) + [
-                    f'{thesis[name][metric]:.2f}'
-                ]
+                line.append(f'{thesis[name][metric]:.2f}')
             if name == 'base' and paper:
                 line += ['–'] * (len(lines[0]) - 1 - len(line))
                 line.append(f'{paper[metric]:.2f}')

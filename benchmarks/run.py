@@ -9,6 +9,7 @@ from typing import List, Optional
 
 import torch
 from _datasets import DATASETS
+from _earlier import read
 from _experiment import MODELS, Experiment
 from _methods import DEFAULT, GRAMMAR, parse_method
 from _plots import plot_curves, plot_metrics
@@ -35,6 +36,8 @@ def main(argv: Optional[List[str]] = None) -> None:
         experiment = Experiment(args)
         print(summary(experiment))
         runs = {}
+        if args.include is not None:
+            runs = read(args.include, experiment.settings)
         todo = list(product(args.seeds, experiment.methods))
         for i, (seed, method) in enumerate(todo, start=1):
             print(f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True)
@@ -163,6 +166,12 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         '--output',
         help='folder for everything written (default: runs/DATASET-MODEL)',
+    )
+    add(
+        '--include',
+        metavar='FILE',
+        help='results.json of the same settings, whose runs of other seeds '
+        'and methods enter the comparison',
     )
     add(
         '--resume',

@@ -101,3 +101,17 @@ def test_compare_with_a_base_that_never_hits():
     assert rows['new']['gain'] is None
     assert rows['new']['std'] is None
     assert rows['new']['difference'] == 100.0
+
+
+def test_seeds_that_a_method_lacks():
+    generator = torch.Generator().manual_seed(0)
+    base, other = torch.rand(2, 3, 40, generator=generator)
+    session = torch.arange(40) // 2
+    other[1] = torch.nan
+    rows = compare({'base': base, 'other': other}, session)
+    some = compare({'base': base[[0, 2]], 'other': other[[0, 2]]}, session)
+    values = [rows['other'].pop('values'), some['other'].pop('values')]
+    assert values[0] == values[1]
+    assert len(values[0]) == 2
+    assert rows['other'] == pytest.approx(some['other'])
+    assert rows['base'] == compare({'base': base}, session)['base']

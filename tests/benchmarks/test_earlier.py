@@ -1,0 +1,76 @@
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyg_sessaug.datasets import MultimodalSessions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _datasets
+import run
+from _earlier import pack, read, unpack
+
+OPTIONS = ['--hidden', '8', '--epochs', '1', '--num-clusters', '4']
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    data = partial(
+        MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
+    )
+    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
+
+
+def results_of(folder, *options):
+    run.main([*OPTIONS, '--output', str(folder), *options])
+    return json.loads((folder / 'results.json').read_text())
+
+
+def test_ranks_survive_packing():
+    rank = torch.tensor([1, 20, 254, 255, 256, 43_097])
+    assert unpack(pack(rank)).tolist() == [1, 20, 254, 255, 255, 255]
+
+
+def test_included_runs_count_like_new_ones(tmp_path):
+    whole = results_of(
+        tmp_path / 'whole', '--seeds', '0', '1', '--methods', 'blur'
+    )
+    results_of(tmp_path / 'first', '--seeds', '0', '--methods', 'blur')
+    first = str(tmp_path / 'first' / 'results.json')
+    options = ['--seeds', '1', '--methods', 'blur', '--include', first]
+    both = results_of(tmp_path / 'both', *options)
+    assert both['metrics'] == whole['metrics']
+    keys = [(x['seed'], x['method']) for x in both['runs']]
+    assert keys == [(0, 'base'), (0, 'blur'), (1, 'base'), (1, 'blur')]
+    for x, y in zip(both['runs'], whole['runs']):
+        assert x['ranks'] == y['ranks']
+
+    # A method of one seed alone, and the number of seeds of each.
+    options[2:4] = ['--methods', 'nograph']
+    more = results_of(tmp_path / 'more', *options)
+    row = more['metrics']['MRR@20']
+    assert len(row['base']['values']) == 2
+    assert len(row['blur']['values']) == len(row['nograph']['values']) == 1
+    expected = row['nograph']['mean'] - row['base']['values'][1]
+    assert row['nograph']['difference'] == pytest.approx(expected)
+    head, _, base, *_ = (
+        (tmp_path / 'more' / 'table.md').read_text().split('\n')
+    )
+    seeds = [x.strip() for x in head.split('|')].index('seeds')
+    assert base.split('|')[seeds].strip() == '2'
+
+
+def test_other_settings_and_files_without_ranks(tmp_path):
+    results_of(tmp_path, '--seeds', '0', '--methods', 'base')
+    path = tmp_path / 'results.json'
+    results = json.loads(path.read_text())
+    settings = results['settings']
+    with pytest.raises(ValueError, match='hidden=8, not 16; include runs'):
+        read(str(path), {**settings, 'hidden': 16})
+    del results['runs'][0]['ranks']
+    path.write_text(json.dumps(results))
+    with pytest.raises(ValueError, match='no ranks for seed 0, base'):
+        read(str(path), settings)
