@@ -6,8 +6,10 @@ import os
 import os.path as osp
 import shlex
 import sys
+import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+import matplotlib.pyplot as plt
 import torch
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
@@ -65,6 +67,7 @@ def start(
 ) -> argparse.Namespace:
     """Reads the arguments and sets threads and seed."""
     args = parser.parse_args(argv)
+    args.started = time.perf_counter()
     args.command = shlex.join(
         [f'benchmarks/studies/{args.study}.py', *(argv or sys.argv[1:])]
     )
@@ -120,10 +123,12 @@ def experiment(
             )
         args.dataset = settings['dataset']
         args.fraction = settings['fraction']
+    # Models of a share of the data need the schedule of the whole, or their
+    # learning rate is gone before they have learnt.
     args_of_run = run.parse_args(
         ['--dataset', args.dataset, '--root', _root(args), '--resume',
-         '--fraction', str(args.fraction), '--seeds', str(args.seed),
-         '--output', args.run, *options]
+         '--fraction', str(args.fraction), '--schedule', 'steps',
+         '--seeds', str(args.seed), '--output', args.run, *options]
     )  # fmt: skip
     args_of_run.methods = [parse_method(name) for name in methods]
     vars(args_of_run).update(
@@ -165,12 +170,13 @@ def write(
     """
     os.makedirs(args.output, exist_ok=True)
     path = osp.join(args.output, name or args.study)
-    hidden = ('root', 'run', 'output', 'command', 'study', 'threads')
+    hidden = 'root run output command study threads started'.split()
     settings = {k: v for k, v in vars(args).items() if k not in hidden}
     report = {
         'study': args.study,
         'settings': settings,
         'environment': environment('cpu'),
+        'seconds': time.perf_counter() - args.started,
         **results,
         'table': lines,
     }
@@ -181,6 +187,7 @@ def write(
         figure.savefig(
             f'{path}.png', dpi=150, metadata={'Description': args.command}
         )
+        plt.close(figure)
     print(f'{table}\nWritten to {path}.*')
 
 
