@@ -75,7 +75,7 @@ class Experiment:
         names = (
             'dataset model fraction schedule batch_size lr num_layers '
             'hidden num_clusters weight_decay augmented_weight_decay patience '
-            'augmented_patience scale dropout'
+            'augmented_patience scale dropout edge_p blur_p blur_std'
         )
         return {
             **{name: getattr(self.args, name) for name in names.split()},
@@ -101,7 +101,24 @@ class Experiment:
             share of changed edges, if any), ``rank`` of each
             test sample, ``test_seconds`` and the ``model``'s weights.
         """
-        args, path = self.args, self._path(seed, method)
+        return self._finish(seed, method, 'test', weights)
+
+    def validate(self, seed: int, method: Method) -> Dict[str, Any]:
+        """The same with the ranks of validation samples, for a search that
+        must not look at the test set.
+        """
+        return self._finish(seed, method, 'val')
+
+    def _finish(
+        self,
+        seed: int,
+        method: Method,
+        split: str,
+        weights: Optional[Callable] = None,
+    ) -> Dict[str, Any]:
+        args = self.args
+        suffix = 'pt' if split == 'test' else f'{split}.pt'
+        path = self._path(seed, method, suffix)
         if args.resume and osp.exists(path):
             return load_state(path, 'delete it to run it again')
         model = self.model(seed, method)
@@ -113,7 +130,7 @@ class Experiment:
             model,
             self.data['train'],
             self.data['val'],
-            training_transform(method, weights),
+            training_transform(method, weights, self._given('blur')),
             epochs=self.epochs,
             batch_size=args.batch_size,
             lr=args.lr,
@@ -126,7 +143,7 @@ class Experiment:
             resume=args.resume,
         )
         start = time.perf_counter()
-        rank = rank_samples(model, self.data['test'])
+        rank = rank_samples(model, self.data[split])
         record = {
             'history': history,
             'weights': about,
@@ -160,6 +177,14 @@ class Experiment:
         if mixture is not None:
             return CovarianceSRGNN(mixture, **options)
         return MODELS[args.model](train.num_items, **options)
+
+    def _given(self, part: str) -> Dict[str, float]:
+        """Options of a transform that are not the transform's own."""
+        options = {
+            name: getattr(self.args, f'{part}_{name}', None)
+            for name in ('p', 'std')
+        }
+        return {k: v for k, v in options.items() if v is not None}
 
     def _load(self, split: str, fraction: float) -> SessionDataset:
         return load(
@@ -198,7 +223,7 @@ class Experiment:
                 minlength=clusters.num_clusters
             )
             about['cluster_sizes'] = size.tolist()
-            weights = ClusterDistance(clusters)
+            weights = ClusterDistance(clusters, **self._given('edge'))
         elif method.weights == 'soft':
             weights = SoftClusterDistance(self._mixture(seed, method))
         elif method.weights in TIMED:
@@ -207,7 +232,7 @@ class Experiment:
             embedding = self._embedding(seed)
             if method.shuffled:
                 embedding = embedding[permute(train.seen_items)]
-            weights = ItemDistance(embedding)
+            weights = ItemDistance(embedding, **self._given('edge'))
         torch.manual_seed(derive(seed, method.name, 'edges'))
         about['changed_edges'] = changed_edges(train, weights)
         return weights, about

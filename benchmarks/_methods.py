@@ -149,11 +149,15 @@ def time_weights(method: Method) -> BaseTransform:
     return Compose([ShuffleGaps(), weights]) if method.shuffled else weights
 
 
-def training_transform(method: Method, weights: Optional[Callable]) -> Compose:
-    """What a training batch goes through."""
+def training_transform(
+    method: Method,
+    weights: Optional[Callable],
+    blur: Optional[Dict[str, float]] = None,
+) -> Compose:
+    """What a training batch goes through, with options of the blur."""
     steps = [] if weights is None else [weights]
     steps.append(NormalizeEdges())
-    return Compose(steps + [GaussianBlur()] * method.blur)
+    return Compose(steps + [GaussianBlur(**(blur or {}))] * method.blur)
 
 
 def changed_edges(

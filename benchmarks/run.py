@@ -131,6 +131,23 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         help='share of the entries of item vectors dropped (default: 0)',
     )
     add('--num-clusters', type=positive, default=8, help='(default: 8)')
+    add(
+        '--edge-p',
+        type=float,
+        help='probability that i2i, gmm, kmeans and category weigh an edge '
+        "(default: the transforms' own, 0.5)",
+    )
+    add(
+        '--blur-p',
+        type=float,
+        help='probability that a cell is blurred (default: '
+        "GaussianBlur's own, 0.5)",
+    )
+    add(
+        '--blur-std',
+        type=float,
+        help="deviation of the blur (default: GaussianBlur's own, 0.01)",
+    )
     add('--weight-decay', type=float, default=1e-5, help='(default: 1e-5)')
     add(
         '--patience',

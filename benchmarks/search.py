@@ -1,0 +1,196 @@
+"""Looks for the settings of an augmentation, by validation alone.
+
+First the plain model's own best weight decay and dropout; then, with these,
+random settings of the augmentation, whose distances come from that model. The
+highest MRR@20 on the validation samples wins. The test set is not read: a last
+line has the command of run.py that compares both on it, with other seeds.
+"""
+
+import argparse
+import json
+import os
+import os.path as osp
+import random
+import shlex
+import shutil
+import time
+from itertools import product
+from typing import Any, Dict, List, Optional
+
+import run
+import torch
+from _experiment import Experiment
+from _methods import Method, parse_method
+from _report import environment, markdown
+
+from pyg_sessaug.metrics import ranking_metrics
+from pyg_sessaug.training import best_epoch
+
+PLAIN = {'weight-decay': [1e-6, 1e-5, 1e-4], 'dropout': [0.0, 0.2]}
+AUGMENTED = {
+    'method': ['blur', 'i2i', 'gmm', 'kmeans', 'kmeans-noblur'],
+    'augmented-weight-decay': [1e-6, 1e-5, 1e-4],
+    'edge-p': [0.25, 0.5, 1.0],
+    'blur-p': [0.25, 0.5, 1.0],
+    'blur-std': [0.01, 0.03, 0.1],
+    'num-clusters': [4, 8, 16, 32],
+}
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    args, options = parse_args(argv)
+    plain = [
+        candidate(args, options, Method('base'), setting)
+        for setting in grid(PLAIN)
+    ]
+    best_plain = max(plain, key=lambda x: x['MRR@20'])
+    base = osp.join(best_plain['folder'], 'models', 'seed0-base.val.pt')
+    draw = random.Random(args.seed)  # Of settings, none of them in a model.
+    augmented = [
+        candidate(
+            args,
+            options,
+            parse_method(str(setting.pop('method'))),
+            {**best_plain['setting'], **setting},
+            base,
+        )
+        for setting in draw.sample(grid(AUGMENTED), args.candidates)
+    ]
+    best = max(augmented, key=lambda x: x['MRR@20'])
+    command = ['python', 'benchmarks/run.py', *options]
+    command += flags(best['setting'])
+    command += ['--methods', 'base', best['method'], '--seeds']
+    write(args, options, plain, augmented)
+    print(f'Compare on the test set by:\n{shlex.join(command)} 1 2 3 4 5')
+
+
+def parse_args(
+    argv: Optional[List[str]] = None,
+) -> 'tuple[argparse.Namespace, List[str]]':
+    """Options of the search, and those left for run.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='All other options are those of run.py, such as --dataset, '
+        '--root, --fraction and --schedule.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        '--candidates',
+        type=run.positive,
+        default=20,
+        help='settings of the augmentation to try (default: 20)',
+    )
+    add('--seed', type=int, default=0, help='of what is tried (default: 0)')
+    add('--output', default='runs/search', help='(default: runs/search)')
+    args, options = parser.parse_known_args(argv)
+    run.parse_args(options)  # Says what it does not know.
+    return args, options
+
+
+def grid(values: Dict[str, List[Any]]) -> List[Dict[str, Any]]:
+    """All combinations."""
+    return [dict(zip(values, x)) for x in product(*values.values())]
+
+
+def flags(setting: Dict[str, Any]) -> List[str]:
+    """A setting as options of run.py."""
+    return [x for k, v in setting.items() for x in (f'--{k}', f'{v:g}')]
+
+
+def candidate(
+    args: argparse.Namespace,
+    options: List[str],
+    method: Method,
+    setting: Dict[str, Any],
+    base: Optional[str] = None,
+) -> Dict[str, Any]:
+    """One model, trained and validated.
+
+    Args:
+        args: Options of the search.
+        options: Options of run.py that all share.
+        method: What to train.
+        setting: Further options of run.py.
+        base: File of the model that distances come from.
+    """
+    name = '-'.join([method.name, *(f'{v:g}' for v in setting.values())])
+    folder = osp.join(args.output, name)
+    given = run.parse_args([*options, *flags(setting)])
+    given.output, given.resume, given.methods = folder, True, [method]
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
+    experiment = Experiment(given)
+    if base is not None:
+        models = osp.join(folder, 'models')
+        shutil.copy(base, osp.join(models, 'seed0-base.pt'))
+    start = time.perf_counter()
+    record = experiment.validate(0, method)
+    epoch = best_epoch(record['history'])
+    result = {
+        'method': method.name,
+        'setting': setting,
+        **{k: 100 * v for k, v in ranking_metrics(record['rank']).items()},
+        'val_loss': record['history'][epoch - 1]['val_loss'],
+        'best_epoch': epoch,
+        'seconds': sum(x['seconds'] for x in record['history']),
+        'folder': folder,
+    }
+    print(
+        f'{name}: HR@20 {result["HR@20"]:.2f}, MRR@20 '
+        f'{result["MRR@20"]:.2f} ({time.perf_counter() - start:.0f} s)',
+        flush=True,
+    )
+    return result
+
+
+def write(
+    args: argparse.Namespace,
+    options: List[str],
+    plain: List[Dict[str, Any]],
+    augmented: List[Dict[str, Any]],
+) -> None:
+    """Writes ``search.json`` and ``search.md``."""
+    shared = vars(run.parse_args(options))
+    results = {
+        'search': {
+            'candidates': args.candidates,
+            'seed': args.seed,
+            **{
+                k: shared[k]
+                for k in ('dataset', 'model', 'fraction', 'schedule')
+            },
+        },
+        'environment': environment('cpu'),
+        'seconds': sum(x['seconds'] for x in [*plain, *augmented]),
+        'candidates': [
+            {k: v for k, v in x.items() if k != 'folder'}
+            for x in [*plain, *augmented]
+        ],
+    }
+    os.makedirs(args.output, exist_ok=True)
+    with open(osp.join(args.output, 'search.json'), 'w') as f:
+        json.dump(results, f, indent=1, allow_nan=False)
+    with open(osp.join(args.output, 'search.md'), 'w') as f:
+        f.write(markdown(table(results)) + '\n')
+
+
+def table(results: Dict[str, Any]) -> List[List[str]]:
+    """All candidates, the best first."""
+    names = [x for x in {**PLAIN, **AUGMENTED} if x != 'method']
+    head = ['validation', 'HR@20 (%)', 'MRR@20 (%)', *names]
+    rows = sorted(results['candidates'], key=lambda x: -x['MRR@20'])
+    return [head] + [
+        [
+            row['method'],
+            f'{row["HR@20"]:.2f}',
+            f'{row["MRR@20"]:.2f}',
+            *(f'{row["setting"][x]:g}' if x in row['setting'] else '–'
+              for x in names),
+        ]
+        for row in rows
+    ]  # fmt: skip
+
+
+if __name__ == '__main__':
+    main()

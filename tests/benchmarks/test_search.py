@@ -1,0 +1,65 @@
+import json
+import re
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyg_sessaug.datasets import MultimodalSessions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _datasets
+import run
+import search
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    data = partial(
+        MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
+    )
+    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
+
+
+def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(search.PLAIN, 'dropout', [0.0])
+    monkeypatch.setitem(search.AUGMENTED, 'num-clusters', [4])
+    options = ['--hidden', '8', '--epochs', '1', '--lr', '0.02']
+    command = [*options, '--candidates', '4', '--output', str(tmp_path)]
+    search.main(command)
+    found = json.loads((tmp_path / 'search.json').read_text())
+    assert not any(str(tmp_path) in str(x) for x in found.items())
+    plain, augmented = found['candidates'][:3], found['candidates'][3:]
+    assert [x['method'] for x in plain] == ['base'] * 3
+    assert len(augmented) == 4
+    # Metrics are those of validation; no run has seen the test set.
+    best = max(plain, key=lambda x: x['MRR@20'])
+    decay = best['setting']['weight-decay']
+    path = tmp_path / f'base-{decay:g}-0' / 'models' / 'seed0-base.val.pt'
+    rank = torch.load(path)['rank'].double()
+    mrr = 100 * float(((rank <= 20) / rank).mean())
+    assert best['MRR@20'] == pytest.approx(mrr)
+    for row in augmented:
+        assert row['setting']['weight-decay'] == decay
+    # The line at the end names the best, and run.py takes it.
+    line = re.search(r'python benchmarks/run.py (.*)', capsys.readouterr().out)
+    best = max(augmented, key=lambda x: x['MRR@20'])
+    args = run.parse_args(shlex.split(line[1]))
+    assert [x.name for x in args.methods] == ['base', best['method']]
+    assert args.seeds == [1, 2, 3, 4, 5]  # Not the seed of the search.
+    assert args.blur_std == best['setting']['blur-std']
+    assert args.weight_decay == decay
+
+    # A second call trains nothing again.
+    monkeypatch.setattr('_experiment.fit', None)
+    search.main(command)
+    assert json.loads((tmp_path / 'search.json').read_text()) == found
+
+
+def test_unknown_options_of_run(capsys):
+    with pytest.raises(SystemExit):
+        search.main(['--no-such-option'])
+    assert 'no-such-option' in capsys.readouterr().err
