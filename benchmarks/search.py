@@ -13,6 +13,7 @@ import os.path as osp
 import random
 import shlex
 import shutil
+import sys
 import time
 from itertools import product
 from typing import Any, Dict, List, Optional
@@ -193,4 +194,7 @@ def table(results: Dict[str, Any]) -> List[List[str]]:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
