@@ -23,11 +23,12 @@ from pyg_sessaug.distributed import (
     process_group,
     rank,
 )
+from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.functional import choose_precision
 from pyg_sessaug.pipeline import fit_augmented, remove_checkpoints
 from pyg_sessaug.recommender import Id, Recommendations, Recommender
-from pyg_sessaug.training import best_epoch, rank_samples
+from pyg_sessaug.training import best_epoch
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

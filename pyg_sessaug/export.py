@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from pyg_sessaug.evaluation import session_vectors
 from pyg_sessaug.files import save_together
 from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.training import session_vectors
 
 # Items that target attention is computed for at a time.
 CHUNK_SIZE = 4096

@@ -6,13 +6,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
+from pyg_sessaug.evaluation import run_batches, session_vectors
 from pyg_sessaug.nn import SessionModel, SwitchCase
-from pyg_sessaug.training import (
-    fit,
-    run_batches,
-    session_vectors,
-    validation_loss,
-)
+from pyg_sessaug.training import fit, validation_loss
 
 
 def fit_switch_case(

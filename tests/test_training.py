@@ -3,15 +3,13 @@ from contextlib import ExitStack
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils.data import Subset
-from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
 from pyg_sessaug import training
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.training import best_epoch, evaluate, fit, rank_samples
+from pyg_sessaug.training import best_epoch, fit
 from pyg_sessaug.transforms import GaussianBlur, ItemDistance, NormalizeEdges
 
 BLUR = Compose([NormalizeEdges(), GaussianBlur()])
@@ -264,49 +262,3 @@ def test_transform_of_the_data_set_is_used(root, data):
     _, own = run([train, data[1]])
     _, plain = run(data)
     assert own == given != plain
-
-
-def test_evaluate_ranks_the_full_catalogue(root, data):
-    model, _ = run(data, lr=0.01)
-    blurred = MultimodalSessions(
-        root, 'test', num_sessions=120, num_items=30, transform=BLUR
-    )
-    model.eval()
-    ranks = []
-    for graph in DataLoader(data[2]):
-        score = model.score(NormalizeEdges()(graph)).detach()[0]
-        order = score.sort(descending=True, stable=True)[1]
-        ranks.append(int((order == graph.y).nonzero()) + 1)
-    hits = [rank <= 5 for rank in ranks]
-    expected = {
-        'HR@5': sum(hits) / len(ranks),
-        'MRR@5': sum(h / r for h, r in zip(hits, ranks)) / len(ranks),
-    }
-    model.train()
-    for dataset in (data[2], blurred):  # Graphs are plain, whatever.
-        out = evaluate(model, dataset, k=5, batch_size=7)
-        assert out == pytest.approx(expected)
-    assert model.training
-    assert rank_samples(model, data[2]).tolist() == ranks
-
-
-def test_evaluate_some_samples(data):
-    model = make_model()
-    rank = rank_samples(model, data[2])
-    part = rank_samples(model, Subset(data[2], [5, 1]))
-    assert part.tolist() == rank[[5, 1]].tolist()
-    with pytest.raises(ValueError, match='without samples'):
-        evaluate(model, data[2][:0])
-
-
-def test_evaluate_a_foreign_model(data):
-    with pytest.raises(TypeError, match=r'Linear.*ranking_metrics'):
-        evaluate(torch.nn.Linear(2, 2), data[2])
-
-
-def test_evaluate_a_diverged_model(data):
-    model = make_model()
-    with torch.no_grad():
-        model.item_embedding[3, 0] = float('nan')
-    with pytest.raises(ValueError, match='not finite'):
-        evaluate(model, data[2])

@@ -7,7 +7,7 @@ from _experiment import per_session
 from torch import Tensor
 
 from pyg_sessaug.datasets import SessionDataset
-from pyg_sessaug.training import session_vectors
+from pyg_sessaug.evaluation import session_vectors
 
 __all__ = ['draw_samples', 'neighbor_share', 'session_vectors']
 

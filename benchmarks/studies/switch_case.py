@@ -19,9 +19,10 @@ from _methods import parse_method
 from _report import METRICS
 from torch import Tensor
 
+from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.finetuning import fit_switch_case, session_labels
 from pyg_sessaug.nn import SessionModel
-from pyg_sessaug.training import fit, rank_samples, validation_loss
+from pyg_sessaug.training import fit, validation_loss
 
 # Table 5.2: difference of HR@20 and of MRR@20, test sessions. Its bottom row
 # says +2.05 and +1.65: the sums of the columns, exchanged.

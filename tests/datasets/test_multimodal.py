@@ -7,9 +7,10 @@ from sklearn.metrics import (
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import MultimodalSessions
+from pyg_sessaug.evaluation import evaluate
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.training import evaluate, fit
+from pyg_sessaug.training import fit
 
 SMALL = dict(num_sessions=200, num_items=40, num_modes=4)
 

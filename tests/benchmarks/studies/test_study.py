@@ -14,7 +14,7 @@ import torch
 from _experiment import per_session
 from torch_geometric.data import Batch
 
-from pyg_sessaug.training import rank_samples
+from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.transforms import NormalizeEdges
 
 STUDIES = sorted(Path(_study.__file__).parent.glob('[!_]*.py'))

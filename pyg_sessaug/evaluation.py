@@ -1,0 +1,131 @@
+r"""Evaluation of session models on plain graphs."""
+
+from typing import Any, Callable, Dict, List, Optional, Union
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+from tqdm import tqdm
+
+from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.metrics import ranking_metrics, target_rank
+from pyg_sessaug.nn import SessionModel, SwitchCase
+from pyg_sessaug.transforms import NormalizeEdges
+
+# Evaluation holds the scores of so many session-item pairs at a time.
+MAX_SCORES = 2**25
+
+
+def rank_samples(
+    model: Union[SessionModel, SwitchCase],
+    dataset: Any,
+    batch_size: Optional[int] = None,
+    progress: bool = False,
+) -> Tensor:
+    r"""Rank of every sample's target among all items, on plain graphs.
+
+    Args:
+        model (SessionModel or SwitchCase): Moved to no other device.
+        dataset (SessionDataset or Subset): The samples; their own transform
+            is not used.
+        batch_size (int, optional): Samples scored at once.
+            (default: :obj:`None`, bounded by memory and catalogue size)
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+    """
+    if not isinstance(model, (SessionModel, SwitchCase)):
+        raise TypeError(
+            f'cannot rank by {type(model).__name__}, as it is no '
+            f'SessionModel; pass the scores of a model of your own to '
+            f'target_rank, and its ranks to ranking_metrics'
+        )
+    if batch_size is None:
+        batch_size = max(1, min(128, MAX_SCORES // model.num_items))
+
+    def ranks(batch: Batch) -> Tensor:
+        return target_rank(model.score(batch), batch.y)
+
+    return torch.cat(run_batches(model, ranks, dataset, batch_size, progress))
+
+
+def session_vectors(
+    model: Union[SessionModel, SwitchCase],
+    dataset: Any,
+    batch_size: int = 500,
+    progress: bool = False,
+) -> Tensor:
+    r"""Session vector of every sample on plain graphs, ``[num_samples, d]``,
+    on the CPU.
+
+    Args:
+        model (SessionModel or SwitchCase): The model.
+        dataset (SessionDataset or Subset): The samples.
+        batch_size (int): Samples at once. (default: :obj:`500`)
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+    """
+    return torch.cat(run_batches(model, model, dataset, batch_size, progress))
+
+
+@torch.no_grad()
+def run_batches(
+    model: Union[SessionModel, SwitchCase],
+    run: Callable[[Batch], Tensor],
+    dataset: Any,
+    batch_size: int,
+    progress: bool = False,
+) -> List[Tensor]:
+    r"""Runs a function of a model, in evaluation mode, on plain graphs.
+
+    Args:
+        model (SessionModel or SwitchCase): Moved to no other device.
+        run (callable): Takes a batch on the device of the model.
+        dataset (SessionDataset or Subset): The samples; their own transform
+            is not used.
+        batch_size (int): Samples at once.
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+
+    Returns:
+        list: What it returned for each batch, on the CPU.
+    """
+    if len(dataset) == 0:
+        raise ValueError('cannot evaluate on a data set without samples')
+    device, training = model.item_embedding.device, model.training
+    model.eval()
+    loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
+    bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
+    out = [run(batch.to(device)).cpu() for batch in bar]
+    model.train(training)
+    return out
+
+
+def evaluate(
+    model: Union[SessionModel, SwitchCase],
+    dataset: Any,
+    k: int = 20,
+    batch_size: Optional[int] = None,
+    progress: bool = False,
+) -> Dict[str, float]:
+    r"""Hit rate and mean reciprocal rank over the full catalogue.
+
+    Graphs are plain whatever transform the data set has; equal scores rank
+    the lower item index first.
+
+    Args:
+        model (SessionModel or SwitchCase): The model.
+        dataset (SessionDataset or Subset): The samples.
+        k (int): Length of the recommendation list. (default: :obj:`20`)
+        batch_size (int, optional): Samples scored at once.
+            (default: :obj:`None`, bounded by memory and catalogue size)
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+
+    Returns:
+        dict: ``HR@k`` (the papers' P@k) and ``MRR@k``, each in [0, 1].
+
+    Raises:
+        ValueError: If a score is not finite or there is no sample.
+    """
+    ranks = rank_samples(model, dataset, batch_size, progress)
+    return ranking_metrics(ranks, k)
