@@ -38,6 +38,7 @@ myst_enable_extensions = ['dollarmath', 'amsmath', 'deflist']
 myst_heading_anchors = 3
 
 autosummary_generate = False  # The tables of `api/` link to the same page.
+add_module_names = False  # Headings tell the module.
 autodoc_member_order = 'bysource'
 autodoc_inherit_docstrings = False
 autodoc_typehints = 'none'  # Docstrings state the types.
