@@ -197,6 +197,26 @@ def write_measurements(app: Sphinx) -> None:
         target.write_text(text, 'utf-8')
 
 
+# Narrow screens: what may wrap, and where ##################################
+
+NUMBERS = re.compile(r'(?=.*\d)(?:[-+\u2013\u00b1\d.,%/\[\] ]|to)+')
+
+
+def guide_wrapping(app: Sphinx, doctree: nodes.document) -> None:
+    """Keeps options and numbers whole, and long texts from narrow columns."""
+    for code in doctree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) <= 30:
+            code['classes'].append('whole')
+    for entry in doctree.findall(nodes.entry):
+        if len(entry.astext()) > 30:
+            entry['classes'].append('text')
+        for text in list(entry.findall(nodes.Text)):
+            if NUMBERS.fullmatch(text):
+                # But an interval may go below its mean, and a second metric:
+                kept = re.sub(r'(?<!/) (?!\[)', '\N{NO-BREAK SPACE}', text)
+                text.parent.replace(text, nodes.Text(kept))
+
+
 # Equations: MathML, which browsers draw without a script ###################
 
 
@@ -237,4 +257,5 @@ def setup(app: Sphinx) -> Dict[str, bool]:
     )
     app.connect('builder-inited', write_measurements)
     app.connect('source-read', render_api)
+    app.connect('doctree-read', guide_wrapping)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}
