@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -88,6 +89,16 @@ def render_api(app: Sphinx, docname: str, source: List[str]) -> None:
             source[0],
             {'exports': exports, 'inner': inner, 'directive': directive},
         )
+
+
+def name_at_home(app: Sphinx, doctree: nodes.document) -> None:
+    """Anchors by the module of the code, which its page links back to."""
+    for node in doctree.findall(addnodes.desc_signature):
+        name = node['fullname']
+        exported = getattr(import_module(node['module']), name.split('.')[0])
+        home = f'{exported.__module__}.{name}'
+        if home not in node['ids']:
+            node['ids'].append(home)
 
 
 # Measurements: tables of the committed files, none of them typed ##########
@@ -257,5 +268,6 @@ def setup(app: Sphinx) -> Dict[str, bool]:
     )
     app.connect('builder-inited', write_measurements)
     app.connect('source-read', render_api)
+    app.connect('doctree-read', name_at_home)
     app.connect('doctree-read', guide_wrapping)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}
