@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -38,6 +39,7 @@ myst_enable_extensions = ['dollarmath', 'amsmath', 'deflist']
 myst_heading_anchors = 3
 
 autosummary_generate = False  # The tables of `api/` link to the same page.
+add_module_names = False  # Headings tell the module.
 autodoc_member_order = 'bysource'
 autodoc_inherit_docstrings = False
 autodoc_typehints = 'none'  # Docstrings state the types.
@@ -87,6 +89,16 @@ def render_api(app: Sphinx, docname: str, source: List[str]) -> None:
             source[0],
             {'exports': exports, 'inner': inner, 'directive': directive},
         )
+
+
+def name_at_home(app: Sphinx, doctree: nodes.document) -> None:
+    """Anchors by the module of the code, which its page links back to."""
+    for node in doctree.findall(addnodes.desc_signature):
+        name = node['fullname']
+        exported = getattr(import_module(node['module']), name.split('.')[0])
+        home = f'{exported.__module__}.{name}'
+        if home not in node['ids']:
+            node['ids'].append(home)
 
 
 # Measurements: tables of the committed files, none of them typed ##########
@@ -196,6 +208,26 @@ def write_measurements(app: Sphinx) -> None:
         target.write_text(text, 'utf-8')
 
 
+# Narrow screens: what may wrap, and where ##################################
+
+NUMBERS = re.compile(r'(?=.*\d)(?:[-+\u2013\u00b1\d.,%/\[\] ]|to)+')
+
+
+def guide_wrapping(app: Sphinx, doctree: nodes.document) -> None:
+    """Keeps options and numbers whole, and long texts from narrow columns."""
+    for code in doctree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) <= 30:
+            code['classes'].append('whole')
+    for entry in doctree.findall(nodes.entry):
+        if len(entry.astext()) > 30:
+            entry['classes'].append('text')
+        for text in list(entry.findall(nodes.Text)):
+            if NUMBERS.fullmatch(text):
+                # But an interval may go below its mean, and a second metric:
+                kept = re.sub(r'(?<!/) (?!\[)', '\N{NO-BREAK SPACE}', text)
+                text.parent.replace(text, nodes.Text(kept))
+
+
 # Equations: MathML, which browsers draw without a script ###################
 
 
@@ -236,4 +268,6 @@ def setup(app: Sphinx) -> Dict[str, bool]:
     )
     app.connect('builder-inited', write_measurements)
     app.connect('source-read', render_api)
+    app.connect('doctree-read', name_at_home)
+    app.connect('doctree-read', guide_wrapping)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}
