@@ -79,13 +79,15 @@ def serve(address: str, tests: List[str], timeout: int) -> None:
     import torch_geometric.nn
     import torch_geometric.transforms  # noqa: F401
 
-    # Few examples have to do: each mutant meets all of the tests.
+    # Few examples have to do: each mutant meets all of the tests. The first
+    # that fails tells enough; the smallest is not looked for.
     new = hypothesis.settings.__init__
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
 
     def few(self: Any, *args: Any, **kwargs: Any) -> None:
         if 'max_examples' in kwargs:
             kwargs['max_examples'] = min(kwargs['max_examples'], 30)
-        new(self, *args, **kwargs)
+        new(self, *args, **{'phases': phases, **kwargs})
 
     hypothesis.settings.__init__ = few
     # Workers or coverage asked for outside would fail here.
@@ -115,10 +117,16 @@ def draw(session: str, sample: int) -> None:
     from cosmic_ray.work_item import WorkerOutcome, WorkResult
 
     with use_db(session, WorkDB.Mode.open) as db:
-        items = sorted(db.pending_work_items, key=lambda x: str(x.mutations))
-        random.Random(0).shuffle(items)
+        output = {job: result.output for job, result in db.results}
+        items = sorted(db.work_items, key=lambda x: str(x.mutations))
+        jobs = [
+            item.job_id
+            for item in items
+            if output.get(item.job_id) != 'Filtered operator'
+        ]
+        random.Random(0).shuffle(jobs)
         db.set_multiple_results(
-            [item.job_id for item in items[sample:]],
+            [job for job in jobs[sample:] if job not in output],
             WorkResult(WorkerOutcome.SKIPPED, output='not drawn'),
         )
 
@@ -185,14 +193,15 @@ def mutate(args: argparse.Namespace, module: str) -> Dict[str, Any]:
         if not osp.exists(session):
             run('cosmic-ray', 'init', config, session)
             run('cr-filter-operators', session, config)
-            if args.sample is not None:
-                draw(session, args.sample)
-        else:  # The tests may have learned.
+        else:  # The tests may have learned, and the sample may be larger.
             with sqlite3.connect(session) as db:
                 db.execute(
-                    "DELETE FROM work_results WHERE test_outcome = 'SURVIVED'"
+                    'DELETE FROM work_results WHERE '
+                    "test_outcome = 'SURVIVED' OR output = 'not drawn'"
                 )
             db.close()
+        if args.sample is not None:
+            draw(session, args.sample)
         run('cosmic-ray', 'exec', config, session)
     finally:
         server.kill()
