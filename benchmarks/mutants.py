@@ -21,6 +21,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
+RESULTS = osp.join(ROOT, 'benchmarks', 'results', 'mutants.json')
 TRANSFORMS = ['tests/transforms/test_compose.py']
 MODULES: Dict[str, List[str]] = {
     'graphs.py': ['tests/test_graphs.py', 'tests/transforms'],
@@ -234,8 +235,24 @@ def mutate(args: argparse.Namespace, module: str) -> Dict[str, Any]:
                 }
             )
     survivors.sort(key=lambda x: (x['line'], x['operator'], x['change']))
-    counts = dict(sorted(counts.items()))
-    return {'counts': counts, 'survivors': survivors}
+    survivors = judge(module, survivors)
+    return {'counts': dict(sorted(counts.items())), 'survivors': survivors}
+
+
+def judge(module: str, survivors: List[Dict[str, Any]]) -> List[Any]:
+    """Survivors with the verdicts that people wrote into the results."""
+    if not osp.exists(RESULTS):
+        return survivors
+    with open(RESULTS) as f:
+        judged = json.load(f)['modules'].get(module, {'survivors': []})
+    verdicts = {
+        (x['operator'], *x['change']): x['verdict']
+        for x in judged['survivors']
+    }
+    return [
+        {**x, 'verdict': verdicts.get((x['operator'], *x['change']))}
+        for x in survivors
+    ]
 
 
 def main(argv: Optional[List[str]] = None) -> None:
