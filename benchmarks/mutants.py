@@ -2,22 +2,26 @@
 
 cosmic-ray changes one operator, number or branch at a time, in a copy of the
 project, and the tests of the module run on it. Those that no test notices
-are written to mutants.json, to be looked at. Needs `pip install cosmic-ray`.
+are written to mutants.json, to be looked at; a second call goes on where the
+first stopped and puts them to the tests again. Needs `pip install cosmic-ray`.
 """
 
 import argparse
 import json
 import os
 import os.path as osp
+import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from typing import Any, Dict, List, Optional
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
+RESULTS = osp.join(ROOT, 'benchmarks', 'results', 'mutants.json')
 TRANSFORMS = ['tests/transforms/test_compose.py']
 MODULES: Dict[str, List[str]] = {
     'graphs.py': ['tests/test_graphs.py', 'tests/transforms'],
@@ -62,7 +66,10 @@ def ask(address: str) -> int:
     """Has the server run the tests; their exit code."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(address)
-        return int(client.recv(16) or b'1')
+        code = int(client.recv(16) or b'1')
+    if code == signal.SIGALRM:
+        print('timeout')  # Kept with the mutant
+    return code
 
 
 def serve(address: str, tests: List[str], timeout: int) -> None:
@@ -73,13 +80,15 @@ def serve(address: str, tests: List[str], timeout: int) -> None:
     import torch_geometric.nn
     import torch_geometric.transforms  # noqa: F401
 
-    # Few examples have to do: each mutant meets all of the tests.
+    # Few examples have to do: each mutant meets all of the tests. The first
+    # that fails tells enough; the smallest is not looked for.
     new = hypothesis.settings.__init__
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
 
     def few(self: Any, *args: Any, **kwargs: Any) -> None:
         if 'max_examples' in kwargs:
             kwargs['max_examples'] = min(kwargs['max_examples'], 30)
-        new(self, *args, **kwargs)
+        new(self, *args, **{'phases': phases, **kwargs})
 
     hypothesis.settings.__init__ = few
     # Workers or coverage asked for outside would fail here.
@@ -101,6 +110,26 @@ def serve(address: str, tests: List[str], timeout: int) -> None:
             code = os.waitstatus_to_exitcode(status)
             client.sendall(str(abs(code)).encode())
             client.close()
+
+
+def draw(session: str, sample: int) -> None:
+    """Leaves as many mutants to test, drawn from a fixed seed."""
+    from cosmic_ray.work_db import WorkDB, use_db
+    from cosmic_ray.work_item import WorkerOutcome, WorkResult
+
+    with use_db(session, WorkDB.Mode.open) as db:
+        output = {job: result.output for job, result in db.results}
+        items = sorted(db.work_items, key=lambda x: str(x.mutations))
+        jobs = [
+            item.job_id
+            for item in items
+            if output.get(item.job_id) != 'Filtered operator'
+        ]
+        random.Random(0).shuffle(jobs)
+        db.set_multiple_results(
+            [job for job in jobs[sample:] if job not in output],
+            WorkResult(WorkerOutcome.SKIPPED, output='not drawn'),
+        )
 
 
 def mutate(args: argparse.Namespace, module: str) -> Dict[str, Any]:
@@ -158,15 +187,23 @@ def mutate(args: argparse.Namespace, module: str) -> Dict[str, Any]:
             time.sleep(0.1)
         if ask(address) != 0:
             sys.exit(f'error: the tests of {module} fail without a mutant')
-        steps = [['cosmic-ray', 'exec', config, session]]
+
+        def run(*command: str) -> None:
+            subprocess.run(command, cwd=copy, env=env, check=True)
+
         if not osp.exists(session):
-            steps = [
-                ['cosmic-ray', 'init', config, session],
-                ['cr-filter-operators', session, config],
-                *steps,
-            ]
-        for step in steps:
-            subprocess.run(step, cwd=copy, env=env, check=True)
+            run('cosmic-ray', 'init', config, session)
+            run('cr-filter-operators', session, config)
+        else:  # The tests may have learned, and the sample may be larger.
+            with sqlite3.connect(session) as db:
+                db.execute(
+                    'DELETE FROM work_results WHERE '
+                    "test_outcome = 'SURVIVED' OR output = 'not drawn'"
+                )
+            db.close()
+        if args.sample is not None:
+            draw(session, args.sample)
+        run('cosmic-ray', 'exec', config, session)
     finally:
         server.kill()
         server.wait()
@@ -174,9 +211,13 @@ def mutate(args: argparse.Namespace, module: str) -> Dict[str, Any]:
     survivors = []
     with use_db(session, WorkDB.Mode.open) as db:
         for item, result in db.completed_work_items:
-            if result.test_outcome is None:  # Filtered
+            outcome = (result.output or '').strip()
+            if outcome in ('timeout', 'not drawn'):
+                pass
+            elif result.test_outcome is None:  # Filtered
                 continue
-            outcome = str(result.test_outcome.value)
+            else:
+                outcome = str(result.test_outcome.value)
             counts[outcome] = counts.get(outcome, 0) + 1
             if outcome != 'survived':
                 continue
@@ -194,7 +235,24 @@ def mutate(args: argparse.Namespace, module: str) -> Dict[str, Any]:
                 }
             )
     survivors.sort(key=lambda x: (x['line'], x['operator'], x['change']))
-    return {'counts': counts, 'survivors': survivors}
+    survivors = judge(module, survivors)
+    return {'counts': dict(sorted(counts.items())), 'survivors': survivors}
+
+
+def judge(module: str, survivors: List[Dict[str, Any]]) -> List[Any]:
+    """Survivors with the verdicts that people wrote into the results."""
+    if not osp.exists(RESULTS):
+        return survivors
+    with open(RESULTS) as f:
+        judged = json.load(f)['modules'].get(module, {'survivors': []})
+    verdicts = {
+        (x['operator'], *x['change']): x['verdict']
+        for x in judged['survivors']
+    }
+    return [
+        {**x, 'verdict': verdicts.get((x['operator'], *x['change']))}
+        for x in survivors
+    ]
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -204,6 +262,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     add = parser.add_argument
     add('--modules', nargs='+', choices=MODULES, default=list(MODULES))
+    add('--sample', type=int, help='mutants per module (default: all)')
     add('--timeout', type=int, default=120, help='seconds (default: 120)')
     add('--output', default='runs/mutants', help='(default: runs/mutants)')
     add('--ask', help=argparse.SUPPRESS)
@@ -218,14 +277,16 @@ def main(argv: Optional[List[str]] = None) -> None:
     from _report import environment
 
     args.output = osp.abspath(args.output)
-    results: Dict[str, Any] = {
-        'environment': environment('cpu'),
-        'modules': {},
-    }
+    path = osp.join(args.output, 'mutants.json')
+    results: Dict[str, Any] = {'modules': {}}
+    if osp.exists(path):
+        with open(path) as f:
+            results = json.load(f)
+    results['environment'] = environment('cpu')
     for module in args.modules:
         results['modules'][module] = mutate(args, module)
         print(module, results['modules'][module]['counts'], flush=True)
-        with open(osp.join(args.output, 'mutants.json'), 'w') as f:
+        with open(path, 'w') as f:
             json.dump(results, f, indent=1)
 
 

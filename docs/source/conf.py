@@ -2,6 +2,7 @@ import inspect
 import json
 import re
 import sys
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, List
@@ -182,6 +183,30 @@ def table_of_fuzzing(report: Dict[str, Any]) -> str:
     )
 
 
+def table_of_mutants(report: Dict[str, Any]) -> str:
+    """What `benchmarks/mutants.py` changed, and why some changes live."""
+    modules = report['modules']
+    counts = {name: Counter(x['counts']) for name, x in modules.items()}
+    total = sum(counts.values(), Counter())
+    kinds = sorted(total)  # Those that occur
+    lines = [['module', *kinds]]
+    for name, count in sorted(counts.items()):
+        lines.append([f'`{name}`', *(f'{count[x]:,}' for x in kinds)])
+    lines.append(['all', *(f'{total[x]:,}' for x in kinds)])
+    verdicts = Counter(
+        x['verdict'] or 'not looked at'
+        for module in modules.values()
+        for x in module['survivors']
+    )
+    reasons = [['why it lives', 'mutants']]
+    reasons += [[why, str(n)] for why, n in verdicts.most_common()]
+    return (
+        f'### Mutation testing\n\nOf each module, its mutants or a sample of '
+        f'them; every survivor is in the file, with its line.\n\n'
+        f'{_report.markdown(lines)}\n\n{_report.markdown(reasons)}\n'
+    )
+
+
 # What a file of each kind has, and what makes it a table:
 TABLES = [
     ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
@@ -189,6 +214,7 @@ TABLES = [
     ({'alternatives', 'rounds'}, table_of_alternatives),
     ({'kills', 'runs', 'files_compared'}, table_of_kills),
     ({'targets', 'cases'}, table_of_fuzzing),
+    ({'modules'}, table_of_mutants),
 ]
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,18 @@ def test_modules_and_their_tests_exist():
     for module, tests in mutants.MODULES.items():
         assert (ROOT / 'pyg_sessaug' / module).is_file()
         assert all((ROOT / test).exists() for test in tests)
+
+
+def test_survivors_keep_their_verdicts(tmp_path, monkeypatch):
+    path = tmp_path / 'mutants.json'
+    monkeypatch.setattr(mutants, 'RESULTS', str(path))
+    change = {'operator': 'AddNot', 'change': ['-if a:', '+if not a:']}
+    old = {'line': 7, **change, 'verdict': 'a is nothing'}
+    new = {'line': 9, **change}
+    assert mutants.judge('a.py', [new]) == [new]
+    path.write_text(json.dumps({'modules': {'a.py': {'survivors': [old]}}}))
+    assert mutants.judge('a.py', [new]) == [{**new, 'verdict': 'a is nothing'}]
+    assert mutants.judge('b.py', [new]) == [{**new, 'verdict': None}]
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs os.fork')

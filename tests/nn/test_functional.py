@@ -108,6 +108,15 @@ def test_catalogue_cross_entropy_gradcheck(small_chunks, num_items):
     )
 
 
+@pytest.mark.parametrize('precision, size', [('float32', 4), ('bf16', 2)])
+def test_probabilities_are_kept_up_to_a_size(monkeypatch, precision, size):
+    inputs = problem(3, 20)
+    for num_bytes, kept in ((3 * 20 * size, 2), (3 * 20 * size - 1, 0)):
+        monkeypatch.setattr(functional, 'CACHE_BYTES', num_bytes)
+        loss = catalogue_cross_entropy(*inputs, precision)
+        assert len(loss.grad_fn.saved_tensors) == 4 + kept
+
+
 @pytest.mark.parametrize('precision', PRECISIONS)
 @pytest.mark.parametrize('position', [0, 999])
 def test_catalogue_cross_entropy_extreme(precision, position):
@@ -154,7 +163,9 @@ def test_gradients_accumulate(precision):
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-@pytest.mark.parametrize('rows, inner, columns', [(3, 5, 70), (0, 4, 2)])
+@pytest.mark.parametrize(
+    'rows, inner, columns', [(3, 5, 70), (0, 4, 2), (3, 0, 2)]
+)
 def test_product(rows, inner, columns, dtype):
     left, right = (
         torch.randn(rows, inner).to(dtype),
@@ -293,6 +304,7 @@ def test_unknown_precision():
         (dict(x=torch.randn(2, 5)), r"'x' has shape \[2, 5\].*\[9, 4\]"),
         (dict(x=torch.randn(2, 4).double()), r"'x.to\(weight.dtype\)'"),
         (dict(target=torch.tensor([0, 9])), "'target' holds item 9.* 9 rows"),
+        (dict(target=torch.tensor([0, 700])), "'target' holds item 700"),
         (dict(target=torch.tensor([0, -1])), "'target' holds item -1"),
         (dict(target=torch.tensor([0])), r"'target' has shape \[1\]"),
         (dict(target=torch.tensor([0.0, 1.0])), r"'target.long\(\)'"),
@@ -335,10 +347,28 @@ def test_target_attention_errors(change, match):
 
 def test_is_bf16_native(monkeypatch):
     assert isinstance(is_bf16_native(), bool)
-    assert not is_bf16_native('meta')
-    for probe in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'):
+    probes = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    for probe in probes:
         monkeypatch.setattr(torch.cpu, probe, lambda: False)
     assert not is_bf16_native()  # AVX2 only, or AVX-512 without bfloat16.
+    for probe in probes:  # Either one is enough, where there is oneDNN.
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.cpu, probe, lambda: True)
+            for onednn in (True, False):
+                patch.setattr(
+                    torch.backends.mkldnn, 'is_available', lambda x=onednn: x
+                )
+                assert is_bf16_native() == onednn
+                assert not is_bf16_native('meta')
+    for native in (True, False):  # A GPU tells by itself.
+        monkeypatch.setattr(
+            torch.cuda,
+            'is_bf16_supported',
+            lambda including_emulation, x=native: x or including_emulation,
+        )
+        assert is_bf16_native('cuda') == native
+        assert not is_bf16_native()
+        assert not is_bf16_native('meta')
     monkeypatch.delattr(torch.cpu, '_is_amx_tile_supported')
     assert not is_bf16_native('cpu')  # A PyTorch without the probe.
 

@@ -71,6 +71,12 @@ def test_cluster_distance_within_a_cluster(graph):
     assert transform(graph([0, 1, 0])).edge_weight.tolist() == [1, 1]
 
 
+def test_cluster_distance_moves_no_clusters_without_need(graph):
+    transform = ClusterDistance(CLUSTERS)
+    transform(graph([0, 1, 2]))
+    assert transform.clusters is CLUSTERS
+
+
 def test_cluster_distance_errors(graph):
     with pytest.raises(TypeError, match='clusters of type Tensor'):
         ClusterDistance(CLUSTERS.centers)

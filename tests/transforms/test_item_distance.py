@@ -123,6 +123,9 @@ def test_item_distance_without_edges(graph):
     batch = Batch.from_data_list([graph([3]), graph([1, 2]), graph([5])])
     out = transform(batch).to_data_list()
     assert [data.num_edges for data in out] == [0, 1, 0]
+    data = graph([])
+    data.x = data.x.long()  # No node either.
+    assert transform(data).edge_weight.tolist() == []
 
 
 def test_item_distance_without_weights(graph):
@@ -191,6 +194,8 @@ def test_item_distance_unknown_item(graph):
     transform = ItemDistance(EMBEDDING)
     with pytest.raises(ValueError, match=r'got item 12 in `x`.*0 to 11'):
         transform(graph([1, 12]))
+    with pytest.raises(ValueError, match='got item 700 in `x`'):
+        transform(graph([1, 700]))
     with pytest.raises(ValueError, match='got item -1 in `x`'):
         transform(graph([1, -1]))
     data = graph([1, 2])

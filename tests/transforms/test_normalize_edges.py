@@ -137,6 +137,14 @@ def test_normalize_edges_without_weight_between_nodes(graph):
     assert NormalizeEdges()(data).edge_attr.tolist() == [[0, 0], [1, 1]]
 
 
+def test_normalize_edges_of_negative_weights(graph):
+    # The sign of all weights cancels in their shares.
+    data = graph([0, 1, 0, 2])
+    data.edge_weight = torch.tensor([-1.0, -2.0, -3.0])
+    out = NormalizeEdges()(data)
+    assert out.edge_attr.tolist() == [[1, 0.25], [1, 1], [1, 0.75]]
+
+
 def test_normalize_edges_without_weights(graph):
     data = graph([0, 1, 2])
     del data.edge_weight

@@ -141,6 +141,8 @@ def test_time_decay_errors(graph, timed):
         TimeDecay()(graph([1, 2]))
     with pytest.raises(ValueError, match=r'\[2\], got \[3\]'):
         TimeDecay()(timed([1, 2], [0, 1, 2]))
+    with pytest.raises(ValueError, match=r'\[2\], got \[1\]'):
+        TimeDecay()(timed([1, 2], [0]))
     with pytest.raises(ValueError, match=r'got -2\.0 seconds between'):
         TimeDecay()(timed([1, 2, 3], [0, 3, 1]))
     for time in (math.nan, math.inf):

@@ -146,6 +146,12 @@ def test_mask_holds_what_may_be_injected(graph):
             for _ in range(20)
         }
         assert found == ({0, 6} if new is None else {new})
+    # None of the last category:
+    transform = VertexInjection(CATEGORIES, p=1.0, mask=CATEGORIES < 2)
+    for _ in range(10):
+        new = set(clicks_of(transform(graph([4, 5])))) - {4, 5}
+        assert len(new) == 1
+        assert new <= {0, 1, 2, 3, 7}
 
 
 def test_before_other_transforms(graph, same):
@@ -163,6 +169,11 @@ def test_before_other_transforms(graph, same):
     same(Batch.from_data_list(out.to_data_list()), out)
     with pytest.raises(ValueError, match='`edge_weight` is not 1; apply it b'):
         transform(ItemDistance(embedding, p=1.0)(batch))
+    data = graph([0, 1, 2])
+    for weight in (0.5, 2.0):
+        data.edge_weight = torch.tensor([1.0, weight])
+        with pytest.raises(ValueError, match='`edge_weight` is not 1'):
+            transform(data)
     with pytest.raises(ValueError, match=r'`edge_attr` of shape \[3, 2\]'):
         transform(NormalizeEdges()(batch))
 

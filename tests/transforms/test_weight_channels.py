@@ -102,6 +102,12 @@ def test_errors(graph):
     blur = T.Compose([NormalizeEdges(), GaussianBlur(p=1.0)])
     with pytest.raises(ValueError, match='changes more than the weights'):
         WeightChannels([blur])(data)
+    scalar = data.clone()
+    scalar.edge_weight = torch.tensor(1.0)
+    with pytest.raises(ValueError, match='changes more than the weights'):
+        WeightChannels([T.Compose([])])(scalar)
+    with pytest.raises(ValueError, match=r'has shape \[\], but a transform'):
+        WEIGHTS[0](scalar)
     out = NormalizeEdges()(WeightChannels(WEIGHTS)(data))
     with pytest.raises(ValueError, match='changes more than the weights'):
         WeightChannels([T.Compose([])])(out)
