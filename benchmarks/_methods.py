@@ -78,6 +78,12 @@ class Method:
         return self.weights in ('gmm', 'kmeans', 'category')
 
     @property
+    def from_base(self) -> bool:
+        """Whether it needs the embeddings of the seed's base model."""
+        known = self.weights is not None and self.weights not in TIMED
+        return known or self.name in ('channels', 'covariance')
+
+    @property
     def needs(self) -> Optional[str]:
         """What not every data set has."""
         if self.weights in TIMED:

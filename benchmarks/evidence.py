@@ -2,10 +2,11 @@
 
 Each is a command of run.py on one thread. Finished runs are kept, so a
 stopped campaign goes on where it was; results of finished experiments are
-copied to benchmarks/results/.
+copied to benchmarks/results/, and what is there is not run again.
 """
 
 import argparse
+import json
 import os
 import os.path as osp
 import shlex
@@ -24,7 +25,7 @@ RESULTS = osp.join(HERE, 'results')
 AUGMENTED = 'blur i2i gmm kmeans'
 CONTROLS = (
     'nograph base-wd base-patience base-wd-patience i2i-noblur i2i-shuffled '
-    'gmm-shuffled'
+    'gmm-shuffled kmeans-shuffled'
 )
 WHOLE = f'--seeds 0 1 --methods base {AUGMENTED}'
 SHARE = f'--seeds 0 1 2 3 4 --methods base {AUGMENTED}'
@@ -47,7 +48,7 @@ EXPERIMENTS: Dict[str, str] = {
         for part, share in FRACTIONS.items()
         for schedule, suffix in {'epochs': '', 'steps': '-steps'}.items()
         for name, data, more in (
-            ('diginetica', DIGINETICA, 'category'),
+            ('diginetica', DIGINETICA, 'category inject'),
             ('yoochoose', YOOCHOOSE, ''),
         )
     },
@@ -72,7 +73,18 @@ def command(args: argparse.Namespace, name: str) -> List[str]:
         *(sys.executable, osp.join(HERE, 'run.py'), *options),
         *('--root', root, '--precision', args.precision, '--threads', '1'),
         *('--resume', '--output', osp.join(args.output, name)),
+        *include(name),
     ]
+
+
+def include(name: str) -> List[str]:
+    """The option for what benchmarks/results/ has of an experiment."""
+    path = osp.join(RESULTS, f'{name}.json')
+    if not osp.exists(path):
+        return []
+    with open(path) as f:
+        ranked = all('ranks' in x for x in json.load(f)['runs'])
+    return ['--include', path] if ranked else []
 
 
 def run(args: argparse.Namespace, name: str) -> bool:

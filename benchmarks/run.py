@@ -4,14 +4,13 @@ import argparse
 import os.path as osp
 import shlex
 import sys
-from itertools import product
-from typing import List, Optional
+from typing import Container, List, Optional, Tuple
 
 import torch
 from _datasets import DATASETS
 from _earlier import read
 from _experiment import MODELS, Experiment
-from _methods import DEFAULT, GRAMMAR, parse_method
+from _methods import DEFAULT, GRAMMAR, Method, parse_method
 from _plots import plot_curves, plot_metrics
 from _report import collect, summary, write
 
@@ -38,7 +37,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         runs = {}
         if args.include is not None:
             runs = read(args.include, experiment.settings)
-        todo = list(product(args.seeds, experiment.methods))
+        todo = missing(args.seeds, experiment.methods, runs)
         for i, (seed, method) in enumerate(todo, start=1):
             print(f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True)
             runs[seed, method.name] = experiment.run(seed, method)
@@ -187,8 +186,9 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         '--include',
         metavar='FILE',
-        help='results.json of the same settings, whose runs of other seeds '
-        'and methods enter the comparison',
+        help='results.json of the same settings, whose runs enter the '
+        'comparison and are not run again, but for a base whose embeddings '
+        'another method needs',
     )
     add(
         '--resume',
@@ -211,6 +211,20 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     except (AssertionError, RuntimeError) as error:
         parser.error(f'argument --device: cannot use {args.device!r}: {error}')
     return args
+
+
+def missing(
+    seeds: List[int], methods: List[Method], done: Container
+) -> List[Tuple[int, Method]]:
+    """Runs that are not done, and each base whose embeddings they need."""
+    out = []
+    for seed in seeds:
+        rest = [x for x in methods if (seed, x.name) not in done]
+        base = Method('base')
+        if base not in rest and any(x.from_base for x in rest):
+            rest.insert(0, base)
+        out += [(seed, x) for x in rest]
+    return out
 
 
 def natural(text: str) -> int:

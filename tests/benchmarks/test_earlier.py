@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import _datasets
 import run
 from _earlier import pack, read, unpack
+from _methods import parse_method
 
 OPTIONS = ['--hidden', '8', '--epochs', '1', '--num-clusters', '4']
 
@@ -61,6 +62,19 @@ def test_included_runs_count_like_new_ones(tmp_path):
     )
     seeds = [x.strip() for x in head.split('|')].index('seeds')
     assert base.split('|')[seeds].strip() == '2'
+
+
+def test_what_is_included_is_not_run_again():
+    methods = [parse_method(x) for x in ('base', 'blur', 'kmeans', 'i2i')]
+    done = {(0, x.name) for x in methods} | {(1, 'base'), (1, 'kmeans')}
+    names = [(s, x.name) for s, x in run.missing([0, 1, 2], methods, done)]
+    # The base of seed 1 again, as i2i needs its embeddings.
+    assert names == [(1, 'base'), (1, 'blur'), (1, 'i2i')] + [
+        (2, x.name) for x in methods
+    ]
+    done |= {(1, 'i2i')}
+    names = [(s, x.name) for s, x in run.missing([1], methods, done)]
+    assert names == [(1, 'blur')]
 
 
 def test_other_settings_and_files_without_ranks(tmp_path):
