@@ -99,7 +99,8 @@ def name_at_home(app: Sphinx, doctree: nodes.document) -> None:
         exported = getattr(import_module(node['module']), name.split('.')[0])
         home = f'{exported.__module__}.{name}'
         if home not in node['ids']:
-            node['ids'].append(home)
+            # At the end: the theme styles what a signature begins with.
+            node += nodes.target(ids=[home])
 
 
 # Measurements: tables of the committed files, none of them typed ##########

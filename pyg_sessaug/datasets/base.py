@@ -60,7 +60,7 @@ class SessionDataset(Dataset, ABC):
         OSError: If files cannot be read or written.
     """
 
-    #: Raw id of each item: int64 ``[num_items]``, or a list where raw ids
+    #: Raw id of each item, int64 ``[num_items]``, or a list where raw ids
     #: are strings.
     item_ids: Union[Tensor, List[str]]
     #: Category of each item from 0, ``[num_items]`` int64, -1 where it is
@@ -267,7 +267,7 @@ class SessionDataset(Dataset, ABC):
 
     @property
     def num_classes(self) -> int:
-        r"""The targets are items: :attr:`num_items`."""
+        r"""The targets are items, :attr:`num_items`."""
         return self.num_items
 
     @property

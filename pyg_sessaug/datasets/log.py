@@ -65,7 +65,7 @@ class LogDataset(SessionDataset):
             :func:`~pyg_sessaug.preprocess.prepare_clicks`.
     """
 
-    #: Files of the log, each plain or ``.gz``: those needed, then the rest.
+    #: Files of the log, each plain or ``.gz``; those needed, then the rest.
     log_names: Tuple[str, ...] = ()
     optional_log_names: Tuple[str, ...] = ()
     #: Where a user gets the log.
