@@ -77,7 +77,8 @@ def summary() -> str:
 def is_augmentation(name: str) -> bool:
     """Whether a method augments graphs and is no control."""
     method = parse_method(name)
-    return bool(method.weights or method.blur) and not method.shuffled
+    changed = method.weights or method.blur or name == 'inject'
+    return bool(changed) and not method.shuffled
 
 
 def pair(values: Optional[Dict[str, float]]) -> str:
