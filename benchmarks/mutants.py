@@ -3,7 +3,8 @@
 cosmic-ray changes one operator, number or branch at a time, in a copy of the
 project, and the tests of the module run on it. Those that no test notices
 are written to mutants.json, to be looked at; a second call goes on where the
-first stopped and puts them to the tests again. Needs `pip install cosmic-ray`.
+first stopped and puts them, and those that ran out of time, to the tests
+again. Needs `pip install cosmic-ray`.
 """
 
 import argparse
@@ -91,6 +92,9 @@ def serve(address: str, tests: List[str], timeout: int) -> None:
         new(self, *args, **{'phases': phases, **kwargs})
 
     hypothesis.settings.__init__ = few
+    # A busy machine is no reason to call a mutant noticed.
+    hypothesis.settings.register_profile('mutants', deadline=None)
+    hypothesis.settings.load_profile('mutants')
     # Workers or coverage asked for outside would fail here.
     os.environ.pop('PYTEST_ADDOPTS', None)
     options = ['-x', '-q', '-p', 'no:cacheprovider', '--no-header', *tests]
@@ -194,11 +198,11 @@ def mutate(args: argparse.Namespace, module: str) -> Dict[str, Any]:
         if not osp.exists(session):
             run('cosmic-ray', 'init', config, session)
             run('cr-filter-operators', session, config)
-        else:  # The tests may have learned, and the sample may be larger.
+        else:  # Better tests, a larger sample, a machine less busy?
             with sqlite3.connect(session) as db:
                 db.execute(
-                    'DELETE FROM work_results WHERE '
-                    "test_outcome = 'SURVIVED' OR output = 'not drawn'"
+                    "DELETE FROM work_results WHERE test_outcome = 'SURVIVED'"
+                    " OR output = 'not drawn' OR output LIKE 'timeout%'"
                 )
             db.close()
         if args.sample is not None:

@@ -203,7 +203,8 @@ def table_of_mutants(report: Dict[str, Any]) -> str:
     reasons += [[why, str(n)] for why, n in verdicts.most_common()]
     return (
         f'### Mutation testing\n\nOf each module, its mutants or a sample of '
-        f'them; every survivor is in the file, with its line.\n\n'
+        f'them; every survivor is in the file, with its line. '
+        f'{report.get("note", "")}\n\n'
         f'{_report.markdown(lines)}\n\n{_report.markdown(reasons)}\n'
     )
 
