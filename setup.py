@@ -20,8 +20,8 @@ def read_version() -> str:
 install_requires = [
     'torch>=2.4',
     'torch-geometric>=2.6',
-    'scikit-learn',
-    'numpy',
+    'scikit-learn>=1.3',
+    'numpy>=1.26',
     'psutil',
     'tqdm',
 ]

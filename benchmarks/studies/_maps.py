@@ -10,7 +10,7 @@ from _plots import COLORS
 from torch import Tensor
 from tqdm import tqdm
 
-ITERATIONS = 1000
+ITERATIONS = 1000  # The default, whose name differs between versions.
 
 
 def tsne(vectors: Tensor) -> Tensor:
@@ -30,7 +30,6 @@ def tsne(vectors: Tensor) -> Tensor:
     ) as bar:
         method = TSNE(
             perplexity=min(30.0, (len(vectors) - 1) / 3),
-            max_iter=ITERATIONS,
             random_state=seed,
             verbose=2,
         )

@@ -25,14 +25,17 @@ def optional_import(name: str) -> Any:
         name (str): The module.
 
     Raises:
-        ImportError: If it is not installed; names the extra to install.
+        ImportError: If it is not installed; names the extra to install. If
+            it is and cannot be imported, tells its own reason.
     """
+    package = name.split('.')[0]
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
         raise ImportError(
-            f'reading logs needs {name.split(".")[0]}; '
-            f'pip install pyg_sessaug[logs]'
+            f'reading logs needs {package}; pip install pyg_sessaug[logs]'
         ) from error
 
 

@@ -217,6 +217,23 @@ def test_missing_package(tmp_path, monkeypatch, package):
 
 
 @pytest.mark.parametrize(
+    'code, match',
+    [
+        ("raise ImportError('pyarrow requires NumPy 2.0')", 'NumPy 2.0'),
+        ('import pyarrow_of_another_name', 'of_another_name'),
+    ],
+)
+def test_package_that_cannot_be_imported(tmp_path, monkeypatch, code, match):
+    write(tmp_path, 'train-item-views.csv', VIEWS)
+    write(tmp_path, 'pyarrow.py', code)
+    monkeypatch.syspath_prepend(tmp_path / 'raw')
+    for name in [x for x in sys.modules if x.split('.')[0] == 'pyarrow']:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError, match=match):
+        Diginetica(tmp_path)
+
+
+@pytest.mark.parametrize(
     'argument, value',
     [
         ('delimiter', '||'),
