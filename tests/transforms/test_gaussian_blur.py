@@ -3,7 +3,7 @@ import torch
 import torch_geometric.transforms as T
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 from pyg_sessaug.transforms import GaussianBlur, ItemDistance, NormalizeEdges
 
