@@ -204,6 +204,9 @@ def test_gaussian_blur_other_edge_tensors(graph):
     assert out.edge_time.tolist() == [1, 2] + [0] * 7 + [0] + [1] + [0] * 3
     assert out[0].edge_time.tolist() == [1, 2] + [0] * 7
     assert out[2].edge_time.tolist() == [1, 0, 0, 0]
+    # `follow_batch` still tells the graph of each edge:
+    assert out.edge_weight_batch.tolist() == [0] * 9 + [1] + [2] * 4
+    assert out.edge_weight_ptr.tolist() == [0, 9, 10, 14]
 
 
 def test_what_has_fewer_entries_than_edges_is_left_alone():
@@ -212,9 +215,6 @@ def test_what_has_fewer_entries_than_edges_is_left_alone():
     out = GaussianBlur(p=1.0)(NormalizeEdges()(data))
     assert out.num_edges == 9
     assert out.edge_label.tolist() == [7]
-    # `follow_batch` still tells the graph of each edge:
-    assert out.edge_weight_batch.tolist() == [0] * 9 + [1] + [2] * 4
-    assert out.edge_weight_ptr.tolist() == [0, 9, 10, 14]
 
 
 def test_gaussian_blur_edges_not_grouped_by_graph(graph, dense):
