@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import os.path as osp
-import random
 import shlex
 import shutil
 import sys
@@ -46,7 +45,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     ]
     best_plain = max(plain, key=lambda x: x['MRR@20'])
     base = osp.join(best_plain['folder'], 'models', 'seed0-base.val.pt')
-    draw = random.Random(args.seed)  # Of settings, none of them in a model.
+    settings = grid(AUGMENTED)
+    generator = torch.Generator().manual_seed(args.seed)
+    order = torch.randperm(len(settings), generator=generator).tolist()
     augmented = [
         candidate(
             args,
@@ -55,7 +56,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             {**best_plain['setting'], **setting},
             base,
         )
-        for setting in draw.sample(grid(AUGMENTED), args.candidates)
+        for setting in (settings[i] for i in order[: args.candidates])
     ]
     best = max(augmented, key=lambda x: x['MRR@20'])
     command = ['python', 'benchmarks/run.py', *options]
