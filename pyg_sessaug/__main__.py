@@ -13,11 +13,21 @@ import shlex
 import sys
 from functools import partial
 from itertools import islice
-from typing import Any, Dict, Iterator, List, Optional, Sequence, cast
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    cast,
+)
 
 import torch
 
 from pyg_sessaug.arguments import MODELS, load_data, parse_args
+from pyg_sessaug.datasets.readers import parse_id
 from pyg_sessaug.distributed import (
     first_on_machine_first,
     process_group,
@@ -171,12 +181,15 @@ def recommend(args: argparse.Namespace) -> None:
     r"""Recommends items to sessions from arguments or standard input."""
     recommender = Recommender.load(args.recommender, args.device)
     is_int = isinstance(recommender.item_ids[0], int)
-    block = [_to_id(x, is_int) for x in args.block]
+    to_id: Callable[[str], Id] = parse_id if is_int else str
+    block = [to_id(x) for x in args.block]
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Bytes that are no text belong to an unknown id; the rest goes on.
         sys.stdin.reconfigure(errors='backslashreplace')
     # At a terminal each line gets its answer; else many share the work.
     size = 1 if sys.stdin.isatty() else 512
+    if args.separator is not None:
+        args.items = [y for x in args.items for y in x.split(args.separator)]
     lines: Iterator[List[str]] = (
         iter([args.items])
         if args.items
@@ -187,7 +200,7 @@ def recommend(args: argparse.Namespace) -> None:
     )
     number = 0
     while chunk := list(islice(lines, size)):
-        sessions = [[_to_id(x, is_int) for x in line] for line in chunk]
+        sessions = [[to_id(x) for x in line] for line in chunk]
         results = recommender.recommend(
             sessions,
             args.k,
@@ -210,17 +223,13 @@ def _print(
         parts = [f'unknown items {result.unknown}'] if result.unknown else []
         if result.fallback:
             parts.append('no known item, these are the most popular ones')
+        unknown = ''.join(map(str, result.unknown))
+        between = [x for x in ',;|' if x in unknown]
+        if between and args.separator is None:
+            parts.append(f"ids separated so need --separator '{between[0]}'")
         print(f'session {number}: {"; ".join(parts)}', file=sys.stderr)
     separator = ' ' if args.separator is None else args.separator
     print(separator.join(map(str, result.items)), flush=True)
-
-
-def _to_id(text: str, is_int: bool) -> Id:
-    # As Python spells it: "007" is not 7.
-    digits = text.removeprefix('-')
-    if is_int and digits.isdecimal() and len(digits) < 20:  # Of int64: 19
-        return int(text) if str(int(text)) == text else text
-    return text
 
 
 COMMANDS = {

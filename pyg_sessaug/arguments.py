@@ -177,8 +177,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         '--output',
         default='recommender.pt',
         metavar='FILE',
-        help='recommender file to write; while training, files that end in '
-        '.part beside it hold the state after every epoch',
+        help='recommender file to write, whose folder is made if need be; '
+        'while training, files that end in .part beside it hold the state '
+        'after every epoch',
     )
     add(
         '--resume',
@@ -254,7 +255,12 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
         help='one session, item by item; none: sessions from standard '
         'input, one per line',
     )
-    add('-k', type=positive, default=20, help='items per session')
+    add(
+        '-k',
+        type=positive,
+        default=20,
+        help='items per session; all if there are fewer',
+    )
     add(
         '--exclude-clicked',
         action='store_true',
@@ -269,7 +275,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
     )
     add(
         '--separator',
-        help='between the ids of a line, in and out (default: spaces)',
+        help='between the ids of a session, in and out (default: spaces)',
     )
     _add_device(parser)
     _add_format(parser)

@@ -5,7 +5,7 @@ import os.path as osp
 import platform
 from contextlib import suppress
 from typing import Any, Dict
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import psutil
@@ -108,6 +108,10 @@ def load_state(path: str, remedy: str) -> Dict[str, Any]:
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'there is no file {path}; {remedy}'
+        ) from error
+    except BadZipFile as error:
+        raise ValueError(
+            f'{path} is damaged or was not written by pyg_sessaug; {remedy}'
         ) from error
     except Exception as error:  # A broken file raises nearly anything.
         raise ValueError(

@@ -121,7 +121,8 @@ def prepare_clicks(
     if row.numel() == 0:
         raise ValueError(
             f'no session has 2 clicks on items with at least '
-            f'{min_item_clicks} clicks; lower `min_item_clicks`'
+            f'{min_item_clicks} clicks; lower `min_item_clicks` '
+            f'(--min-item-clicks)'
         )
 
     kept, length = session.unique_consecutive(return_counts=True)
@@ -133,9 +134,11 @@ def prepare_clicks(
     train = by_date[date < split if drop_boundary else date <= split]
     test = by_date[date > split]
     if train.numel() == 0 or test.numel() == 0:
+        days = float(date[-1] - date[0]) / DAY
         raise ValueError(
             f'the last {test_days} days of the log leave {train.numel()} '
-            f'training and {test.numel()} test sessions; change `test_days`'
+            f'training and {test.numel()} test sessions, and its sessions '
+            f'span {days:.3g} days; change `test_days` (--test-days)'
         )
 
     train_length = length[train]
@@ -150,7 +153,7 @@ def prepare_clicks(
     if not keep.any():
         raise ValueError(
             'no test session has 2 clicks on items of the training '
-            'sessions; change `test_days`'
+            'sessions; change `test_days` (--test-days)'
         )
     test, test_item, session = test[keep], test_item[keep], session[keep]
     _, test_length = session.unique_consecutive(return_counts=True)

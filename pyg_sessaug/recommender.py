@@ -1,6 +1,8 @@
 r"""Recommendations for sessions of raw item ids."""
 
 import os
+import warnings
+from itertools import chain
 from typing import (
     Any,
     Dict,
@@ -16,6 +18,7 @@ from typing import (
 import torch
 from torch import Tensor
 
+from pyg_sessaug.datasets.readers import parse_id
 from pyg_sessaug.evaluation import MAX_SCORES
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.model_state import MODELS, model_state, restore_model
@@ -186,6 +189,10 @@ class Recommender:
             ValueError: If :obj:`k` is not positive or a score is not finite.
             TypeError: If :obj:`sessions` or :obj:`block` is no list, or has
                 something else than ids in it.
+
+        Warns:
+            UserWarning: If an unknown id would be known as an integer
+                instead of a string, or the other way round.
         """
         if k < 1:
             raise ValueError(f'Recommender got k={k}; pass at least 1')
@@ -306,6 +313,15 @@ class Recommender:
             index = [self._find(x) for x in raw]
             known.append([i for i in index if i is not None])
             unknown.append([x for x, i in zip(raw, index) if i is None])
+        for x in chain.from_iterable(unknown):
+            other = parse_id(x) if isinstance(x, str) else str(x)
+            if other in self._index:
+                warnings.warn(
+                    f'Recommender knows no {x!r}, but {other!r}; pass ids of '
+                    f'the type of its `item_ids`',
+                    stacklevel=3,
+                )
+                break
         return known, unknown
 
     def _find(self, raw: Any) -> Optional[int]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pyg_sessaug import Recommender, evaluate, training
-from pyg_sessaug.__main__ import _to_id, main
+from pyg_sessaug.__main__ import main
 from pyg_sessaug.datasets import SessionLog
 
 DAY = 86_400
@@ -176,8 +176,18 @@ def test_recommend_to_broken_lines(trained, capsys, monkeypatch):
     assert len(set(out.splitlines())) == 1
     assert r"session 2: unknown items ['\\xff']" in error
     assert "session 3: unknown items ['999" in error
-    assert _to_id('9' * 5000, True) == '9' * 5000
-    assert _to_id(str(-(2**63)), True) == -(2**63)
+
+
+def test_recommend_with_a_separator_among_ids(trained, capsys):
+    main(['recommend', trained, 'i3,i4', '-k', '2'])
+    error = capsys.readouterr().err
+    assert "ids separated so need --separator ','" in error
+    main(['recommend', trained, 'i3,i4', '-k', '2', '--separator', ','])
+    (line,) = capsys.readouterr().out.splitlines()
+    expected = Recommender.load(trained).recommend(['i3', 'i4'], 2).items
+    assert line == ','.join(expected)
+    main(['recommend', trained, 'a b', 'i3', '--format', 'json'])
+    assert json.loads(capsys.readouterr().out)['unknown'] == ['a b']
 
 
 @pytest.mark.parametrize('augment', ['none', 'blur', 'i2i', 'category'])

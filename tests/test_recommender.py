@@ -164,6 +164,19 @@ def test_tensors_are_sessions():
     assert out.items == INTS[:1]
 
 
+@pytest.mark.parametrize(
+    'item_ids, given, known',
+    [(INTS, '17', 17), ([str(x) for x in INTS], 17, '17')],
+)
+def test_ids_of_the_other_type(item_ids, given, known):
+    recommender = make(item_ids)
+    match = f'knows no {given!r}, but {known!r}; pass ids of the type'
+    with pytest.warns(UserWarning, match=match):
+        (first, second) = recommender.recommend([[known], [given]], 3)
+    assert (first.unknown, first.fallback) == ([], False)
+    assert (second.unknown, second.fallback) == ([given], True)
+
+
 def test_all_blocked():
     out = make().recommend(STRINGS[:1], block=STRINGS, return_scores=True)
     assert (out.items, out.scores) == ([], [])

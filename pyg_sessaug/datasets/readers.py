@@ -5,10 +5,22 @@ import gzip
 import importlib
 import io
 import os.path as osp
+import re
+import warnings
 from array import array
 from contextlib import contextmanager
 from itertools import islice
-from typing import IO, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import (
+    IO,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import torch
 from torch import Tensor
@@ -75,9 +87,9 @@ def read_csv(
     """
     pa, arrow = optional_import('pyarrow'), optional_import('pyarrow.csv')
     header = read_head(path, delimiter)[0] if names is None else list(names)
-    _check_columns(path, columns, header)
+    _check_columns(path, columns, header, delimiter)
     batches = []
-    with _explain(path), _open(path) as (f, bar):
+    with _explain(path, header), _open(path) as (f, bar):
         # One thread keeps memory flat and knows the row of an error.
         reader = arrow.open_csv(
             f,
@@ -219,18 +231,37 @@ def to_ids(column: Any) -> Tuple[Tensor, Optional[List[str]]]:
         :obj:`None`; else codes and strings as :func:`to_codes` gives them.
         A string is an integer if it is spelt as Python spells it: "007" is
         not "7".
+
+    Warns:
+        UserWarning: If most are integers and some are not.
     """
     pa = optional_import('pyarrow')
     if pa.types.is_integer(column.type):
         return to_tensor(column.cast(pa.int64())), None
     code, names = to_codes(column)
-    try:
-        ids = torch.tensor([int(name) for name in names], dtype=torch.int64)
-    except (ValueError, RuntimeError, OverflowError):
-        return code, names
-    if [str(i) for i in ids.tolist()] != names:
-        return code, names
-    return ids[code], None
+    ids = [parse_id(name) for name in names]
+    others = [i for i, parsed in enumerate(ids) if isinstance(parsed, str)]
+    if not others:
+        return torch.tensor(ids, dtype=torch.int64)[code], None
+    if 2 * len(others) < len(names):
+        row = int((code == others[0]).nonzero()[0]) + 1
+        warnings.warn(
+            f'{len(names) - len(others)} of {len(names)} ids are integers, '
+            f'but {names[others[0]]!r} of click {row} is none, so all become '
+            f'strings; correct it if it is a mistake',
+            stacklevel=2,
+        )
+    return code, names
+
+
+def parse_id(text: str) -> Union[int, str]:
+    r"""The 64-bit integer that Python spells so, else the text itself."""
+    digits = text.removeprefix('-')
+    if digits.isdecimal() and len(digits) < 20:  # Of int64: 19
+        value = int(text)
+        if str(value) == text and -(2**63) <= value < 2**63:
+            return value
+    return text
 
 
 def to_seconds(column: Any, unit: float = 1.0) -> Tensor:
@@ -277,12 +308,18 @@ def _open(path: str) -> Iterator[Tuple[IO[bytes], Any]]:
 
 
 @contextmanager
-def _explain(path: str) -> Iterator[None]:
+def _explain(path: str, header: Sequence[str] = ()) -> Iterator[None]:
     try:
         yield
     except (ValueError, EOFError, OSError, csv.Error) as error:
+        # Arrow counts the columns from 0.
+        message = re.sub(
+            r'CSV column #(\d+)',
+            lambda match: f'column {header[int(match[1])]!r}',
+            str(error),
+        )
         raise ValueError(
-            f'cannot read {path}: {error}; correct or remove what is wrong '
+            f'cannot read {path}: {message}; correct or remove what is wrong '
             f'there, or get the file again'
         ) from error
 
@@ -291,13 +328,23 @@ def _check_columns(
     path: str,
     columns: Any,
     header: Sequence[str],
+    delimiter: Optional[str] = None,
 ) -> None:
     for name in columns:
-        if header.count(name) != 1:
-            raise ValueError(
-                f'{path} must have one column {name!r}, but its columns are '
-                f'{list(header)}'
-            )
+        if header.count(name) == 1:
+            continue
+        hint = ''
+        if delimiter is not None:
+            others = [x for x in ',;\t|' if x in ''.join(header)]
+            if len(header) == 1 and others:
+                hint = (
+                    f'; if {others[0]!r} stands between its fields, pass it '
+                    f'as `delimiter` (--delimiter)'
+                )
+        raise ValueError(
+            f'{path} must have one column {name!r}, but its columns are '
+            f'{list(header)}{hint}'
+        )
 
 
 def _check_nulls(batch: Any, nullable: Sequence[str], row: int) -> None:

@@ -25,7 +25,7 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             Diginetica,
             'train-item-views.csv',
             VIEWS + '1;NA;2;3;2016-01-01\n1;NA;x2;3;2016-01-01\n',
-            "Row #3.*int64.*'x2'",
+            "column 'itemId': Row #3.*int64.*'x2'",
         ),
         (
             Diginetica,
@@ -106,6 +106,12 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             'line 2.*truth value',
         ),
         (SessionLog, 'clicks.csv', '\rs', "one column 'session_id'"),
+        (
+            SessionLog,
+            'clicks.csv',
+            'session_id;item_id;time\n1;2;3\n',
+            "if ';' stands between its fields, pass it as `delimiter`",
+        ),
         (
             SessionLog,
             'clicks.csv',

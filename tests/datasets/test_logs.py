@@ -19,6 +19,7 @@ from srgnn_reference import (
 )
 
 from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
+from pyg_sessaug.datasets.readers import parse_id
 
 
 def check(cls, root, expected, **kwargs):
@@ -333,3 +334,34 @@ def test_settings_tell_logs_apart(tmp_path):
     }
     assert len(paths) == 6
     assert torch.load(min(paths), weights_only=True)['settings']
+
+
+def test_one_id_that_is_no_integer(tmp_path):
+    rows = ['session_id,item_id,time']
+    rows += [f'{i // 2},{i % 2 + 1},{i // 2 * 86400}' for i in range(40)]
+    write(tmp_path, 'clicks.csv', '\n'.join([*rows, '99,l,0', '99,3,0']))
+    match = "3 of 4 ids are integers, but 'l' of click 41 is none"
+    with pytest.warns(UserWarning, match=match):
+        train = SessionLog(tmp_path)
+    assert train.item_ids == ['1', '2']
+
+
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        ('0', 0),
+        (str(-(2**63)), -(2**63)),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), str(2**63)),
+        ('9' * 5000, '9' * 5000),
+        ('007', '007'),
+        ('+1', '+1'),
+        ('-0', '-0'),
+        ('1.0', '1.0'),
+        ('٣', '٣'),
+        ('', ''),
+        ('-', '-'),
+    ],
+)
+def test_ids_that_are_integers(text, value):
+    assert parse_id(text) == value

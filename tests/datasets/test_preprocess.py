@@ -115,7 +115,11 @@ def test_most_frequent_category_of_training_clicks():
         ([], {}, 'no clicks'),
         ([0.0, 1, float('nan'), 9e5], {}, 'click 2 .* time nan'),
         ([0.0, 1, 9e5, 9e5], {'min_item_clicks': 3}, 'min_item_clicks'),
-        ([0.0, 1, 9e5, 9e5], {'test_days': 99}, '0 training and 2 test'),
+        (
+            [0.0, 1, 9e5, 9e5],
+            {'test_days': 99},
+            '0 training and 2 test.* span 10.4 days',
+        ),
     ],
 )
 def test_logs_that_leave_nothing(time, options, match):
