@@ -14,6 +14,7 @@ import torch
 from _datasets import SPLITS, load
 from _methods import (
     DEFAULT,
+    INJECTIONS,
     PLAIN,
     TIMED,
     WEIGHTED,
@@ -42,7 +43,6 @@ from pyg_sessaug.transforms import (
     ItemDistance,
     SoftClusterDistance,
     TimeDecay,
-    VertexInjection,
     WeightChannels,
 )
 
@@ -76,7 +76,7 @@ class Experiment:
         names = (
             'dataset model fraction schedule batch_size lr num_layers '
             'hidden num_clusters weight_decay augmented_weight_decay patience '
-            'augmented_patience scale dropout edge_p blur_p blur_std'
+            'augmented_patience scale dropout edge_p inject_p blur_p blur_std'
         )
         return {
             **{name: getattr(self.args, name) for name in names.split()},
@@ -203,9 +203,13 @@ class Experiment:
         """What sets weights or nodes, and what to know about it."""
         train = self.data['train']
         weights: Any
-        if method.name == 'inject':
-            mask = train.seen_items
-            return VertexInjection(train.categories, mask=mask), None
+        if method.name in INJECTIONS:
+            injection = INJECTIONS[method.name](
+                train.categories,
+                mask=train.seen_items,
+                **self._given('inject'),
+            )
+            return injection, None
         if method.name == 'channels':
             weights = [
                 ItemDistance(self._embedding(seed)),

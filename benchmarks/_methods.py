@@ -16,6 +16,7 @@ from pyg_sessaug.transforms import (
     GaussianBlur,
     NormalizeEdges,
     TimeDecay,
+    VertexInjection,
 )
 from pyg_sessaug.transforms.time_decay import FORMS
 
@@ -28,6 +29,7 @@ PLAIN = {
     'blur': 'blur alone',
     'inject': 'an item of another category in sessions of one, as the base '
     'otherwise',
+    'inject-same': 'an item of the same category instead: a control',
     'channels': 'weights by item, cluster and, if known, time side by side',
     'covariance': 'covariances of a mixture in the session vector (srgnn)',
 }
@@ -88,7 +90,7 @@ class Method:
         """What not every data set has."""
         if self.weights in TIMED:
             return 'click times'
-        if self.weights == 'category' or self.name == 'inject':
+        if self.weights == 'category' or self.name in INJECTIONS:
             return 'item categories'
         return None
 
@@ -131,6 +133,17 @@ def permute(seen: Tensor) -> Tensor:
     items = seen.nonzero().view(-1)
     order[items] = items[torch.randperm(items.numel())]
     return order
+
+
+class SameCategoryInjection(VertexInjection):
+    """Injects an item of the session's own category: a control."""
+
+    def _pick(self, first: Tensor, end: Tensor) -> Tensor:
+        # A session seen in training has at least its own items to draw.
+        return first + torch.randint(2**62, first.size()) % (end - first)
+
+
+INJECTIONS = {'inject': VertexInjection, 'inject-same': SameCategoryInjection}
 
 
 class ShuffleGaps(BaseTransform):

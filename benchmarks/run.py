@@ -137,6 +137,12 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         "(default: the transforms' own, 0.5)",
     )
     add(
+        '--inject-p',
+        type=float,
+        help='probability that inject adds to a session of one category '
+        "(default: VertexInjection's own, 0.5)",
+    )
+    add(
         '--blur-p',
         type=float,
         help='probability that a cell is blurred (default: '

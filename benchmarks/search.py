@@ -1,9 +1,10 @@
 """Looks for the settings of an augmentation, by validation alone.
 
 First the plain model's own best weight decay and dropout; then, with these,
-random settings of the augmentation, whose distances come from that model. The
-highest MRR@20 on the validation samples wins. The test set is not read: a last
-line has the command of run.py that compares both on it, with other seeds.
+injected items where the data has categories, and random settings of weights
+and blur, whose distances come from that model. The highest MRR@20 on the
+validation samples wins. The test set is not read: a last line has the command
+of run.py that compares both on it, with other seeds.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.training import best_epoch
 
 PLAIN = {'weight-decay': [1e-6, 1e-5, 1e-4], 'dropout': [0.0, 0.2]}
-AUGMENTED = {
+INJECTED = {'method': ['inject'], 'inject-p': [0.25, 0.5, 1.0]}
+WEIGHTED = {
     'method': ['blur', 'i2i', 'gmm', 'kmeans', 'kmeans-noblur'],
     'augmented-weight-decay': [1e-6, 1e-5, 1e-4],
     'edge-p': [0.25, 0.5, 1.0],
@@ -45,9 +47,12 @@ def main(argv: Optional[List[str]] = None) -> None:
     ]
     best_plain = max(plain, key=lambda x: x['MRR@20'])
     base = osp.join(best_plain['folder'], 'models', 'seed0-base.val.pt')
-    settings = grid(AUGMENTED)
+    settings = grid(WEIGHTED)
     generator = torch.Generator().manual_seed(args.seed)
     order = torch.randperm(len(settings), generator=generator).tolist()
+    tried = [settings[i] for i in order[: args.candidates]]
+    if best_plain['categories']:
+        tried = grid(INJECTED) + tried
     augmented = [
         candidate(
             args,
@@ -56,7 +61,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             {**best_plain['setting'], **setting},
             base,
         )
-        for setting in (settings[i] for i in order[: args.candidates])
+        for setting in tried
     ]
     best = max(augmented, key=lambda x: x['MRR@20'])
     command = ['python', 'benchmarks/run.py', *options]
@@ -81,7 +86,7 @@ def parse_args(
         '--candidates',
         type=run.positive,
         default=20,
-        help='settings of the augmentation to try (default: 20)',
+        help='settings of weights and blur to try (default: 20)',
     )
     add('--seed', type=int, default=0, help='of what is tried (default: 0)')
     add('--output', default='runs/search', help='(default: runs/search)')
@@ -137,6 +142,7 @@ def candidate(
         'best_epoch': epoch,
         'seconds': sum(x['seconds'] for x in record['history']),
         'folder': folder,
+        'categories': experiment.data['train'].categories is not None,
     }
     print(
         f'{name}: HR@20 {result["HR@20"]:.2f}, MRR@20 '
@@ -166,7 +172,7 @@ def write(
         'environment': environment('cpu'),
         'seconds': sum(x['seconds'] for x in [*plain, *augmented]),
         'candidates': [
-            {k: v for k, v in x.items() if k != 'folder'}
+            {k: v for k, v in x.items() if k not in ('folder', 'categories')}
             for x in [*plain, *augmented]
         ],
     }
@@ -179,7 +185,7 @@ def write(
 
 def table(results: Dict[str, Any]) -> List[List[str]]:
     """All candidates, the best first."""
-    names = [x for x in {**PLAIN, **AUGMENTED} if x != 'method']
+    names = [x for x in {**PLAIN, **INJECTED, **WEIGHTED} if x != 'method']
     head = ['validation', 'HR@20 (%)', 'MRR@20 (%)', *names]
     rows = sorted(results['candidates'], key=lambda x: -x['MRR@20'])
     return [head] + [

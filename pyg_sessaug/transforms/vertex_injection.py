@@ -145,11 +145,13 @@ class VertexInjection(BaseTransform):
         # `rand` is below 1, so `<` draws none for p=0 and all for p=1.
         drawn = torch.rand(length.numel()) < self.p
         session = (drawn & (low == high) & (low >= 0)).nonzero().view(-1)
-        # One of the items outside the range of the session's category:
         first, end = self._ptr[low[session]], self._ptr[low[session] + 1]
+        return session, self._items[self._pick(first, end)]
+
+    def _pick(self, first: Tensor, end: Tensor) -> Tensor:
+        r"""Places outside the range of the session's category."""
         index = _below(self._items.numel() - (end - first))
-        index += (index >= first) * (end - first)
-        return session, self._items[index]
+        return index + (index >= first) * (end - first)
 
     def __repr__(self) -> str:
         return (

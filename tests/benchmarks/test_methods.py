@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from pyg_sessaug.graphs import SessionGraphs
+from pyg_sessaug.session_batch import session_batch
 from pyg_sessaug.sessions import Sessions
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import _experiment
 import run
-from _methods import WEIGHTED, ShuffleGaps, fit_mixture, parse_method
+from _methods import (
+    WEIGHTED,
+    SameCategoryInjection,
+    ShuffleGaps,
+    fit_mixture,
+    parse_method,
+)
 
 TINY = '--hidden 4 --epochs 1 --num-clusters 2 --seeds 0'.split()
 
@@ -104,6 +111,23 @@ def test_injected_items_are_trained_like_the_base(tmp_path, monkeypatch):
     assert injection.startswith('VertexInjection(categories=[')
     assert injection.endswith('p=0.5),')
     assert normalize.startswith('NormalizeEdges()')
+
+
+def test_the_control_of_injected_items():
+    categories = torch.tensor([0, 1, 0, 1, 1, 2, -1])
+    mask = torch.tensor([1, 1, 1, 1, 0, 1, 1]).bool()
+    transform = SameCategoryInjection(categories, p=1.0, mask=mask)
+    lengths = torch.full((300,), 2)
+    item = torch.tensor([[1, 3], [0, 2], [0, 1]]).repeat(100, 1).view(-1)
+    batch = transform(session_batch(item, lengths))
+    sessions = batch.x[batch.click_index].tolist()
+    assert len(sessions) == 2 * 300 + 200  # Those of two categories stay.
+    assert set(batch.x.tolist()) == {0, 1, 2, 3}
+    graph = batch.batch[batch.click_index]
+    for i in range(0, 300, 3):
+        assert set(categories[batch.x[batch.batch == i]].tolist()) == {1}
+        assert set(categories[batch.x[batch.batch == i + 1]].tolist()) == {0}
+        assert int((graph == i).sum()) == 3
 
 
 def test_categories_are_needed(timed_log, tmp_path):

@@ -26,7 +26,7 @@ def tiny(monkeypatch):
 
 def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(search.PLAIN, 'dropout', [0.0])
-    monkeypatch.setitem(search.AUGMENTED, 'num-clusters', [4])
+    monkeypatch.setitem(search.WEIGHTED, 'num-clusters', [4])
     options = ['--hidden', '8', '--epochs', '1', '--lr', '0.02']
     command = [*options, '--candidates', '4', '--output', str(tmp_path)]
     search.main(command)
@@ -34,7 +34,9 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     assert not any(str(tmp_path) in str(x) for x in found.items())
     plain, augmented = found['candidates'][:3], found['candidates'][3:]
     assert [x['method'] for x in plain] == ['base'] * 3
-    assert len(augmented) == 4
+    assert len(augmented) == 3 + 4
+    for row, p in zip(augmented, [0.25, 0.5, 1.0]):
+        assert (row['method'], row['setting']['inject-p']) == ('inject', p)
     # Metrics are those of validation; no run has seen the test set.
     best = max(plain, key=lambda x: x['MRR@20'])
     decay = best['setting']['weight-decay']
@@ -50,7 +52,9 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     args = run.parse_args(shlex.split(line[1]))
     assert [x.name for x in args.methods] == ['base', best['method']]
     assert args.seeds == [1, 2, 3, 4, 5]  # Not the seed of the search.
-    assert args.blur_std == best['setting']['blur-std']
+    for name in ('inject-p', 'blur-std'):
+        value = getattr(args, name.replace('-', '_'))
+        assert value == best['setting'].get(name)
     assert args.weight_decay == decay
 
     # A second call trains nothing again.
