@@ -7,6 +7,7 @@ import os.path as osp
 import time
 import zlib
 from argparse import Namespace
+from dataclasses import replace
 from glob import glob
 from typing import Any, Callable, Dict, List, Optional
 
@@ -14,7 +15,6 @@ import torch
 from _datasets import SPLITS, load
 from _methods import (
     DEFAULT,
-    INJECTIONS,
     PLAIN,
     TIMED,
     WEIGHTED,
@@ -43,6 +43,7 @@ from pyg_sessaug.transforms import (
     ItemDistance,
     SoftClusterDistance,
     TimeDecay,
+    VertexInjection,
     WeightChannels,
 )
 
@@ -203,10 +204,16 @@ class Experiment:
         """What sets weights or nodes, and what to know about it."""
         train = self.data['train']
         weights: Any
-        if method.name in INJECTIONS:
-            injection = INJECTIONS[method.name](
-                train.categories,
+        if method.name.startswith('inject'):
+            categories = train.categories
+            if method.name == 'inject-cluster':
+                torch.manual_seed(derive(seed, 'kmeans', 'weights'))
+                by_kmeans = replace(method, weights='kmeans')
+                categories = self._clusters(seed, by_kmeans).labels
+            injection = VertexInjection(
+                categories,
                 mask=train.seen_items,
+                same=method.name != 'inject',
                 **self._given('inject'),
             )
             return injection, None

@@ -16,7 +16,6 @@ from pyg_sessaug.transforms import (
     GaussianBlur,
     NormalizeEdges,
     TimeDecay,
-    VertexInjection,
 )
 from pyg_sessaug.transforms.time_decay import FORMS
 
@@ -29,7 +28,8 @@ PLAIN = {
     'blur': 'blur alone',
     'inject': 'an item of another category in sessions of one, as the base '
     'otherwise',
-    'inject-same': 'an item of the same category instead: a control',
+    'inject-same': 'an item of the same category instead',
+    'inject-cluster': 'an item of the same cluster of KMeans instead',
     'channels': 'weights by item, cluster and, if known, time side by side',
     'covariance': 'covariances of a mixture in the session vector (srgnn)',
 }
@@ -83,14 +83,21 @@ class Method:
     def from_base(self) -> bool:
         """Whether it needs the embeddings of the seed's base model."""
         known = self.weights is not None and self.weights not in TIMED
-        return known or self.name in ('channels', 'covariance')
+        return known or self.name in (
+            'inject-cluster',
+            'channels',
+            'covariance',
+        )
 
     @property
     def needs(self) -> Optional[str]:
         """What not every data set has."""
         if self.weights in TIMED:
             return 'click times'
-        if self.weights == 'category' or self.name in INJECTIONS:
+        if self.weights == 'category' or self.name in (
+            'inject',
+            'inject-same',
+        ):
             return 'item categories'
         return None
 
@@ -133,17 +140,6 @@ def permute(seen: Tensor) -> Tensor:
     items = seen.nonzero().view(-1)
     order[items] = items[torch.randperm(items.numel())]
     return order
-
-
-class SameCategoryInjection(VertexInjection):
-    """Injects an item of the session's own category: a control."""
-
-    def _pick(self, first: Tensor, end: Tensor) -> Tensor:
-        # A session seen in training has at least its own items to draw.
-        return first + torch.randint(2**62, first.size()) % (end - first)
-
-
-INJECTIONS = {'inject': VertexInjection, 'inject-same': SameCategoryInjection}
 
 
 class ShuffleGaps(BaseTransform):

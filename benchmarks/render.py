@@ -77,7 +77,7 @@ def summary() -> str:
 def is_augmentation(name: str) -> bool:
     """Whether a method augments graphs and is no control."""
     method = parse_method(name)
-    changed = method.weights or method.blur or name == 'inject'
+    changed = method.weights or method.blur or name.startswith('inject')
     return bool(changed) and not method.shuffled
 
 

@@ -28,7 +28,10 @@ from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.training import best_epoch
 
 PLAIN = {'weight-decay': [1e-6, 1e-5, 1e-4], 'dropout': [0.0, 0.2]}
-INJECTED = {'method': ['inject'], 'inject-p': [0.25, 0.5, 1.0]}
+INJECTED = {
+    'method': ['inject', 'inject-same'],
+    'inject-p': [0.25, 0.5, 1.0],
+}
 WEIGHTED = {
     'method': ['blur', 'i2i', 'gmm', 'kmeans', 'kmeans-noblur'],
     'augmented-weight-decay': [1e-6, 1e-5, 1e-4],

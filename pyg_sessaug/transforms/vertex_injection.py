@@ -1,4 +1,4 @@
-r"""Items of another category injected into session graphs."""
+r"""Items injected into session graphs."""
 
 from typing import Dict, Optional, Tuple
 
@@ -18,35 +18,41 @@ REBUILT = ('x', 'edge_index', 'edge_weight', 'click_index', 'click_time')
 
 @functional_transform('vertex_injection')
 class VertexInjection(BaseTransform):
-    r"""Makes sessions of one category sessions of two, section 5.2 of the
+    r"""Adds an item to sessions of one category, after section 5.2 of the
     thesis (functional name: :obj:`vertex_injection`).
 
     Into a session whose clicks all are on items of one category, an item of
-    another category is injected with probability :obj:`p`. The item is drawn
-    uniformly among all of other categories, and its place uniformly among
+    another category is injected with probability :obj:`p`, which makes it a
+    session of two, or one of the same category if :obj:`same`. The item is
+    drawn uniformly among all of these, and its place uniformly among
     those before, between and behind the clicks; behind the last click it
     becomes the last. The result is the graph of the longer session, and the
     target stays. The injected click is half-way in time between its
     neighbours, or at the same time as its only one.
 
-    Sessions with an item of unknown category are left alone.
+    Sessions with an item of unknown category are left alone, and so are
+    those in whose category no item may be injected, if it is to be the same.
     Apply it before any other transform, and use it in training only. The
-    thesis found that it hurts; on a sixteenth of Diginetica it helped.
+    thesis found that other categories hurt; so they do on full Diginetica,
+    while on a sixteenth of it both kinds help, the same category most.
 
     Args:
-        categories (Tensor): Category of each item, -1 where it is not known.
+        categories (Tensor): Category of each item, -1 where it is not known;
+            labels of clusters do as well.
         p (float): Probability that a session of one category gets an item.
             (default: :obj:`0.5`)
         mask (Tensor, optional): Items that may be injected, such as those
             seen in training; items of unknown category never are.
             (default: :obj:`None`, which is all)
+        same (bool): Whether the item is of the session's own category.
+            (default: :obj:`False`)
 
     Raises:
         ValueError: If :obj:`p` is no probability, if :obj:`categories` or
             :obj:`mask` have other shapes or types than below, or if the
-            items to inject have fewer than two categories. When called, if a
-            graph holds an item beyond those with a category, or what other
-            transforms have set.
+            items to inject have fewer than two categories, or none if it is
+            to be the same. When called, if a graph holds an item beyond
+            those with a category, or what other transforms have set.
 
     Shapes:
         - **categories:** :math:`(|\mathcal{I}|)` int64
@@ -64,6 +70,7 @@ class VertexInjection(BaseTransform):
         categories: Tensor,
         p: float = 0.5,
         mask: Optional[Tensor] = None,
+        same: bool = False,
     ) -> None:
         check_probability('VertexInjection', p)
         if categories.dim() != 1 or categories.dtype != torch.long:
@@ -82,14 +89,15 @@ class VertexInjection(BaseTransform):
                     f'[{allowed.numel()}] bool'
                 )
             allowed &= mask.cpu()
-        if categories[allowed].unique().numel() < 2:
+        if categories[allowed].unique().numel() < 2 - same:
             raise ValueError(
                 f'VertexInjection got {int(allowed.sum())} item(s) to inject '
-                f'of fewer than two categories; no session has items of '
-                f'another one'
+                f'of fewer than {"one category" if same else "two categories"}'
+                f'; pass items of more categories, or another mask'
             )
         self.categories = categories
         self.p = p
+        self.same = same
         # What may be injected, by category, and where a category begins.
         items = allowed.nonzero().view(-1)
         self._items = items[categories[items].argsort()]
@@ -145,19 +153,21 @@ class VertexInjection(BaseTransform):
         # `rand` is below 1, so `<` draws none for p=0 and all for p=1.
         drawn = torch.rand(length.numel()) < self.p
         session = (drawn & (low == high) & (low >= 0)).nonzero().view(-1)
+        # What may be injected of a session's own category is a range:
         first, end = self._ptr[low[session]], self._ptr[low[session] + 1]
-        return session, self._items[self._pick(first, end)]
-
-    def _pick(self, first: Tensor, end: Tensor) -> Tensor:
-        r"""Places outside the range of the session's category."""
+        if self.same:
+            some = end > first
+            session, first, end = session[some], first[some], end[some]
+            return session, self._items[first + _below(end - first)]
         index = _below(self._items.numel() - (end - first))
-        return index + (index >= first) * (end - first)
+        index += (index >= first) * (end - first)
+        return session, self._items[index]
 
     def __repr__(self) -> str:
         return (
             f'{self.__class__.__name__}('
             f'categories={list(self.categories.shape)}, '
-            f'items={self._items.numel()}, p={self.p})'
+            f'items={self._items.numel()}, p={self.p}, same={self.same})'
         )
 
 

@@ -7,15 +7,14 @@ import pytest
 import torch
 
 from pyg_sessaug.graphs import SessionGraphs
-from pyg_sessaug.session_batch import session_batch
 from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.transforms import VertexInjection
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import _experiment
 import run
 from _methods import (
     WEIGHTED,
-    SameCategoryInjection,
     ShuffleGaps,
     fit_mixture,
     parse_method,
@@ -109,25 +108,36 @@ def test_injected_items_are_trained_like_the_base(tmp_path, monkeypatch):
     assert base[1:] == inject[1:] == (1e-5, 5)
     injection, normalize = inject[0].split('\n  ')[1:]
     assert injection.startswith('VertexInjection(categories=[')
-    assert injection.endswith('p=0.5),')
+    assert injection.endswith('p=0.5, same=False),')
     assert normalize.startswith('NormalizeEdges()')
 
 
-def test_the_control_of_injected_items():
-    categories = torch.tensor([0, 1, 0, 1, 1, 2, -1])
-    mask = torch.tensor([1, 1, 1, 1, 0, 1, 1]).bool()
-    transform = SameCategoryInjection(categories, p=1.0, mask=mask)
-    lengths = torch.full((300,), 2)
-    item = torch.tensor([[1, 3], [0, 2], [0, 1]]).repeat(100, 1).view(-1)
-    batch = transform(session_batch(item, lengths))
-    sessions = batch.x[batch.click_index].tolist()
-    assert len(sessions) == 2 * 300 + 200  # Those of two categories stay.
-    assert set(batch.x.tolist()) == {0, 1, 2, 3}
-    graph = batch.batch[batch.click_index]
-    for i in range(0, 300, 3):
-        assert set(categories[batch.x[batch.batch == i]].tolist()) == {1}
-        assert set(categories[batch.x[batch.batch == i + 1]].tolist()) == {0}
-        assert int((graph == i).sum()) == 3
+@pytest.mark.parametrize('name', ['inject-same', 'inject-cluster'])
+def test_injected_items_of_the_same_kind(tmp_path, monkeypatch, name):
+    given = {}
+
+    class Injection(VertexInjection):
+        def __init__(self, categories, **kwargs):
+            given.update(categories=categories, **kwargs)
+            super().__init__(categories, **kwargs)
+
+    monkeypatch.setattr(_experiment, 'VertexInjection', Injection)
+    options = ['--output', str(tmp_path), '--inject-p', '0.25']
+    run.main([*TINY, *options, '--fraction', '0.1', '--methods', name])
+    assert given['same']
+    assert given['p'] == 0.25
+    seen = given['mask']
+    if name == 'inject-same':
+        assert given['categories'].unique().numel() > 2  # No clusters
+    else:  # KMeans on the items seen by the base model.
+        path = tmp_path / 'models' / 'seed0-base.pt'
+        embedding = torch.load(path)['model']['item_embedding']
+        labels = given['categories']
+        center = torch.stack(
+            [embedding[seen & (labels == i)].mean(dim=0) for i in range(2)]
+        )
+        nearest = torch.cdist(embedding[seen], center).argmin(dim=1)
+        assert (nearest == labels[seen]).all()
 
 
 def test_categories_are_needed(timed_log, tmp_path):

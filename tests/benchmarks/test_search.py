@@ -34,9 +34,10 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     assert not any(str(tmp_path) in str(x) for x in found.items())
     plain, augmented = found['candidates'][:3], found['candidates'][3:]
     assert [x['method'] for x in plain] == ['base'] * 3
-    assert len(augmented) == 3 + 4
-    for row, p in zip(augmented, [0.25, 0.5, 1.0]):
-        assert (row['method'], row['setting']['inject-p']) == ('inject', p)
+    assert len(augmented) == 6 + 4
+    for i, row in enumerate(augmented[:6]):
+        assert row['method'] == ['inject', 'inject-same'][i // 3]
+        assert row['setting']['inject-p'] == [0.25, 0.5, 1.0][i % 3]
     # Metrics are those of validation; no run has seen the test set.
     best = max(plain, key=lambda x: x['MRR@20'])
     decay = best['setting']['weight-decay']

@@ -42,14 +42,16 @@ def places(clicks, longer):
 
 
 @settings(max_examples=150, deadline=None)
-@given(sessions=sessions_of_clicks, seed=st.integers(0, 2**32))
-def test_graphs_are_those_of_longer_sessions(graph, same, sessions, seed):
+@given(
+    sessions=sessions_of_clicks, own=st.booleans(), seed=st.integers(0, 2**32)
+)
+def test_graphs_are_those_of_longer_sessions(graph, same, sessions, own, seed):
     torch.manual_seed(seed)
     data_list = [graph(c, target=i) for i, c in enumerate(sessions)]
     batch = Batch.from_data_list(
         data_list, follow_batch=['click_index', 'edge_index']
     )
-    out = VertexInjection(CATEGORIES, p=1.0)(batch)
+    out = VertexInjection(CATEGORIES, p=1.0, same=own)(batch)
     results = out.to_data_list()
     assert len(results) == len(sessions)
     for i, (clicks, data) in enumerate(zip(sessions, results)):
@@ -59,7 +61,8 @@ def test_graphs_are_those_of_longer_sessions(graph, same, sessions, seed):
         if len(known) == 1 and known != {-1}:
             (new,) = Counter(longer) - Counter(clicks)
             assert places(clicks, longer)
-            assert int(CATEGORIES[new]) not in known | {-1}
+            assert int(CATEGORIES[new]) != -1
+            assert (int(CATEGORIES[new]) in known) == own
         else:
             assert longer == clicks
     again = Batch.from_data_list(
@@ -138,7 +141,7 @@ def test_mask_holds_what_may_be_injected(graph):
     mask = torch.tensor([1, 0, 0, 0, 0, 0, 1, 0, 1]).bool()
     transform = VertexInjection(CATEGORIES, p=1.0, mask=mask)
     assert str(transform) == (
-        'VertexInjection(categories=[9], items=2, p=1.0)'
+        'VertexInjection(categories=[9], items=2, p=1.0, same=False)'
     )
     for clicks, new in (([1, 2], 6), ([4], 0), ([7], None)):
         found = {
@@ -152,6 +155,24 @@ def test_mask_holds_what_may_be_injected(graph):
         new = set(clicks_of(transform(graph([4, 5])))) - {4, 5}
         assert len(new) == 1
         assert new <= {0, 1, 2, 3, 7}
+
+
+def test_mask_of_the_same_category(graph):
+    mask = torch.tensor([0, 1, 1, 1, 0, 0, 0, 1, 1]).bool()
+    transform = VertexInjection(CATEGORIES, p=1.0, mask=mask, same=True)
+    torch.manual_seed(0)
+    out = transform(Batch.from_data_list([graph([0])] * 3000)).to_data_list()
+    item = Counter(max(clicks_of(data)) for data in out)
+    assert set(item) == {1, 2, 3}
+    for count in item.values():  # Five standard deviations of 3000 draws
+        assert count / 3000 == pytest.approx(1 / 3, abs=0.043)
+    for clicks in ([4, 5], [8], [0, 7]):
+        assert clicks_of(transform(graph(clicks))) == clicks
+    assert clicks_of(transform(graph([7]))) == [7, 7]
+    VertexInjection(CATEGORIES, mask=CATEGORIES == 2, same=True)
+    match = r'0 item\(s\) to inject of fewer than one category'
+    with pytest.raises(ValueError, match=match):
+        VertexInjection(CATEGORIES, mask=CATEGORIES < 0, same=True)
 
 
 def test_before_other_transforms(graph, same):
