@@ -11,6 +11,7 @@ import os
 import os.path as osp
 import shlex
 import sys
+import warnings
 from functools import partial
 from itertools import islice
 from typing import (
@@ -36,7 +37,11 @@ from pyg_sessaug.distributed import (
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.functional import choose_precision
-from pyg_sessaug.pipeline import fit_augmented, remove_checkpoints
+from pyg_sessaug.pipeline import (
+    checkpoint_files,
+    fit_augmented,
+    remove_checkpoints,
+)
 from pyg_sessaug.recommender import Id, Recommendations, Recommender
 from pyg_sessaug.training import best_epoch
 
@@ -87,6 +92,12 @@ def train(args: argparse.Namespace) -> None:
     r"""Trains a model and writes a recommender."""
     if osp.isdir(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
+    files = checkpoint_files(args.output, args.augment).values()
+    if args.resume and not any(map(osp.exists, files)):
+        print(
+            f'no .part file of {args.output} to go on from; starting anew',
+            file=sys.stderr,
+        )
     with first_on_machine_first():
         train, val = load_data(args, ['train', 'val'])
     model, histories = fit_augmented(
@@ -183,6 +194,9 @@ def recommend(args: argparse.Namespace) -> None:
     is_int = isinstance(recommender.item_ids[0], int)
     to_id: Callable[[str], Id] = parse_id if is_int else str
     block = [to_id(x) for x in args.block]
+    missing = [x for x in block if x not in recommender.item_ids]
+    if missing:
+        print(f'unknown items to block: {missing}', file=sys.stderr)
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Bytes that are no text belong to an unknown id; the rest goes on.
         sys.stdin.reconfigure(errors='backslashreplace')
@@ -201,13 +215,16 @@ def recommend(args: argparse.Namespace) -> None:
     number = 0
     while chunk := list(islice(lines, size)):
         sessions = [[to_id(x) for x in line] for line in chunk]
-        results = recommender.recommend(
-            sessions,
-            args.k,
-            args.exclude_clicked,
-            block,
-            return_scores=args.format == 'json',
-        )
+        with warnings.catch_warnings():
+            # Unknown ids are printed; none is of a mistaken type.
+            warnings.simplefilter('ignore', UserWarning)
+            results = recommender.recommend(
+                sessions,
+                args.k,
+                args.exclude_clicked,
+                block,
+                return_scores=args.format == 'json',
+            )
         for result in cast(List[Recommendations], results):
             number += 1
             _print(result, number, args)
@@ -240,4 +257,5 @@ COMMANDS = {
 }
 
 if __name__ == '__main__':
+    warnings.formatwarning = lambda message, *_: f'warning: {message}\n'
     main()

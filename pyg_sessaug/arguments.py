@@ -268,10 +268,10 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
     )
     add(
         '--block',
-        nargs='+',
+        action='append',
         metavar='ID',
         default=[],
-        help='items never to recommend (default: none)',
+        help='item never to recommend; may be given again (default: none)',
     )
     add(
         '--separator',
@@ -360,6 +360,8 @@ def load_data(
         raise FileNotFoundError(f'there is no file {args.log}')
     if path.removesuffix('.gz').endswith('.tsv'):
         columns.setdefault('delimiter', '\t')
+    if columns.get('delimiter') == '\\t':  # As shells pass it on.
+        columns['delimiter'] = '\t'
     kwargs.update(
         file=path,
         fraction=args.fraction,

@@ -18,7 +18,6 @@ from typing import (
 import torch
 from torch import Tensor
 
-from pyg_sessaug.datasets.readers import parse_id
 from pyg_sessaug.evaluation import MAX_SCORES
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.model_state import MODELS, model_state, restore_model
@@ -191,18 +190,16 @@ class Recommender:
                 something else than ids in it.
 
         Warns:
-            UserWarning: If an unknown id would be known as an integer
-                instead of a string, or the other way round.
+            UserWarning: If an unknown id, blocked ones included, is a string
+                where all ids are integers, or the other way round.
         """
         if k < 1:
             raise ValueError(f'Recommender got k={k}; pass at least 1')
         sessions = _plain(sessions)
         one = not any(isinstance(x, (list, tuple)) for x in sessions)
         known, unknown = self._look_up([sessions] if one else sessions)
-        blocked = torch.tensor(
-            [i for i in map(self._find, _plain(block)) if i is not None],
-            dtype=torch.long,
-        )
+        (to_block,), _ = self._look_up([_plain(block)])
+        blocked = torch.tensor(to_block, dtype=torch.long)
 
         # Indices and scores of the items for each session:
         best: List[Tuple[List[int], List[float]]] = [([], [])] * len(known)
@@ -267,7 +264,7 @@ class Recommender:
             FileNotFoundError: If there is no such file.
         """
         path = os.fspath(path)
-        remedy = 'pass a file that Recommender.save wrote'
+        remedy = 'pass a file that Recommender.save or `train` wrote'
         state = load_state(path, remedy)
         if set(state) != KEYS:
             raise ValueError(f'{path} holds no recommender; {remedy}')
@@ -313,16 +310,20 @@ class Recommender:
             index = [self._find(x) for x in raw]
             known.append([i for i in index if i is not None])
             unknown.append([x for x, i in zip(raw, index) if i is None])
-        for x in chain.from_iterable(unknown):
-            other = parse_id(x) if isinstance(x, str) else str(x)
-            if other in self._index:
-                warnings.warn(
-                    f'Recommender knows no {x!r}, but {other!r}; pass ids of '
-                    f'the type of its `item_ids`',
-                    stacklevel=3,
-                )
-                break
+        self._warn_of_type(chain.from_iterable(unknown))
         return known, unknown
+
+    def _warn_of_type(self, unknown: Iterable[Any]) -> None:
+        known = self.item_ids[0]
+        for raw in unknown:
+            if isinstance(raw, str) != isinstance(known, str):
+                warnings.warn(
+                    f'Recommender got the {type(raw).__name__} {raw!r}, but '
+                    f'its `item_ids` are of type {type(known).__name__}, '
+                    f'such as {known!r}; pass ids of that type',
+                    stacklevel=4,
+                )
+                return
 
     def _find(self, raw: Any) -> Optional[int]:
         try:

@@ -4,6 +4,8 @@ import json
 import random
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -176,6 +178,26 @@ def test_recommend_to_broken_lines(trained, capsys, monkeypatch):
     assert len(set(out.splitlines())) == 1
     assert r"session 2: unknown items ['\\xff']" in error
     assert "session 3: unknown items ['999" in error
+
+
+def test_block_takes_one_item(trained, capsys):
+    options = ['--block', 'i4', 'i3', '--block', 'i5', '--block', 'l5']
+    main(['recommend', trained, *options, '-k', '12'])
+    out, error = capsys.readouterr()
+    block = ['i4', 'i5']
+    expected = Recommender.load(trained).recommend(['i3'], 12, block=block)
+    assert out.split() == expected.items
+    assert error == "unknown items to block: ['l5']\n"
+
+
+def test_warnings_are_one_line(tmp_path):
+    path = write(tmp_path / 'clicks.csv')
+    with open(path, 'a') as f:
+        f.write('\n999,x,1,0\n999,1,2,0\n')
+    command = [sys.executable, '-m', 'pyg_sessaug', 'prepare', '--log', path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('warning: 12 of 13 ids are integers, but')
 
 
 def test_recommend_with_a_separator_among_ids(trained, capsys):

@@ -165,16 +165,26 @@ def test_tensors_are_sessions():
 
 
 @pytest.mark.parametrize(
-    'item_ids, given, known',
-    [(INTS, '17', 17), ([str(x) for x in INTS], 17, '17')],
+    'item_ids, known, given',
+    [(INTS, 17, '17'), ([str(x) for x in INTS], '17', 17), (STRINGS, 'x', 3)],
 )
-def test_ids_of_the_other_type(item_ids, given, known):
+def test_ids_of_the_other_type(item_ids, known, given):
     recommender = make(item_ids)
-    match = f'knows no {given!r}, but {known!r}; pass ids of the type'
+    name = type(given).__name__
+    match = f'got the {name} {given!r}, but .* such as {item_ids[0]!r}; pass'
     with pytest.warns(UserWarning, match=match):
-        (first, second) = recommender.recommend([[known], [given]], 3)
-    assert (first.unknown, first.fallback) == ([], False)
-    assert (second.unknown, second.fallback) == ([given], True)
+        first, second = recommender.recommend([[known], [given]], 3)
+    assert given in second.unknown
+    assert second.fallback
+    with pytest.warns(UserWarning, match=match):
+        blocked = recommender.recommend([known], 3, block=[given])
+    assert blocked == first
+
+
+def test_unknown_ids_of_the_right_type(recwarn):
+    make(INTS).recommend([[99], [17]], block=[98])
+    make(STRINGS).recommend([['x'], []], block=['y'])
+    assert not recwarn.list
 
 
 def test_all_blocked():

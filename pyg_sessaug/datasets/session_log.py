@@ -33,8 +33,9 @@ class SessionLog(LogDataset):
         root (str): Folder with the file in :obj:`root/raw`.
         split (str): :obj:`"train"`, :obj:`"val"` or :obj:`"test"`.
             (default: :obj:`"train"`)
-        file (str): Name of the file; one that ends in ``.parquet`` is read
-            as Parquet and any other as CSV, with ``.gz`` gzipped.
+        file (str): Name of the file, or its whole path; one that ends in
+            ``.parquet`` is read as Parquet and any other as CSV, with
+            ``.gz`` gzipped.
             (default: :obj:`"clicks.csv"`)
         session (str): Column of the session. (default: :obj:`"session_id"`)
         item (str): Column of the item. (default: :obj:`"item_id"`)
@@ -97,7 +98,7 @@ class SessionLog(LogDataset):
         found = sorted(os.listdir(folder)) if osp.isdir(folder) else []
         raise FileNotFoundError(
             f'there is no {name} in {folder}, which holds {found[:10]}; put '
-            f'the log there, or pass its name as `file`'
+            f'the log there, or pass another name or a whole path as `file`'
         )
 
     def read_clicks(self) -> Clicks:
