@@ -32,24 +32,25 @@ SHARE = f'--seeds 0 1 2 3 4 --methods base {AUGMENTED}'
 TAGNN = '--model tagnn --fraction 0.125 --seeds 0 1 2 --methods base'
 STRONGER = '--scale 16 --dropout 0.2 --num-layers 1 --weight-decay 1e-6'
 DIGINETICA, YOOCHOOSE = '--dataset diginetica', '--dataset yoochoose'
+INJECTED = 'inject inject-same inject-cluster'
 FRACTIONS = {'8th': 0.125, '16th': 0.0625}
 EXPERIMENTS: Dict[str, str] = {
     'yoochoose_100k-srgnn': f'--dataset yoochoose_100k {SHARE} {CONTROLS} '
     'time-exponential time-exponential-shuffled',
     'yoochoose_100k-niser': f'--dataset yoochoose_100k {STRONGER} {SHARE} '
     f'{CONTROLS} time-exponential time-exponential-shuffled',
-    'diginetica-srgnn': f'{DIGINETICA} {WHOLE} category {CONTROLS}',
-    'yoochoose-srgnn': f'{YOOCHOOSE} {WHOLE} {CONTROLS}',
+    'diginetica-srgnn': f'{DIGINETICA} {WHOLE} category {INJECTED} {CONTROLS}',
+    'yoochoose-srgnn': f'{YOOCHOOSE} {WHOLE} inject-cluster {CONTROLS}',
     'diginetica-niser': f'{DIGINETICA} {STRONGER} --seeds 0 1 '
-    '--methods base nograph blur i2i i2i-shuffled',
+    f'--methods base nograph blur i2i i2i-shuffled {INJECTED}',
     **{
         f'{name}-srgnn-{part}{suffix}': f'{data} {SHARE} {more} {CONTROLS} '
         f'--fraction {share} --schedule {schedule}'
         for part, share in FRACTIONS.items()
         for schedule, suffix in {'epochs': '', 'steps': '-steps'}.items()
         for name, data, more in (
-            ('diginetica', DIGINETICA, 'category inject'),
-            ('yoochoose', YOOCHOOSE, ''),
+            ('diginetica', DIGINETICA, f'category {INJECTED}'),
+            ('yoochoose', YOOCHOOSE, 'inject-cluster'),
         )
     },
     'diginetica-tagnn-8th': f'{DIGINETICA} {TAGNN} {AUGMENTED} category',
