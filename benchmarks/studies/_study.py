@@ -124,12 +124,12 @@ def experiment(
         args.dataset = settings['dataset']
         args.fraction = settings['fraction']
     # Models of a share of the data need the schedule of the whole, or their
-    # learning rate is gone before they have learnt. Three epochs without
+    # learning rate is gone before they have learnt. Two epochs without
     # improvement are enough: none of theirs improved after more.
     args_of_run = run.parse_args(
         ['--dataset', args.dataset, '--root', _root(args), '--resume',
          '--fraction', str(args.fraction), '--schedule', 'steps',
-         '--patience', '3', '--augmented-patience', '3',
+         '--patience', '2', '--augmented-patience', '2',
          '--seeds', str(args.seed), '--output', args.run, *options]
     )  # fmt: skip
     args_of_run.methods = [parse_method(name) for name in methods]
