@@ -18,6 +18,7 @@ from pyg_sessaug.transforms import (
     GaussianBlur,
     ItemDistance,
     NormalizeEdges,
+    VertexInjection,
 )
 
 #: What training graphs go through, apart from normalising.
@@ -28,7 +29,10 @@ AUGMENTATIONS = {
     'gmm': 'distances between clusters of a Gaussian mixture, and blur',
     'kmeans': 'distances between clusters of KMeans, and blur',
     'category': 'distances between categories of items, and blur',
+    'inject-same': 'an item of the same category put into half of the '
+    'sessions of one',
 }
+WITHOUT_BASE = ('blur', 'inject-same')
 
 
 def fit_augmented(
@@ -50,7 +54,9 @@ def fit_augmented(
 
     Distances and clusters come from the item embeddings of a base model,
     which is trained first on plain graphs; a fresh model is then trained on
-    augmented ones. Plain graphs and blur alone need no base model.
+    augmented ones. Blur alone and injected items need no base model, and
+    plain graphs no other. Injected items are trained on with the weight
+    decay and patience of plain graphs.
 
     Args:
         make_model (callable): Returns a model with new weights.
@@ -89,7 +95,7 @@ def fit_augmented(
     histories = {}
     embedding = None
     say = kwargs.get('progress', True) and rank() == 0
-    if augment != 'blur':
+    if augment not in WITHOUT_BASE:
         torch.manual_seed(seed)
         model = make_model()
         if say:
@@ -114,6 +120,9 @@ def fit_augmented(
     )
     torch.manual_seed(seed)
     model = make_model()
+    if augment == 'inject-same':
+        augmented_weight_decay = weight_decay
+        augmented_patience = patience
     if say:
         tqdm.write(f'augmented model, {AUGMENTATIONS[augment]}:')
     histories['augmented'] = fit(
@@ -163,10 +172,10 @@ def check_augmentation(
             f'unknown augmentation {augment!r}; choose one of '
             f'{list(AUGMENTATIONS)}'
         )
-    if augment == 'category' and train.categories is None:
+    if augment in ('category', 'inject-same') and train.categories is None:
         raise ValueError(
-            "the augmentation 'category' needs a data set with categories "
-            'of items; name their column, or choose another'
+            f'the augmentation {augment!r} needs a data set with categories '
+            f'of items; name their column, or choose another'
         )
     seen = int(train.seen_items.sum())
     if augment in METHODS and not 1 <= num_clusters <= seen:
@@ -204,6 +213,11 @@ def training_transform(
         return Compose([NormalizeEdges()])
     if augment == 'blur':
         return Compose([NormalizeEdges(), GaussianBlur()])
+    if augment == 'inject-same':
+        injection = VertexInjection(
+            train.categories, mask=train.seen_items, same=True
+        )
+        return Compose([injection, NormalizeEdges()])
     if embedding is None:
         raise ValueError(f'the augmentation {augment!r} needs an embedding')
     if augment == 'i2i':

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch_geometric.transforms import Compose
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import MultimodalSessions
@@ -11,7 +12,12 @@ from pyg_sessaug.pipeline import (
     training_transform,
 )
 from pyg_sessaug.training import fit
-from pyg_sessaug.transforms import GaussianBlur, ItemDistance, NormalizeEdges
+from pyg_sessaug.transforms import (
+    GaussianBlur,
+    ItemDistance,
+    NormalizeEdges,
+    VertexInjection,
+)
 
 
 @pytest.fixture(scope='module')
@@ -60,12 +66,38 @@ def test_is_algorithm_3(data):
     assert losses == [x['val_loss'] for x in history]
 
 
+def test_injected_items_need_no_base(data):
+    """They are trained on like plain graphs, from the same weights."""
+    kwargs = {'epochs': 2, 'progress': False}
+    model, histories = fit_augmented(
+        make_model, *data, 'inject-same', seed=4, weight_decay=1e-2, **kwargs
+    )
+    assert list(histories) == ['augmented']
+    torch.manual_seed(4)
+    other = make_model()
+    categories, seen = data[0].categories, data[0].seen_items
+    transform = Compose(
+        [
+            VertexInjection(categories, mask=seen, same=True),
+            NormalizeEdges(),
+        ]
+    )
+    fit(other, *data, transform, weight_decay=1e-2, seed=4, **kwargs)
+    for key, value in other.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key])
+
+
 def test_transforms(data):
     for augment in AUGMENTATIONS:
         steps = training_transform(augment, data[0], embedding(), 3).transforms
         names = [type(x).__name__ for x in steps]
-        weights = {'i2i': ['ItemDistance'], 'none': [], 'blur': []}
-        blur = ['GaussianBlur'] * (augment != 'none')
+        weights = {
+            'i2i': ['ItemDistance'],
+            'none': [],
+            'blur': [],
+            'inject-same': ['VertexInjection'],
+        }
+        blur = ['GaussianBlur'] * (augment not in ('none', 'inject-same'))
         expected = weights.get(augment, ['ClusterDistance'])
         assert names == [*expected, 'NormalizeEdges', *blur]
     repeated = training_transform('i2i', data[0], embedding())
@@ -105,8 +137,10 @@ def test_bad_arguments(data, monkeypatch):
     with pytest.raises(ValueError, match="'gmm' needs an embedding"):
         training_transform('gmm', data[0])
     monkeypatch.setattr(data[0], 'categories', None)
-    with pytest.raises(ValueError, match='needs a data set with categories'):
-        fit_augmented(make_model, *data, 'category')
+    for augment in ('category', 'inject-same'):
+        match = f"'{augment}' needs a data set with categories"
+        with pytest.raises(ValueError, match=match):
+            fit_augmented(make_model, *data, augment)
 
 
 def test_checkpoints_of_one_base_are_shared():
