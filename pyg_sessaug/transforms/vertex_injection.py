@@ -33,8 +33,8 @@ class VertexInjection(BaseTransform):
     Sessions with an item of unknown category are left alone, and so are
     those in whose category no item may be injected, if it is to be the same.
     Apply it before any other transform, and use it in training only. The
-    thesis found that other categories hurt; so they do on full Diginetica,
-    while on a sixteenth of it both kinds help, the same category most.
+    thesis found that other categories hurt; on full Diginetica both kinds
+    do, while on a sixteenth of it both help, the same category most.
 
     Args:
         categories (Tensor): Category of each item, -1 where it is not known;
