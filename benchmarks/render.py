@@ -2,8 +2,8 @@
 
 A page quotes a result between ``<!-- results: NAME -->`` and
 ``<!-- end of results -->``, where NAME.json is the file that run.py,
-baselines.py or, with a NAME like studies/categories, a study wrote; NAME is
-``summary`` for a line on each file of run.py.
+baselines.py, search.py or, with a NAME like studies/categories, a study wrote;
+NAME is ``summary`` for a line on each file of run.py.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Match, Optional
 
+import search
 from _methods import parse_method
 from _report import METRICS, interval, markdown, published, tables
 
@@ -40,11 +41,20 @@ def render(page: str) -> str:
             text = f'{markdown(results["table"])}\n\n{where(results, path)}\n'
         elif 'validation' in results:
             text = f'{baselines(results)}\n'
+        elif 'search' in results:
+            text = f'{markdown(search.table(results))}\n\n{cost(results)}\n'
         else:
             text = f'{describe(results)}\n\n{tables(results)}'
         return f'{match[1]}\n{text}\n{match[3]}'
 
     return QUOTE.sub(quote, page)
+
+
+def cost(results: Dict[str, Any]) -> str:
+    """What a search took."""
+    count = len(results['candidates'])
+    minutes = results['seconds'] / 60
+    return f'({count} models, seed 0, {minutes:.0f} minutes of training)'
 
 
 def summary() -> str:
