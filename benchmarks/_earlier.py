@@ -24,6 +24,19 @@ def unpack(text: str) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8).int()
 
 
+def check_same(
+    place: str, old: Dict[str, Any], new: Dict[str, Any], remedy: str
+) -> None:
+    """Keeps runs of different settings apart."""
+    for key, value in new.items():
+        # What an older file does not know of was off: None or 0.
+        if (old.get(key) or None) != (value or None):
+            raise ValueError(
+                f'{place} holds runs with {key}={old.get(key)!r}, not '
+                f'{value!r}; {remedy}'
+            )
+
+
 def read(
     path: str, settings: Dict[str, Any]
 ) -> Dict[Tuple[int, str], Dict[str, Any]]:
@@ -35,14 +48,12 @@ def read(
     """
     with open(path) as f:
         results = json.load(f)
-    for key, value in settings.items():
-        old = results.get('settings', {}).get(key)
-        # What an older file does not know of was off: None or 0.
-        if (old or None) != (value or None):
-            raise ValueError(
-                f'{path} holds runs with {key}={old!r}, not {value!r}; '
-                f'include runs of the same settings'
-            )
+    check_same(
+        path,
+        results.get('settings', {}),
+        settings,
+        'include runs of the same settings',
+    )
     runs = {}
     for run in results['runs']:
         if 'ranks' not in run:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from _datasets import SPLITS, load
+from _earlier import check_same
 from _methods import (
     DEFAULT,
     PLAIN,
@@ -321,14 +322,13 @@ class Experiment:
         if osp.exists(path):
             with open(path) as f:
                 old = json.load(f)
-            for key, value in self.settings.items():
-                # What an older file does not know of was off: None or 0.
-                if (old.get(key) or None) != (value or None):
-                    raise ValueError(
-                        f'{self.args.output} holds runs with {key}='
-                        f'{old.get(key)!r}, not {value!r}; use the same '
-                        f'settings, another --output, or delete the folder'
-                    )
+            check_same(
+                self.args.output,
+                old,
+                self.settings,
+                'use the same settings, another --output, or delete the '
+                'folder',
+            )
         os.makedirs(self.folder, exist_ok=True)
         with open(path, 'w') as f:
             json.dump(self.settings, f, indent=2)

@@ -93,7 +93,7 @@ def train(args: argparse.Namespace) -> None:
     if osp.isdir(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
     files = checkpoint_files(args.output, args.augment).values()
-    if args.resume and not any(map(osp.exists, files)):
+    if args.resume and rank() == 0 and not any(map(osp.exists, files)):
         print(
             f'no .part file of {args.output} to go on from; starting anew',
             file=sys.stderr,
@@ -194,7 +194,8 @@ def recommend(args: argparse.Namespace) -> None:
     is_int = isinstance(recommender.item_ids[0], int)
     to_id: Callable[[str], Id] = parse_id if is_int else str
     block = [to_id(x) for x in args.block]
-    missing = [x for x in block if x not in recommender.item_ids]
+    known = set(recommender.item_ids)
+    missing = [x for x in block if x not in known]
     if missing:
         print(f'unknown items to block: {missing}', file=sys.stderr)
     if isinstance(sys.stdin, io.TextIOWrapper):

@@ -109,13 +109,12 @@ def load_state(path: str, remedy: str) -> Dict[str, Any]:
         raise FileNotFoundError(
             f'there is no file {path}; {remedy}'
         ) from error
-    except BadZipFile as error:
-        raise ValueError(
-            f'{path} is damaged or was not written by pyg_sessaug; {remedy}'
-        ) from error
     except Exception as error:  # A broken file raises nearly anything.
+        reason = f' ({type(error).__name__}: {error})'
+        if isinstance(error, BadZipFile):  # Tells a user nothing.
+            reason = ''
         raise ValueError(
-            f'{path} is damaged or was not written by pyg_sessaug '
-            f'({type(error).__name__}: {error}); {remedy}'
+            f'{path} is damaged or was not written by pyg_sessaug{reason}; '
+            f'{remedy}'
         ) from error
     return state
