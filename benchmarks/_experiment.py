@@ -19,6 +19,7 @@ from _methods import (
     PLAIN,
     TIMED,
     WEIGHTED,
+    LiveItemDistance,
     Method,
     changed_edges,
     fit_mixture,
@@ -78,7 +79,8 @@ class Experiment:
         names = (
             'dataset model fraction schedule batch_size lr num_layers '
             'hidden num_clusters weight_decay augmented_weight_decay patience '
-            'augmented_patience scale dropout edge_p inject_p blur_p blur_std'
+            'augmented_patience scale dropout edge_p edge_power inject_p '
+            'blur_p blur_std anneal'
         )
         return {
             **{name: getattr(self.args, name) for name in names.split()},
@@ -127,13 +129,19 @@ class Experiment:
         model = self.model(seed, method)
         about = None
         if weights is None:
-            weights, about = self._weights(seed, method)
+            weights, about = self._weights(seed, method, model)
         checkpoint = self._path(seed, method, 'unfinished.pt')
         history = fit(
             model,
             self.data['train'],
             self.data['val'],
-            training_transform(method, weights, self._given('blur')),
+            training_transform(
+                method,
+                weights,
+                self._given('blur'),
+                args.edge_power,
+                args.anneal,
+            ),
             epochs=self.epochs,
             batch_size=args.batch_size,
             lr=args.lr,
@@ -201,7 +209,9 @@ class Experiment:
     def _path(self, seed: int, method: Method, suffix: str = 'pt') -> str:
         return osp.join(self.folder, f'seed{seed}-{method.name}.{suffix}')
 
-    def _weights(self, seed: int, method: Method) -> 'tuple[Any, Any]':
+    def _weights(
+        self, seed: int, method: Method, model: SessionModel
+    ) -> 'tuple[Any, Any]':
         """What sets weights or nodes, and what to know about it."""
         train = self.data['train']
         weights: Any
@@ -241,6 +251,10 @@ class Experiment:
             weights = SoftClusterDistance(self._mixture(seed, method))
         elif method.weights in TIMED:
             weights = time_weights(method)
+        elif method.weights == 'live':
+            order = permute(train.seen_items) if method.shuffled else None
+            live = self._given('edge')
+            weights = LiveItemDistance(model, order=order, **live)
         else:
             embedding = self._embedding(seed)
             if method.shuffled:

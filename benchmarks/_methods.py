@@ -2,7 +2,7 @@
 
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -12,12 +12,17 @@ from torch_geometric.transforms import BaseTransform, Compose
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.mixture import ItemMixture
+from pyg_sessaug.nn import SessionModel
 from pyg_sessaug.transforms import (
     GaussianBlur,
     NormalizeEdges,
     TimeDecay,
 )
 from pyg_sessaug.transforms.time_decay import FORMS
+from pyg_sessaug.transforms.utils import (
+    check_probability,
+    weigh_by_distance,
+)
 
 PLAIN = {
     'base': 'plain graphs',
@@ -46,6 +51,7 @@ TIMED = {
 WEIGHTED = {
     **THESIS,
     'soft': 'expected distances between clusters of the mixture',
+    'live': 'distances between items in the model that is trained itself',
     **TIMED,
 }
 GRAMMAR = f"""\
@@ -82,8 +88,8 @@ class Method:
     @property
     def from_base(self) -> bool:
         """Whether it needs the embeddings of the seed's base model."""
-        known = self.weights is not None and self.weights not in TIMED
-        return known or self.name in (
+        others = self.weights in (None, 'live', *TIMED)
+        return not others or self.name in (
             'inject-cluster',
             'channels',
             'covariance',
@@ -142,6 +148,71 @@ def permute(seen: Tensor) -> Tensor:
     return order
 
 
+class LiveItemDistance(BaseTransform):
+    """ItemDistance with what a model in training holds at the time.
+
+    Args:
+        model: The model.
+        p: Probability that an edge gets its distance.
+        order: Whose embedding each item has (default: its own).
+    """
+
+    def __init__(
+        self,
+        model: SessionModel,
+        p: float = 0.5,
+        order: Optional[Tensor] = None,
+    ) -> None:
+        check_probability('LiveItemDistance', p)
+        self.model, self.p, self.order = model, p, order
+
+    def forward(self, data: Data) -> Data:
+        item = data.x if self.order is None else self.order[data.x]
+        embedding = self.model.item_embedding.detach()
+        return weigh_by_distance(data, embedding, item, self.p)
+
+    def __repr__(self) -> str:
+        return f'LiveItemDistance(p={self.p})'
+
+
+class Power(BaseTransform):
+    """Raises edge weights to a power: 1 over a temperature."""
+
+    def __init__(self, power: float) -> None:
+        self.power = power
+
+    def forward(self, data: Data) -> Data:
+        data.edge_weight = data.edge_weight**self.power
+        return data
+
+    def __repr__(self) -> str:
+        return f'Power({self.power})'
+
+
+class Annealed(Compose):
+    """Steps whose probability falls from epoch to epoch, down to zero.
+
+    Args:
+        transforms: The steps; those with a ``p`` are annealed.
+        epochs: Epochs until it is zero.
+    """
+
+    def __init__(self, transforms: List[Callable], epochs: int) -> None:
+        super().__init__(transforms)
+        self.epochs = epochs
+        self.p = [getattr(step, 'p', None) for step in transforms]
+        self.name = f'{super().__repr__()} over {epochs} epochs'
+
+    def __repr__(self) -> str:
+        return self.name  # At any epoch, lest a checkpoint be refused.
+
+    def set_epoch(self, epoch: int) -> None:
+        share = max(0.0, 1 - epoch / self.epochs)
+        for step, p in zip(self.transforms, self.p):
+            if p is not None:
+                step.p = p * share
+
+
 class ShuffleGaps(BaseTransform):
     """Permutes the times between clicks among all sessions of a batch."""
 
@@ -168,11 +239,25 @@ def training_transform(
     method: Method,
     weights: Optional[Callable],
     blur: Optional[Dict[str, float]] = None,
+    power: Optional[float] = None,
+    anneal: Optional[int] = None,
 ) -> Compose:
-    """What a training batch goes through, with options of the blur."""
+    """What a training batch goes through.
+
+    Args:
+        method: The method.
+        weights: What sets weights or nodes, if anything.
+        blur: Options of the blur.
+        power: Of the weights.
+        anneal: Epochs until weights, injection and blur are off.
+    """
     steps = [] if weights is None else [weights]
+    if power is not None and method.weights is not None:
+        steps.append(Power(power))
     steps.append(NormalizeEdges())
-    return Compose(steps + [GaussianBlur(**(blur or {}))] * method.blur)
+    if method.blur:
+        steps.append(GaussianBlur(**(blur or {})))
+    return Compose(steps) if anneal is None else Annealed(steps, anneal)
 
 
 def changed_edges(

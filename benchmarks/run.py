@@ -133,8 +133,14 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         '--edge-p',
         type=float,
-        help='probability that i2i, gmm, kmeans and category weigh an edge '
-        "(default: the transforms' own, 0.5)",
+        help='probability that i2i, live, gmm, kmeans and category weigh an '
+        "edge (default: the transforms' own, 0.5)",
+    )
+    add(
+        '--edge-power',
+        type=float,
+        help='raise the weights of edges to this power, 1 over a temperature '
+        '(default: as they are)',
     )
     add(
         '--inject-p',
@@ -152,6 +158,13 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         '--blur-std',
         type=float,
         help="deviation of the blur (default: GaussianBlur's own, 0.01)",
+    )
+    add(
+        '--anneal',
+        type=positive,
+        metavar='EPOCHS',
+        help='lower the probabilities of weights, injected items and blur by '
+        'as much each epoch, down to 0 after so many (default: never)',
     )
     add('--weight-decay', type=float, default=1e-5, help='(default: 1e-5)')
     add(

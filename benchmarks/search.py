@@ -1,10 +1,10 @@
 """Looks for the settings of an augmentation, by validation alone.
 
 First the plain model's own best weight decay and dropout; then, with these,
-injected items where the data has categories, and random settings of weights
-and blur, whose distances come from that model. The highest MRR@20 on the
-validation samples wins. The test set is not read: a last line has the command
-of run.py that compares both on it, with other seeds.
+injected items where the data has categories, the best of them annealed too,
+and random settings of weights and blur, whose distances come from that model.
+The highest MRR@20 on the validation samples wins. The test set is not read: a
+last line has the command of run.py that compares both on it, with other seeds.
 """
 
 import argparse
@@ -32,13 +32,16 @@ INJECTED = {
     'method': ['inject', 'inject-same'],
     'inject-p': [0.25, 0.5, 1.0],
 }
+ANNEALED = {'anneal': [5, 10]}
 WEIGHTED = {
-    'method': ['blur', 'i2i', 'gmm', 'kmeans', 'kmeans-noblur'],
+    'method': ['blur', 'i2i', 'live', 'gmm', 'kmeans', 'kmeans-noblur'],
     'augmented-weight-decay': [1e-6, 1e-5, 1e-4],
     'edge-p': [0.25, 0.5, 1.0],
     'blur-p': [0.25, 0.5, 1.0],
     'blur-std': [0.01, 0.03, 0.1],
     'num-clusters': [4, 8, 16, 32],
+    'edge-power': [0.5, 1.0, 2.0],
+    'anneal': [5, 10, None],
 }
 
 
@@ -54,18 +57,19 @@ def main(argv: Optional[List[str]] = None) -> None:
     generator = torch.Generator().manual_seed(args.seed)
     order = torch.randperm(len(settings), generator=generator).tolist()
     tried = [settings[i] for i in order[: args.candidates]]
+
+    def augment(setting: Dict[str, Any]) -> Dict[str, Any]:
+        setting = {**best_plain['setting'], **setting}
+        method = parse_method(str(setting.pop('method')))
+        return candidate(args, options, method, setting, base)
+
+    augmented = []
     if best_plain['categories']:
-        tried = grid(INJECTED) + tried
-    augmented = [
-        candidate(
-            args,
-            options,
-            parse_method(str(setting.pop('method'))),
-            {**best_plain['setting'], **setting},
-            base,
-        )
-        for setting in tried
-    ]
+        augmented = [augment(x) for x in grid(INJECTED)]
+        best = max(augmented, key=lambda x: x['MRR@20'])
+        best = {'method': best['method'], **best['setting']}
+        augmented += [augment({**best, **x}) for x in grid(ANNEALED)]
+    augmented += [augment(x) for x in tried]
     best = max(augmented, key=lambda x: x['MRR@20'])
     command = ['python', 'benchmarks/run.py', *options]
     command += flags(best['setting'])
@@ -105,7 +109,8 @@ def grid(values: Dict[str, List[Any]]) -> List[Dict[str, Any]]:
 
 def flags(setting: Dict[str, Any]) -> List[str]:
     """A setting as options of run.py."""
-    return [x for k, v in setting.items() for x in (f'--{k}', f'{v:g}')]
+    given = {k: v for k, v in setting.items() if v is not None}
+    return [x for k, v in given.items() for x in (f'--{k}', f'{v:g}')]
 
 
 def candidate(
@@ -124,7 +129,7 @@ def candidate(
         setting: Further options of run.py.
         base: File of the model that distances come from.
     """
-    name = '-'.join([method.name, *(f'{v:g}' for v in setting.values())])
+    name = '-'.join([method.name, *flags(setting)[1::2]])
     folder = osp.join(args.output, name)
     given = run.parse_args([*options, *flags(setting)])
     given.output, given.resume, given.methods = folder, True, [method]
@@ -196,8 +201,8 @@ def table(results: Dict[str, Any]) -> List[List[str]]:
             row['method'],
             f'{row["HR@20"]:.2f}',
             f'{row["MRR@20"]:.2f}',
-            *(f'{row["setting"][x]:g}' if x in row['setting'] else '–'
-              for x in names),
+            *('–' if row['setting'].get(x) is None
+              else f'{row["setting"][x]:g}' for x in names),
         ]
         for row in rows
     ]  # fmt: skip

@@ -88,7 +88,9 @@ def fit(
         val (SessionDataset or Subset): Validation samples.
         transform (callable, optional): Applied to every training batch.
             (default: :obj:`None`, the transform of :obj:`train`, or
-            :class:`~pyg_sessaug.transforms.NormalizeEdges` if it has none)
+            :class:`~pyg_sessaug.transforms.NormalizeEdges` if it has none).
+            If it has a method :obj:`set_epoch`, as torch's samplers do, it
+            gets the epoch, from 0, before each.
         epochs (int): Epochs at most. (default: :obj:`20`)
         batch_size (int): Samples per step, over all processes.
             (default: :obj:`100`)
@@ -186,6 +188,9 @@ def fit(
             and run.epoch - best_epoch(run.history, min_delta) < patience
         ):
             start, rate = time.perf_counter(), optimizer.param_groups[0]['lr']
+            set_epoch = getattr(loader.transform, 'set_epoch', None)
+            if set_epoch is not None:
+                set_epoch(run.epoch)
             sizes = part_sizes(len(train), batch_size)
             train_loss = _train_epoch(run, loss, loader, sizes, progress)
             val_loss = validation_loss(model, val)

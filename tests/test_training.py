@@ -247,6 +247,32 @@ def test_losses_that_are_not_finite(data, monkeypatch):
         run(data)
 
 
+class Scheduled:
+    """Writes down the epochs it is told of."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def __repr__(self):
+        return 'Scheduled()'
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+    def __call__(self, batch):
+        assert self.epochs
+        return BLUR(batch)
+
+
+def test_transform_is_told_of_epochs(data, tmp_path):
+    transform, path = Scheduled(), str(tmp_path / 'state.pt')
+    run(data, transform=transform, checkpoint=path)
+    assert transform.epochs == [0, 1, 2]
+    transform = Scheduled()
+    run(data, transform=transform, checkpoint=path, resume=True, epochs=5)
+    assert transform.epochs == [3, 4]
+
+
 def test_nothing_to_train_on(data):
     with pytest.raises(ValueError, match='got 0 for training'):
         fit(make_model(), data[0][:0], data[1])

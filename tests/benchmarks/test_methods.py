@@ -7,14 +7,23 @@ import pytest
 import torch
 
 from pyg_sessaug.graphs import SessionGraphs
+from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.sessions import Sessions
-from pyg_sessaug.transforms import VertexInjection
+from pyg_sessaug.transforms import (
+    GaussianBlur,
+    ItemDistance,
+    NormalizeEdges,
+    VertexInjection,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import _experiment
 import run
 from _methods import (
     WEIGHTED,
+    Annealed,
+    LiveItemDistance,
+    Power,
     ShuffleGaps,
     fit_mixture,
     parse_method,
@@ -87,6 +96,71 @@ def test_times_are_needed(tmp_path):
     ):
         run.main([*TINY, '--output', str(tmp_path), '--methods', 'base',
                   'time-linear'])  # fmt: skip
+
+
+def three_sessions():
+    length = torch.tensor([4, 3, 5])
+    item = torch.tensor([0, 1, 2, 0, 3, 3, 4, 1, 4, 2, 0, 1])
+    graphs = SessionGraphs(Sessions.from_lengths(item, length))
+    return graphs.batch(torch.arange(3))
+
+
+def test_live_distances_follow_the_model():
+    model = SRGNN(5, hidden_channels=3)
+    live = LiveItemDistance(model, p=1.0)
+    before = live(three_sessions()).edge_weight
+    with torch.no_grad():
+        model.item_embedding.normal_()
+    order = torch.tensor([1, 0, 2, 4, 3])
+    for transform, embedding in (
+        (live, model.item_embedding),
+        (LiveItemDistance(model, 1.0, order), model.item_embedding[order]),
+    ):
+        batch = transform(three_sessions())
+        expected = ItemDistance(embedding, 1.0)(three_sessions())
+        assert torch.equal(batch.edge_weight, expected.edge_weight)
+        assert not torch.equal(batch.edge_weight, before)
+        assert not batch.edge_weight.requires_grad
+
+
+def test_power_of_weights():
+    batch = three_sessions()
+    src, dst = batch.x[batch.edge_index]
+    batch.edge_weight = 1.0 + src + dst
+    out = Power(0.5)(batch).edge_weight
+    assert torch.allclose(out, (1.0 + src + dst).sqrt())
+
+
+def test_annealed_probabilities():
+    steps = [ItemDistance(torch.randn(5, 3), 0.8), NormalizeEdges()]
+    annealed = Annealed([*steps, GaussianBlur(0.5)], epochs=4)
+    name = repr(annealed)
+    for epoch, share in enumerate([1, 0.75, 0.5, 0.25, 0, 0]):
+        annealed.set_epoch(epoch)
+        p = [annealed.transforms[i].p for i in (0, 2)]
+        assert p == pytest.approx([0.8 * share, 0.5 * share])
+    plain = NormalizeEdges()(three_sessions())
+    batch = annealed(three_sessions())
+    assert torch.equal(batch.edge_attr, plain.edge_attr)
+    assert repr(annealed) == name
+
+
+def test_options_of_weights_reach_training(tmp_path, monkeypatch):
+    given = []
+
+    def fit(model, train, val, transform, **kwargs):
+        given.append(str(transform))
+        return _fit(model, train, val, transform, **kwargs)
+
+    _fit = _experiment.fit
+    monkeypatch.setattr(_experiment, 'fit', fit)
+    command = [*TINY, '--output', str(tmp_path), '--methods', 'live']
+    options = '--fraction 0.1 --edge-p 0.3 --edge-power 2 --anneal 3'
+    run.main([*command, *options.split()])
+    base, live = given
+    assert base.split('\n')[1:-1] == ['  NormalizeEdges()']
+    for part in ('LiveItemDistance(p=0.3)', 'Power(2.0)', 'over 3 epochs'):
+        assert part in live
 
 
 def test_injected_items_are_trained_like_the_base(tmp_path, monkeypatch):

@@ -34,10 +34,15 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     assert not any(str(tmp_path) in str(x) for x in found.items())
     plain, augmented = found['candidates'][:3], found['candidates'][3:]
     assert [x['method'] for x in plain] == ['base'] * 3
-    assert len(augmented) == 6 + 4
+    assert len(augmented) == 6 + 2 + 4
     for i, row in enumerate(augmented[:6]):
         assert row['method'] == ['inject', 'inject-same'][i // 3]
         assert row['setting']['inject-p'] == [0.25, 0.5, 1.0][i % 3]
+    # The best of them once more, annealed.
+    best = max(augmented[:6], key=lambda x: x['MRR@20'])
+    for row, epochs in zip(augmented[6:8], (5, 10)):
+        assert row['method'] == best['method']
+        assert row['setting'] == {**best['setting'], 'anneal': epochs}
     # Metrics are those of validation; no run has seen the test set.
     best = max(plain, key=lambda x: x['MRR@20'])
     decay = best['setting']['weight-decay']
@@ -53,7 +58,7 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     args = run.parse_args(shlex.split(line[1]))
     assert [x.name for x in args.methods] == ['base', best['method']]
     assert args.seeds == [1, 2, 3, 4, 5]  # Not the seed of the search.
-    for name in ('inject-p', 'blur-std'):
+    for name in ('inject-p', 'blur-std', 'edge-power', 'anneal'):
         value = getattr(args, name.replace('-', '_'))
         assert value == best['setting'].get(name)
     assert args.weight_decay == decay
