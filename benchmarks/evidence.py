@@ -59,7 +59,7 @@ EXPERIMENTS: Dict[str, str] = {
     'diginetica-tagnn-8th': f'{DIGINETICA} {TAGNN} {AUGMENTED} category',
     'yoochoose-tagnn-8th': f'{YOOCHOOSE} {TAGNN} {AUGMENTED}',
     'yoochoose-tagnn': f'{YOOCHOOSE} --model tagnn --seeds 0 '
-    '--methods base i2i',
+    '--methods base kmeans',
 }
 FOLDERS = {
     'diginetica': 'diginetica',
