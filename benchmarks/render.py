@@ -58,9 +58,10 @@ def cost(results: Dict[str, Any]) -> str:
 
 
 def summary() -> str:
-    """What run.py found: the base, and the best augmentation beside it."""
+    """What run.py found: the base, the best augmentation and its control."""
     head = ['data', 'model', 'base', 'thesis', 'published', 'best augmented']
-    lines = [[*head, 'HR@20 over the base [95 %]', 'p (Holm)']]
+    head += ['HR@20 over the base [95 %]', 'p (Holm)', 'its control']
+    lines = [head]
     for path in sorted(RESULTS.glob('*.json')):
         results = json.loads(path.read_text())
         if not {'runs', 'metrics'} <= results.keys():
@@ -80,7 +81,9 @@ def summary() -> str:
             best = max(augmented, key=lambda x: hits[x]['mean'])
             row = hits[best]
             line += [best, interval(row), f'{row["p_holm"]:.4f}']
-        lines.append(line + ['–'] * (len(lines[0]) - len(line)))
+            control = control_of(best)
+            line += [interval(hits[control])] if control in hits else []
+        lines.append(line + ['–'] * (len(head) - len(line)))
     return markdown(lines)
 
 
@@ -89,6 +92,14 @@ def is_augmentation(name: str) -> bool:
     method = parse_method(name)
     changed = method.weights or method.blur or name.startswith('inject')
     return bool(changed) and not method.shuffled
+
+
+def control_of(name: str) -> str:
+    """The method that differs in knowing nothing of the items."""
+    if name == 'inject-same':
+        return 'inject'  # An item of any other category is a random one.
+    weights, noblur, _ = name.partition('-noblur')
+    return f'{weights}-shuffled{noblur}'
 
 
 def pair(values: Optional[Dict[str, float]]) -> str:

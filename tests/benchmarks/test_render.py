@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import render
+from _methods import parse_method
 
 
 @pytest.mark.parametrize('path', render.pages(), ids=lambda path: path.name)
@@ -61,6 +62,7 @@ def result(**settings):
         'gmm-shuffled': {'mean': 59.0, 'difference': 9.0, **rest},
         'blur': {'mean': 50.5, 'difference': 0.5, **rest},
         'gmm-noblur': {'mean': 51.0, 'difference': 1.0, **rest},
+        'gmm-shuffled-noblur': {'mean': 50.7, 'difference': 0.7, **rest},
     }
     return {
         'settings': {
@@ -79,8 +81,22 @@ def result(**settings):
     }
 
 
+@pytest.mark.parametrize(
+    ('method', 'control'),
+    [
+        ('kmeans', 'kmeans-shuffled'),
+        ('i2i-noblur', 'i2i-shuffled-noblur'),
+        ('time-linear', 'time-linear-shuffled'),
+        ('inject-same', 'inject'),
+    ],
+)
+def test_controls(method, control):
+    assert render.control_of(method) == control
+    parse_method(control)
+
+
 def test_summary(tmp_path, monkeypatch):
-    """The best augmentation, which is no control; published for full data."""
+    """The best augmentation and its control; published for full data."""
     monkeypatch.setattr(render, 'RESULTS', tmp_path)
     more = {'fraction': 0.5, 'schedule': 'steps', 'scale': 16, 'dropout': 0.2}
     more |= {'num_layers': 1, 'weight_decay': 1e-6}
@@ -90,6 +106,7 @@ def test_summary(tmp_path, monkeypatch):
     _, _, *rows = render.summary().splitlines()
     cells = [[x.strip() for x in row.split('|')[1:-1]] for row in rows]
     best = ['gmm-noblur', '+1.00 [-1.00, +2.00]', '0.2000']
+    best.append('+0.70 [-1.00, +2.00]')
     base, paper = '50.00 / 20.00', '50.73 / 17.59'
     model = (
         'SRGNN, bf16, cosine scores × 16, dropout 0.2, layers 1, '
