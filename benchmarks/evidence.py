@@ -55,7 +55,10 @@ EXPERIMENTS: Dict[str, str] = {
     },
     'diginetica-srgnn-16th-steps-dropout': f'{DIGINETICA} --fraction 0.0625 '
     '--schedule steps --dropout 0.2 --inject-p 0.5 --seeds 1 2 3 4 5 '
-    '--methods base inject-same kmeans',
+    '--methods base inject inject-same kmeans',
+    'diginetica-srgnn-16th-steps-clusters': f'{DIGINETICA} --fraction 0.0625 '
+    '--schedule steps --num-clusters 500 --seeds 0 1 2 '
+    '--methods base inject-cluster',
     'diginetica-tagnn-8th': f'{DIGINETICA} {TAGNN} {AUGMENTED} category',
     'yoochoose-tagnn-8th': f'{YOOCHOOSE} {TAGNN} {AUGMENTED}',
     'yoochoose-tagnn': f'{YOOCHOOSE} --model tagnn --seeds 0 '

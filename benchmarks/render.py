@@ -118,6 +118,8 @@ def variant(settings: Dict[str, Any]) -> str:
         parts.append(f'dropout {settings["dropout"]:g}')
     if settings['num_layers'] != 2:
         parts.append(f'layers {settings["num_layers"]}')
+    if settings['num_clusters'] != 8:
+        parts.append(f'{settings["num_clusters"]} clusters')
     if settings['weight_decay'] != 1e-5:
         parts.append(f'weight decay {settings["weight_decay"]:g}')
     if settings['schedule'] == 'steps':

@@ -72,6 +72,7 @@ def result(**settings):
             'fraction': 1.0,
             'schedule': 'epochs',
             'num_layers': 2,
+            'num_clusters': 8,
             'weight_decay': 1e-5,
             **settings,
         },
@@ -99,7 +100,7 @@ def test_summary(tmp_path, monkeypatch):
     """The best augmentation and its control; published for full data."""
     monkeypatch.setattr(render, 'RESULTS', tmp_path)
     more = {'fraction': 0.5, 'schedule': 'steps', 'scale': 16, 'dropout': 0.2}
-    more |= {'num_layers': 1, 'weight_decay': 1e-6}
+    more |= {'num_layers': 1, 'num_clusters': 500, 'weight_decay': 1e-6}
     (tmp_path / 'a.json').write_text(json.dumps(result()))
     (tmp_path / 'b.json').write_text(json.dumps(result(**more)))
     (tmp_path / 'other.json').write_text('{"runs": []}')
@@ -110,7 +111,7 @@ def test_summary(tmp_path, monkeypatch):
     base, paper = '50.00 / 20.00', '50.73 / 17.59'
     model = (
         'SRGNN, bf16, cosine scores × 16, dropout 0.2, layers 1, '
-        'weight decay 1e-06, stretched schedule'
+        '500 clusters, weight decay 1e-06, stretched schedule'
     )
     assert cells == [
         ['diginetica', 'SRGNN, bf16', base, '–', paper, *best],
