@@ -5,6 +5,8 @@ from typing import Dict, List, NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_sessaug.datasets import SessionDataset
+
 
 class Comparison(NamedTuple):
     """Differences of means with 95 % intervals and p-values, ``[M]`` each."""
@@ -109,3 +111,17 @@ def compare(
             row[key] = 100 * float(getattr(result, key)[i])
         row['p'], row['p_holm'] = float(result.p[i]), p
     return rows
+
+
+def per_session(dataset: SessionDataset) -> Tensor:
+    """Session of each sample, from 0 without gaps."""
+    sessions = dataset.flat_sessions
+    session = sessions.session_of(sessions.target)
+    return session.unique(return_inverse=True)[1]
+
+
+def gains(rank: List[Tensor], k: int = 20) -> Dict[str, Tensor]:
+    """What each sample adds to each metric, ``[num_seeds, num_samples]``."""
+    rank = torch.stack(rank).double()
+    hit = (rank <= k).double()
+    return {f'HR@{k}': hit, f'MRR@{k}': hit / rank}

@@ -39,7 +39,7 @@ from pyg_sessaug.mixture import ItemMixture
 from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
 from pyg_sessaug.nn.functional import choose_precision
 from pyg_sessaug.pipeline import fit_clusters
-from pyg_sessaug.training import fit
+from pyg_sessaug.training import best_epoch, fit
 from pyg_sessaug.transforms import (
     ClusterDistance,
     ItemDistance,
@@ -126,6 +126,10 @@ class Experiment:
         path = self._path(seed, method, suffix)
         if args.resume and osp.exists(path):
             return load_state(path, 'delete it to run it again')
+        record = self._stopped_sooner(seed, method, suffix)
+        if record is not None:
+            save_atomically(record, path)
+            return record
         model = self.model(seed, method)
         about = None
         if weights is None:
@@ -165,6 +169,27 @@ class Experiment:
         save_atomically(record, path)
         os.unlink(checkpoint)
         return record
+
+    def _stopped_sooner(
+        self, seed: int, method: Method, suffix: str
+    ) -> Optional[Dict[str, Any]]:
+        """A finished run that differs in patience alone, cut short.
+
+        None if there is none, or the shorter run would have stopped before
+        the best epoch: weights of other epochs are not kept.
+        """
+        longer = Method(method.name.removesuffix('-patience'))
+        path = self._path(seed, longer, suffix)
+        patience = self.args.augmented_patience
+        if longer == method or not osp.exists(path):
+            return None
+        if patience > self.args.patience:
+            return None
+        record = load_state(path, 'delete it to run it again')
+        history = stop(record['history'], patience)
+        if best_epoch(history) != best_epoch(record['history']):
+            return None
+        return {**record, 'history': history}
 
     def model(self, seed: int, method: Method) -> SessionModel:
         """The untrained model of a run."""
@@ -356,15 +381,9 @@ def derive(seed: int, *names: str) -> int:
     return zlib.crc32('/'.join([str(seed), *names]).encode())
 
 
-def per_session(dataset: SessionDataset) -> Tensor:
-    """Session of each sample, from 0 without gaps."""
-    sessions = dataset.flat_sessions
-    session = sessions.session_of(sessions.target)
-    return session.unique(return_inverse=True)[1]
-
-
-def gains(rank: List[Tensor], k: int = 20) -> Dict[str, Tensor]:
-    """What each sample adds to each metric, ``[num_seeds, num_samples]``."""
-    rank = torch.stack(rank).double()
-    hit = (rank <= k).double()
-    return {f'HR@{k}': hit, f'MRR@{k}': hit / rank}
+def stop(history: List[Dict[str, float]], patience: int) -> List:
+    """The epochs until none has improved for so many."""
+    for count in range(patience, len(history)):
+        if count - best_epoch(history[:count]) >= patience:
+            return history[:count]
+    return history

@@ -10,10 +10,10 @@ from typing import Any, Dict, List, Tuple
 import sklearn
 import torch
 import torch_geometric
-from _comparison import compare
+from _comparison import compare, gains, per_session
 from _datasets import SPLITS
 from _earlier import pack
-from _experiment import Experiment, gains, per_session
+from _experiment import Experiment
 
 import pyg_sessaug
 from pyg_sessaug.training import best_epoch

@@ -6,7 +6,7 @@ import _study
 import matplotlib.pyplot as plt
 import torch
 from _categories import several_categories
-from _experiment import gains, per_session
+from _comparison import gains, per_session
 from _maps import scatter, tsne
 from _vectors import draw_samples, neighbor_share, session_vectors
 from torch import Tensor

@@ -7,8 +7,8 @@ import _study
 import matplotlib.pyplot as plt
 import torch
 from _clusters import balance, sizes, spacing, within_share
-from _comparison import compare
-from _experiment import derive, gains, per_session
+from _comparison import compare, gains, per_session
+from _experiment import derive
 from _methods import Method, changed_edges
 from _plots import COLORS
 from scipy.stats import spearmanr

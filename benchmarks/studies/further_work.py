@@ -4,8 +4,7 @@ from typing import Any, Dict, List, Optional
 
 import _study
 import matplotlib.pyplot as plt
-from _comparison import compare
-from _experiment import gains, per_session
+from _comparison import compare, gains, per_session
 from _plots import COLORS
 
 METHODS = {

@@ -5,8 +5,7 @@ from typing import Any, Dict, List, Optional
 import _study
 import matplotlib.pyplot as plt
 from _clusters import balance, fit, sizes
-from _comparison import compare
-from _experiment import gains, per_session
+from _comparison import compare, gains, per_session
 from _methods import Method
 from _plots import COLORS
 from run import positive

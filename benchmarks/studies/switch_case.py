@@ -13,8 +13,7 @@ from typing import Any, Dict, List, Optional
 import _study  # Before its neighbours: it tells where they are.
 import run
 import torch
-from _comparison import compare
-from _experiment import gains, per_session
+from _comparison import compare, gains, per_session
 from _methods import parse_method
 from _report import METRICS
 from torch import Tensor

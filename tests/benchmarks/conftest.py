@@ -1,4 +1,24 @@
+import sys
+from functools import partial
+from pathlib import Path
+
 import pytest
+
+from pyg_sessaug.datasets import MultimodalSessions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _datasets
+
+
+@pytest.fixture(scope='module')
+def tiny_sessions():
+    """Few generated sessions in the place of those of the main job."""
+    data = partial(
+        MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_datasets.DATASETS, 'multimodal', data)
+        yield
 
 
 @pytest.fixture

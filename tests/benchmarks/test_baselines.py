@@ -2,7 +2,6 @@ import json
 import math
 import sys
 from collections import Counter
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -10,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 from pyg_sessaug.sessions import Sessions
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _datasets
 import baselines
 from _knn import (
     VSKNN,
@@ -214,15 +211,7 @@ def test_sparse_ranks_are_dense_ones(seed):
     assert sparse_rank(3, item[:0], score[:0], 12) == 4
 
 
-@pytest.fixture
-def tiny(monkeypatch):
-    data = partial(
-        MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
-    )
-    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
-
-
-@pytest.mark.usefixtures('tiny')
+@pytest.mark.usefixtures('tiny_sessions')
 def test_results_follow_from_ranks(tmp_path):
     baselines.main(
         ['--root', str(tmp_path / 'data'), '--output', str(tmp_path / 'out')]
@@ -254,7 +243,7 @@ def test_results_follow_from_ranks(tmp_path):
     assert f'| {rows["vsknn"]["HR@20"]:.2f} ' in table
 
 
-@pytest.mark.usefixtures('tiny')
+@pytest.mark.usefixtures('tiny_sessions')
 def test_one_setting_needs_no_validation(tmp_path):
     baselines.main(
         ['--root', str(tmp_path / 'data'), '--output', str(tmp_path / 'out')]

@@ -1,28 +1,17 @@
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from pyg_sessaug.datasets import MultimodalSessions
-
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _datasets
 import run
 from _earlier import pack, read, unpack
 from _methods import parse_method
 
 OPTIONS = ['--hidden', '8', '--epochs', '1', '--num-clusters', '4']
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    data = partial(
-        MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
-    )
-    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
+pytestmark = pytest.mark.usefixtures('tiny_sessions')
 
 
 def results_of(folder, *options):

@@ -1,6 +1,5 @@
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.nn.functional import choose_precision
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _datasets
 import _experiment
 import _report
 import run
@@ -21,20 +19,11 @@ METHODS = (
     'nograph base-wd'
 ).split()
 TINY = '--hidden 8 --epochs 2 --num-clusters 4 --seeds 0 1 --lr 0.02'.split()
-
-
-@pytest.fixture(scope='module', autouse=True)
-def tiny():
-    data = partial(
-        MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_datasets.DATASETS, 'multimodal', data)
-        yield
+pytestmark = pytest.mark.usefixtures('tiny_sessions')
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory):
+def finished(tiny_sessions, tmp_path_factory):
     folder = tmp_path_factory.mktemp('finished')
     run.main([*TINY, '--output', str(folder), '--methods', *METHODS])
     return folder
@@ -169,15 +158,16 @@ def test_protocol_of_each_method(tmp_path, monkeypatch):
         ['--hidden', '4', '--epochs', '1', '--seeds', '7', '--output']
         + [str(tmp_path), '--methods', *names]
     )
-    assert list(calls) == [f'seed7-{name}' for name in names]
+    # What would differ from another in patience alone is not run.
+    cut = {'base-patience', 'base-wd-patience'}
+    ran = [name for name in names if name not in cut]
+    assert list(calls) == [f'seed7-{name}' for name in ran]
     plain, blur = 'NormalizeEdges()', 'GaussianBlur(p=0.5, mean=0.01, std=0.01'
     i2i = 'ItemDistance(embedding=[40, 4], p=0.5)'
     for name, decay, patience, layers, has in (
         ('base', 1e-5, 5, 2, [plain]),
         ('nograph', 1e-5, 5, 0, [plain]),
         ('base-wd', 1e-6, 5, 2, [plain]),
-        ('base-patience', 1e-5, 4, 2, [plain]),
-        ('base-wd-patience', 1e-6, 4, 2, [plain]),
         ('blur', 1e-6, 4, 2, [plain, blur]),
         ('i2i', 1e-6, 4, 2, [i2i, plain, blur]),
         ('i2i-noblur', 1e-6, 4, 2, [i2i, plain]),

@@ -2,26 +2,16 @@ import json
 import re
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from pyg_sessaug.datasets import MultimodalSessions
-
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _datasets
 import run
 import search
 
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    data = partial(
-        MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
-    )
-    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
+pytestmark = pytest.mark.usefixtures('tiny_sessions')
 
 
 def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,56 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _experiment
+import run
+
+pytestmark = pytest.mark.usefixtures('tiny_sessions')
+
+
+@pytest.mark.parametrize(
+    ('losses', 'num_trained', 'num_epochs'),
+    [([5, 4, 3, 6, 6, 6], 1, 5), ([5, 4, 6, 6, 3, 6, 6, 6], 2, 4)],
+)
+def test_less_patience_is_the_same_run_cut_short(
+    tmp_path, monkeypatch, losses, num_trained, num_epochs
+):
+    """The same as if trained, and trained where the best epoch is another."""
+    script, folders = [], []
+
+    def fit(*args, **kwargs):
+        script[:] = losses
+        folders.append(Path(kwargs['checkpoint']).parents[1].name)
+        return _fit(*args, **kwargs)
+
+    _fit = _experiment.fit
+    monkeypatch.setattr(_experiment, 'fit', fit)
+    monkeypatch.setattr(
+        'pyg_sessaug.training.validation_loss', lambda *_: script.pop(0)
+    )
+    command = '--hidden 4 --epochs 9 --seeds 0 --lr 0.2 --patience 3'.split()
+    command += ['--augmented-patience', '2', '--methods', 'base-patience']
+    run.main([*command, '--output', str(tmp_path / 'cut')])
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _experiment.Experiment, '_stopped_sooner', lambda *_: None
+        )
+        run.main([*command, '--output', str(tmp_path / 'trained')])
+    assert folders == ['cut'] * num_trained + ['trained'] * 2
+    for name, count in (
+        ('base', len(losses)),
+        ('base-patience', num_epochs),
+    ):
+        cut, trained = (
+            torch.load(tmp_path / x / 'models' / f'seed0-{name}.pt')
+            for x in ('cut', 'trained')
+        )
+        assert len(cut['history']) == len(trained['history']) == count
+        for a, b in zip(cut['history'], trained['history']):
+            assert a['train_loss'] == b['train_loss']
+        assert torch.equal(cut['rank'], trained['rank'])
+        for key, value in cut['model'].items():
+            assert torch.equal(value, trained['model'][key])
