@@ -106,9 +106,9 @@ def compare(
         row = rows[name]
         both = ~gains[name].isnan().any(dim=1)
         below = 100 * float(plain[both].mean())
-        row['gain'] = 100 * (row['mean'] / below - 1) if below else None
         for key in ('difference', 'low', 'high'):
             row[key] = 100 * float(getattr(result, key)[i])
+        row['gain'] = 100 * row['difference'] / below if below else None
         row['p'], row['p_holm'] = float(result.p[i]), p
     return rows
 
