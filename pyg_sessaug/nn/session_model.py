@@ -128,12 +128,12 @@ class SessionModel(torch.nn.Module, ABC):
                 f'{edge_attr.size(-1)} channels; make it with '
                 f'num_channels={edge_attr.size(-1)}'
             )
+        unit = self.scale is not None
         table: Tensor = self.item_embedding
-        if self.scale is not None:
-            table = F.normalize(table, dim=1)
         if share:
-            x, table = lookup(table, data.x)
+            x, table = lookup(table, data.x, unit)
         else:
+            table = F.normalize(table, dim=1) if unit else table
             x = F.embedding(data.x, table)
         x = F.dropout(x, self.dropout, self.training)
         for _ in range(self.num_layers):

@@ -194,6 +194,24 @@ def test_lookup_adds_to_the_gradient_of_the_table():
         assert grad.sum() == used.numel()
 
 
+@pytest.mark.parametrize('num_items', [5, 2048, 2500])
+def test_lookup_of_unit_rows(num_items):
+    """As by F.normalize, also for rows too short to have a direction."""
+    torch.manual_seed(0)
+    weight = torch.randn(num_items, 4, dtype=torch.double)
+    weight[2], weight[3] = 0.0, 1e-13
+    weight.requires_grad_()
+    index, target = torch.tensor([3, 3, 2, 1]), torch.tensor([1, 2, 3, 4])
+    table = F.normalize(weight, dim=1)
+    x = table[index]
+    expected = F.cross_entropy(x @ table.t(), target)
+    rows, unit = lookup(weight, index, unit=True)
+    assert torch.allclose(unit, table)
+    assert torch.allclose(rows, x)
+    loss = catalogue_cross_entropy(rows, unit, target)
+    assert_equal(loss, expected, (weight,), 1e-12)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6),
