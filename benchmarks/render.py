@@ -167,7 +167,7 @@ def where(results: dict, path: Path) -> str:
         share = settings['fraction']
         kept = '' if share == 1 else f', newest {share:.4g} of the sessions'
         parts.append(f'{settings["dataset"]}{kept}')
-    seeds = settings.get('seeds', [settings['seed']])
+    seeds = settings['seeds'] if 'seeds' in settings else [settings['seed']]
     parts.append(f'seed {", ".join(map(str, seeds))}')
     return f'({"; ".join(parts)}; `{path.relative_to(ROOT)}`)'
 

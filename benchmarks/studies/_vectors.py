@@ -3,7 +3,7 @@
 from typing import Tuple
 
 import torch
-from _experiment import per_session
+from _comparison import per_session
 from torch import Tensor
 
 from pyg_sessaug.datasets import SessionDataset

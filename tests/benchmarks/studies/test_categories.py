@@ -5,7 +5,7 @@ import categories
 import pytest
 import torch
 from _categories import several_categories
-from _experiment import per_session
+from _comparison import per_session
 
 from pyg_sessaug.datasets import Diginetica
 

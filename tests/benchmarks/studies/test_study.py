@@ -11,7 +11,7 @@ import _vectors
 import pytest
 import run
 import torch
-from _experiment import per_session
+from _comparison import per_session
 from torch_geometric.data import Batch
 
 from pyg_sessaug.evaluation import rank_samples
