@@ -59,6 +59,9 @@ EXPERIMENTS: Dict[str, str] = {
     'diginetica-srgnn-16th-steps-clusters': f'{DIGINETICA} --fraction 0.0625 '
     '--schedule steps --num-clusters 500 --seeds 0 1 2 '
     '--methods base inject-cluster',
+    'diginetica-niser-16th-steps': f'{DIGINETICA} {STRONGER} {SHARE} '
+    'category inject inject-same nograph kmeans-shuffled '
+    '--fraction 0.0625 --schedule steps --inject-p 0.5',
     'diginetica-tagnn-8th': f'{DIGINETICA} {TAGNN} {AUGMENTED} category',
     'yoochoose-tagnn-8th': f'{YOOCHOOSE} {TAGNN} {AUGMENTED}',
     'yoochoose-tagnn': f'{YOOCHOOSE} --model tagnn --seeds 0 '
