@@ -343,7 +343,7 @@ def _check_columns(
                 )
         raise ValueError(
             f'{path} must have one column {name!r}, but its columns are '
-            f'{list(header)}{hint}'
+            f'{list(header)}{hint or "; correct its header, or name another"}'
         )
 
 
