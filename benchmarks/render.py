@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, Match, Optional
+from typing import Any, Dict, Match, Optional, Tuple
 
 import search
 from _methods import parse_method
@@ -62,10 +62,9 @@ def summary() -> str:
     head = ['data', 'model', 'base', 'thesis', 'published', 'best augmented']
     head += ['HR@20 over the base [95 %]', 'p (Holm)', 'its control']
     lines = [head]
-    for path in sorted(RESULTS.glob('*.json')):
-        results = json.loads(path.read_text())
-        if not {'runs', 'metrics'} <= results.keys():
-            continue
+    files = [json.loads(x.read_text()) for x in sorted(RESULTS.glob('*.json'))]
+    compared = [x for x in files if {'runs', 'metrics'} <= x.keys()]
+    for results in sorted(compared, key=place):
         settings, metrics = results['settings'], results['metrics']
         hits = metrics['HR@20']
         share = settings['fraction']
@@ -85,6 +84,17 @@ def summary() -> str:
             line += [interval(hits[control])] if control in hits else []
         lines.append(line + ['–'] * (len(head) - len(line)))
     return markdown(lines)
+
+
+def place(results: Dict[str, Any]) -> Tuple[str, float, str, float]:
+    """Where a row goes: whole data first, plain models before others."""
+    settings = results['settings']
+    return (
+        settings['dataset'],
+        -settings['fraction'],
+        settings['model'],
+        settings.get('scale') or 0,
+    )
 
 
 def is_augmentation(name: str) -> bool:
