@@ -66,7 +66,9 @@ def collect(
     """
     args = experiment.args
     seeds = sorted({seed for seed, _ in runs})
-    names = list(dict.fromkeys(['base', *(name for _, name in runs)]))
+    # In the thesis' order; what it has not, as given.
+    given = dict.fromkeys(name for _, name in runs)
+    names = list(dict.fromkeys([x for x in NAMES if x in given] + [*given]))
     session = per_session(experiment.data['test'])
     # Samples of a run that is not there are no numbers.
     missing = torch.full(session.shape, math.nan, dtype=torch.double)

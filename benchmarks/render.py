@@ -105,9 +105,13 @@ def is_augmentation(name: str) -> bool:
 
 
 def control_of(name: str) -> str:
-    """The method that differs in knowing nothing of the items."""
+    """The method that differs in knowing nothing of the items, or in its
+    graphs alone.
+    """
     if name == 'inject-same':
         return 'inject'  # An item of any other category is a random one.
+    if name == 'blur':
+        return 'base-wd-patience'
     weights, noblur, _ = name.partition('-noblur')
     return f'{weights}-shuffled{noblur}'
 

@@ -52,6 +52,15 @@ def test_included_runs_count_like_new_ones(tmp_path):
     seeds = [x.strip() for x in head.split('|')].index('seeds')
     assert base.split('|')[seeds].strip() == '2'
 
+    # The thesis' methods come first, whatever was run first.
+    options = ['--seeds', '0', '--methods', 'kmeans', '--include']
+    last = results_of(
+        tmp_path / 'last', *options, str(tmp_path / 'more' / 'results.json')
+    )
+    assert list(last['metrics']['HR@20']) == [
+        *('base', 'blur', 'kmeans', 'nograph')
+    ]
+
 
 def test_what_is_included_is_not_run_again():
     methods = [parse_method(x) for x in ('base', 'blur', 'kmeans', 'i2i')]

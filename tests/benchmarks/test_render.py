@@ -89,6 +89,7 @@ def result(**settings):
         ('i2i-noblur', 'i2i-shuffled-noblur'),
         ('time-linear', 'time-linear-shuffled'),
         ('inject-same', 'inject'),
+        ('blur', 'base-wd-patience'),
     ],
 )
 def test_controls(method, control):
