@@ -323,11 +323,12 @@ def check_embedding(
         )
     if mask is None:
         return embedding, torch.ones(embedding.size(0), dtype=torch.bool)
-    if mask.dtype != torch.bool or mask.size() != embedding.size()[:1]:
+    right = mask.dtype == torch.bool and mask.size() == embedding.size()[:1]
+    if not right or not mask.any():
         raise ValueError(
-            f'{name} got a mask of shape {list(mask.shape)} and '
-            f'type {mask.dtype}; pass [{embedding.size(0)}] bool, True for '
-            f'items seen in training'
+            f'{name} got a mask of shape {list(mask.shape)} and type '
+            f'{mask.dtype} with {int(mask.sum())} items; pass '
+            f'[{embedding.size(0)}] bool, True for items seen in training'
         )
     return embedding, mask.cpu()
 

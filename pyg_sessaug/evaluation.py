@@ -92,12 +92,31 @@ def run_batches(
     if len(dataset) == 0:
         raise ValueError('cannot evaluate on a data set without samples')
     device, training = model.item_embedding.device, model.training
-    model.eval()
     loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
+    check_items(model, loader)
     bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
-    out = [run(batch.to(device)).cpu() for batch in bar]
-    model.train(training)
-    return out
+    model.eval()
+    try:
+        return [run(batch.to(device)).cpu() for batch in bar]
+    finally:
+        model.train(training)
+
+
+def check_items(
+    model: Union[SessionModel, SwitchCase], loader: SessionLoader
+) -> None:
+    r"""Raises if the data has items that the model does not know.
+
+    Args:
+        model (SessionModel or SwitchCase): The model.
+        loader (SessionLoader): The data.
+    """
+    if loader.num_items > model.num_items:
+        raise ValueError(
+            f'the data has {loader.num_items} items, but the '
+            f'{type(model).__name__} was made for {model.num_items}; make it '
+            f'with num_items={loader.num_items}'
+        )
 
 
 def evaluate(
@@ -125,7 +144,8 @@ def evaluate(
         dict: ``HR@k`` (the papers' P@k) and ``MRR@k``, each in [0, 1].
 
     Raises:
-        ValueError: If a score is not finite or there is no sample.
+        ValueError: If a score is not finite, there is no sample, :obj:`k`
+            is not positive or the data has items beyond the model's.
     """
     ranks = rank_samples(model, dataset, batch_size, progress)
     return ranking_metrics(ranks, k)

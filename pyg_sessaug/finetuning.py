@@ -66,7 +66,7 @@ def fit_switch_case(
             about['val_loss'] = validation_loss(model, held_out)
         if len(samples) > 0 and len(held_out) > 0:
             history = fit(own, samples, held_out, lr=lr, seed=seed, **kwargs)
-            best = min(epoch['val_loss'] for epoch in history)
+            best = validation_loss(own, held_out)
             about.update(history=history, improved=best < about['val_loss'])
         if not about['improved']:
             own.load_state_dict(model.state_dict())

@@ -1,12 +1,17 @@
 r"""Mini-batches of session graphs, built for a whole batch at once."""
 
-from typing import Any, Callable, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import torch
 from torch.utils.data import DataLoader, Subset
 from torch_geometric.data import Batch
 
 from pyg_sessaug.datasets.base import SessionDataset
+
+FIXED: Dict[str, List[str]] = {
+    'follow_batch': ['click_index'],
+    'exclude_keys': [],
+}
 
 
 class SessionLoader(DataLoader[Batch]):
@@ -23,13 +28,15 @@ class SessionLoader(DataLoader[Batch]):
         shuffle (bool): Whether to shuffle the samples in every epoch.
             (default: :obj:`False`)
         transform (callable, optional): Applied to every batch.
-            (default: :obj:`None`, the transform of the data set)
+            (default: :obj:`None`, the transform that the data set has at
+            the time)
         **kwargs (optional): Further arguments of
             :class:`torch.utils.data.DataLoader`, such as
             :obj:`num_workers` or :obj:`generator`.
 
     Raises:
-        TypeError: If :obj:`dataset` holds no session data set.
+        TypeError: If :obj:`dataset` holds no session data set, or
+            :obj:`follow_batch` or :obj:`exclude_keys` ask for other batches.
     """
 
     def __init__(
@@ -41,8 +48,13 @@ class SessionLoader(DataLoader[Batch]):
         **kwargs: Any,
     ) -> None:
         # PyG's loader takes these; here they are fixed.
-        kwargs.pop('follow_batch', None)
-        kwargs.pop('exclude_keys', None)
+        for name, only in FIXED.items():
+            got = kwargs.pop(name, None) or only
+            if list(got) != only:
+                raise TypeError(
+                    f'SessionLoader has {name}={only}, got {list(got)}; use '
+                    f'torch_geometric.loader.DataLoader for other batches'
+                )
         kwargs.pop('collate_fn', None)
         self._batches = _Batches(dataset, transform)
         super().__init__(
@@ -57,6 +69,11 @@ class SessionLoader(DataLoader[Batch]):
     def transform(self) -> Optional[Callable[..., Any]]:
         r"""What is applied to every batch."""
         return self._batches.transform
+
+    @property
+    def num_items(self) -> int:
+        r"""Size of the vocabulary of the samples."""
+        return self._batches.dataset.num_items
 
 
 class _Batches(torch.utils.data.Dataset[Batch]):
@@ -80,7 +97,12 @@ class _Batches(torch.utils.data.Dataset[Batch]):
         own = torch.as_tensor(dataset.indices())
         self.dataset = dataset
         self.index = own if index is None else own[index]
-        self.transform = transform or dataset.transform
+        self.own_transform = transform
+
+    @property
+    def transform(self) -> Optional[Callable[..., Any]]:
+        # Looked up when used, as stock loaders do: it may be set later.
+        return self.own_transform or self.dataset.transform
 
     def __len__(self) -> int:
         return self.index.numel()

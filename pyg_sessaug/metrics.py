@@ -51,7 +51,12 @@ def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:
 
     Returns:
         dict: ``HR@k`` and ``MRR@k``, each in [0, 1].
+
+    Raises:
+        ValueError: If :obj:`k` is not positive.
     """
+    if k < 1:
+        raise ValueError(f'ranking_metrics got k={k}; pass at least 1')
     hit = rank <= k
     gain = torch.where(hit, 1.0 / rank, 0.0)
     return {

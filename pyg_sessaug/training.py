@@ -19,7 +19,7 @@ from pyg_sessaug.distributed import (
     sum_over_processes,
     world_size,
 )
-from pyg_sessaug.evaluation import run_batches
+from pyg_sessaug.evaluation import check_items, run_batches
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn import SessionModel, SwitchCase
 from pyg_sessaug.training_state import (
@@ -75,7 +75,8 @@ def fit(
     Adam, with the learning rate multiplied by :obj:`decay` every
     :obj:`decay_every` epochs; stops once the validation loss has not
     improved for :obj:`patience` epochs. The model ends with the weights of
-    the epoch of lowest validation loss. Validation graphs are plain.
+    the last epoch that improved it, by at least :obj:`min_delta`.
+    Validation graphs are plain.
 
     Within a process group of :mod:`torch.distributed` every process takes
     its part of every batch; all call this function alike and get the same
@@ -124,9 +125,15 @@ def fit(
         ``val_loss``, ``seconds``.
 
     Raises:
-        ValueError: If a loss is not finite, or the checkpoint was made by
-            other settings.
+        ValueError: If a loss is not finite, the data has items beyond the
+            model's, there is nothing to train on, or the checkpoint was made
+            by other settings.
     """
+    if epochs < 1 or patience < 1:
+        raise ValueError(
+            f'fit got epochs={epochs} and patience={patience}; pass at least '
+            f'1 of each'
+        )
     if len(train) == 0 or len(val) == 0:
         raise ValueError(
             f'training needs samples in both splits, got {len(train)} for '
@@ -148,6 +155,7 @@ def fit(
         num_workers=num_workers,
         **batches,
     )
+    check_items(model, loader)
     loss = distributed_loss(model)
     decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
     optimizer = torch.optim.Adam(

@@ -156,6 +156,8 @@ def test_fit_errors():
         ItemClusters.fit(embedding, mask=torch.ones(299).bool())
     with pytest.raises(ValueError, match=r'type torch\.int64'):
         ItemClusters.fit(embedding, mask=torch.ones(300).long())
+    with pytest.raises(ValueError, match='with 0 items; pass'):
+        ItemClusters.fit(embedding, mask=torch.zeros(300).bool())
     with pytest.raises(ValueError, match=r'embedding of shape \[300\]'):
         ItemClusters.fit(embedding[:, 0])
     for value in (float('nan'), float('inf')):

@@ -65,6 +65,20 @@ def test_evaluate_some_samples(data):
         evaluate(model, data[2][:0])
 
 
+def test_evaluate_items_beyond_the_model(data):
+    model = SRGNN(3, hidden_channels=4)
+    with pytest.raises(ValueError, match='was made for 3; make it with'):
+        evaluate(model, data[2])
+
+
+def test_a_failed_evaluation_keeps_the_mode(data, monkeypatch):
+    model = make_model().train()
+    monkeypatch.setattr(model, 'score', None)
+    with pytest.raises(TypeError):
+        evaluate(model, data[2])
+    assert model.training
+
+
 def test_evaluate_a_foreign_model(data):
     with pytest.raises(TypeError, match=r'Linear.*ranking_metrics'):
         evaluate(torch.nn.Linear(2, 2), data[2])

@@ -102,6 +102,14 @@ def test_transforms(dataset):
     assert next(iter(other)).edge_weight.unique().tolist() == [1]
 
 
+def test_transform_may_be_set_later(dataset):
+    ours = SessionLoader(dataset, batch_size=8)
+    theirs = stock(dataset, batch_size=8)
+    dataset.transform = double
+    assert ours.transform is double
+    assert_equal_batches(ours, theirs)
+
+
 def test_pre_transform(srgnn_root):
     root = srgnn_root([[1, 2, 3, 1]] * 4, ([[1]], [2]))
     dataset = Diginetica(root, pre_transform=double, transform=double)
@@ -113,6 +121,8 @@ def test_pre_transform(srgnn_root):
 def test_names_of_the_stock_loader_are_taken(dataset):
     ours = SessionLoader(dataset, 4, follow_batch=['click_index'])
     assert_equal_batches(ours, stock(dataset, batch_size=4))
+    with pytest.raises(TypeError, match=r"exclude_keys=\[\], got \['y'\]"):
+        SessionLoader(dataset, 4, exclude_keys=['y'])
 
 
 def test_other_data_sets():

@@ -47,6 +47,12 @@ def test_metrics_equal_those_of_pyg():
     assert 0 < out['MRR@20'] < out['HR@20'] < 1
 
 
+@pytest.mark.parametrize('k', [0, -1])
+def test_lists_of_no_items(k):
+    with pytest.raises(ValueError, match=f'k={k}; pass at least 1'):
+        ranking_metrics(torch.tensor([1, 2]), k)
+
+
 def test_ranking_metrics_by_hand():
     out = ranking_metrics(torch.tensor([1, 2, 3, 4]), k=2)
     assert out == {'HR@2': 0.5, 'MRR@2': 0.375}

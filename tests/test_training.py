@@ -273,6 +273,17 @@ def test_transform_is_told_of_epochs(data, tmp_path):
     assert transform.epochs == [3, 4]
 
 
+@pytest.mark.parametrize('kwargs', [{'epochs': 0}, {'patience': 0}])
+def test_no_epochs(data, kwargs):
+    with pytest.raises(ValueError, match='pass at least 1 of each'):
+        run(data, **kwargs)
+
+
+def test_items_beyond_the_model(data):
+    with pytest.raises(ValueError, match=r'30 items.* for 29; make it with'):
+        run(data, SRGNN(29, hidden_channels=8))
+
+
 def test_nothing_to_train_on(data):
     with pytest.raises(ValueError, match='got 0 for training'):
         fit(make_model(), data[0][:0], data[1])

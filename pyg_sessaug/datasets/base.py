@@ -55,8 +55,8 @@ class SessionDataset(Dataset, ABC):
 
     Raises:
         ValueError: If an argument is out of its range, the raw files do not
-            hold what they should, or the prepared files are broken or older
-            than the raw ones.
+            hold what they should, or the prepared files are broken or not of
+            these raw files.
         OSError: If files cannot be read or written.
     """
 
@@ -208,17 +208,22 @@ class SessionDataset(Dataset, ABC):
                 f'{json.dumps(self.settings)}; {remedy}'
             )
         # Raw files may be gone, but not others than the prepared ones.
-        present = {
-            osp.basename(raw_path): osp.getsize(raw_path)
-            for raw_path in self.raw_paths
-            if osp.exists(raw_path)
-        }
+        raw_paths = [x for x in self.raw_paths if osp.exists(x)]
+        present = {osp.basename(x): osp.getsize(x) for x in raw_paths}
         known = {name: size for name, (size, _) in raw.items()}
         if present and present != known:
             raise ValueError(
                 f'{path} was prepared from {known} (bytes), but '
                 f'{self.raw_dir} now holds {present}; {remedy}'
             )
+        for raw_path in raw_paths:
+            # Only newer files are read: a log may have gigabytes.
+            if osp.getmtime(raw_path) > osp.getmtime(path):
+                if sha256(raw_path) != raw[osp.basename(raw_path)][1]:
+                    raise ValueError(
+                        f'{path} was prepared from another {raw_path}, '
+                        f'though of the same size; {remedy}'
+                    )
         if self.flat_sessions.num_samples == 0:
             raise ValueError(
                 f'the {self.split} split of {self.root} has no samples; '

@@ -110,8 +110,15 @@ def check_operands(**operands: Tensor) -> None:
             )
 
 
-def check_target(target: Tensor, num_rows: int, num_items: int) -> None:
+def check_target(
+    target: Optional[Tensor], num_rows: int, num_items: int
+) -> None:
     r"""Raises unless :obj:`target` holds one item for each of the rows."""
+    if target is None:
+        raise ValueError(
+            "'target' is None: expected one item for each session, which "
+            'graphs hold in `y`'
+        )
     if target.dim() != 1 or target.numel() != num_rows:
         raise ValueError(
             f"'target' has shape {list(target.shape)}: expected "

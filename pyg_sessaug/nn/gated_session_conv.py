@@ -60,6 +60,12 @@ class GatedSessionConv(MessagePassing):
         self, x: Tensor, edge_index: Tensor, edge_attr: Tensor
     ) -> Tensor:
         r"""Runs one step of the cell."""
+        if edge_attr.dim() != 2 or edge_attr.size(1) != 2:
+            raise ValueError(
+                f'GatedSessionConv got edge_attr of shape '
+                f'{list(edge_attr.shape)}; pass two weights of each edge, '
+                f'[num_edges, 2], as NormalizeEdges() makes them'
+            )
         num_nodes, channels = x.size()
         # Both directions in one sweep: row 2i of the doubled nodes carries
         # what node i sends along its edges, row 2i + 1 what it sends back.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch_geometric.utils import segment, softmax
 
 from pyg_sessaug.nn.functional import (
     check_operands,
@@ -273,7 +274,6 @@ def _check(
         )
 
 
-@torch.no_grad()
 def target_attention_scores(
     key: Tensor,
     value: Tensor,
@@ -291,8 +291,9 @@ def target_attention_scores(
         \mathbf{k}_j^{\top} \mathbf{w}_v)}
 
     where :math:`l` runs over the nodes of session :math:`b`, each clicked
-    :math:`c_l` times. Not differentiable: use
-    :func:`target_attention_cross_entropy` for training.
+    :math:`c_l` times. With gradients, all of size nodes x items is kept for
+    them: for the loss over all items,
+    :func:`target_attention_cross_entropy` is faster and smaller.
 
     Args:
         key (torch.Tensor): The keys :math:`\mathbf{k}_l` of nodes.
@@ -313,6 +314,12 @@ def target_attention_scores(
     """
     dtype = product_dtype(precision, weight.dtype)
     _check(key, value, log_count, ptr, weight)
+    learned = any(x.requires_grad for x in (key, value, weight))
+    if learned and torch.is_grad_enabled():
+        table = weight.to(dtype).t()
+        score = (key.to(dtype) @ table).to(key.dtype)
+        beta = softmax(score + log_count.unsqueeze(-1), ptr=ptr)
+        return segment(beta * (value.to(dtype) @ table).to(key.dtype), ptr)
     sessions = _relate(key, value, log_count, ptr)
     attention = _Attention(sessions, dtype, weight.size(0))
     out = weight.new_empty(ptr.numel() - 1, weight.size(0))

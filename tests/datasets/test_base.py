@@ -169,6 +169,19 @@ def test_damaged_file(root):
         Diginetica(root)
 
 
+def test_raw_file_of_the_same_size(root):
+    Diginetica(root)
+    path = root / 'raw' / 'test.txt'
+    content = path.read_bytes()
+    later = os.stat(Diginetica(root).processed_paths[0]).st_mtime + 9
+    os.utime(path, (later, later))  # Touched, but the same.
+    assert Diginetica(root).sessions == 18
+    path.write_bytes(content[:-1] + b'!')
+    os.utime(path, (later, later))
+    with pytest.raises(ValueError, match=r'same size.*force_reload=True'):
+        Diginetica(root)
+
+
 def test_file_that_holds_code(root):
     path = Diginetica(root).processed_paths[0]
     torch.save({'settings': os.mkdir}, path)

@@ -222,9 +222,9 @@ def test_target_attention(sizes, num_items, seed):
     torch.manual_seed(seed)
     *inputs, target = attention_problem(sizes, num_items)
     score = padded_scores(*inputs)
-    out = target_attention_scores(*inputs)
+    with torch.no_grad():
+        out = target_attention_scores(*inputs)
     assert out.dtype == torch.float32
-    assert not out.requires_grad
     assert torch.allclose(out, score, rtol=1e-4, atol=1e-4)
     loss = target_attention_cross_entropy(*inputs, target)
     expected = F.cross_entropy(score, target)
@@ -236,7 +236,8 @@ def test_target_attention(sizes, num_items, seed):
 def test_target_attention_in_chunks(small_chunks, sizes):
     *inputs, target = attention_problem(sizes, 64 * 3 + 1)
     score = padded_scores(*inputs)
-    out = target_attention_scores(*inputs)
+    with torch.no_grad():
+        out = target_attention_scores(*inputs)
     assert torch.allclose(out, score, rtol=1e-4, atol=1e-4)
     loss = 3 * target_attention_cross_entropy(*inputs, target)
     expected = 3 * F.cross_entropy(score, target)
@@ -275,6 +276,7 @@ def test_target_attention_extreme(precision, sign):
     assert out.tolist() == [[3.0 if sign > 0 else 4.0] * 2]
 
 
+@torch.no_grad()
 def test_target_attention_counts_clicks():
     # A node clicked twice equals two nodes.
     key, value, _, _, weight, _ = attention_problem([3], 30)
@@ -288,6 +290,7 @@ def test_target_attention_counts_clicks():
     assert torch.allclose(out, expected, atol=1e-5)
 
 
+@torch.no_grad()
 def test_target_attention_does_not_depend_on_batch_mates():
     key, value, log_count, ptr, weight, _ = attention_problem([2, 4, 1], 30)
     alone = target_attention_scores(

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from dense import adjacency, gated_cell
 from torch_geometric.testing import assert_module
@@ -46,6 +47,13 @@ def test_gated_session_conv_without_edges():
     out = conv(x, edge_index, torch.empty(0, 2))
     zero = torch.zeros(3, 3)
     torch.testing.assert_close(out, gated_cell(conv, zero, zero, x))
+
+
+@pytest.mark.parametrize('shape', [[3], [3, 1], [3, 3]])
+def test_gated_session_conv_needs_two_weights(shape):
+    edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
+    with pytest.raises(ValueError, match=r'shape .*\[num_edges, 2\]'):
+        GatedSessionConv(4)(torch.randn(3, 4), edge_index, torch.ones(shape))
 
 
 def test_attention_readout_counts_clicks():

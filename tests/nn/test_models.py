@@ -87,6 +87,31 @@ def test_weighted_edges_equal_dense_reference(cls):
 
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
+@pytest.mark.parametrize('scale', [None, 4.0])
+def test_scores_have_the_gradients_of_the_loss(cls, scale):
+    model = build(cls, scale=scale)
+    batch = last_samples([[1, 2, 1, 3, 4], [5, 5], [0, 8, 7, 8, 0, 2]])
+    batch.edge_weight = batch.edge_weight.double()
+    batch = NormalizeEdges()(batch)
+    loss, score = model.loss(batch), model.score(batch)
+    wanted = torch.autograd.grad(loss, list(model.parameters()))
+    own = F.cross_entropy(score, batch.y)
+    grads = torch.autograd.grad(own, list(model.parameters()))
+    torch.testing.assert_close(own, loss)
+    torch.testing.assert_close(grads, wanted)
+    with torch.no_grad():
+        torch.testing.assert_close(model.score(batch), score)
+
+
+def test_loss_without_targets():
+    batch = NormalizeEdges()(last_samples([[1, 2, 3]]))
+    del batch.y
+    for cls in (SRGNN, TAGNN):
+        with pytest.raises(ValueError, match=r"'target' is None.* `y`"):
+            build(cls).float().loss(batch)
+
+
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
 def test_float32_gradients(cls):
     model = build(cls).float()
     clicks = [[1, 2, 1, 3, 4], [5, 5], [0, 8, 7, 8, 0, 2], [3, 3, 3]]
