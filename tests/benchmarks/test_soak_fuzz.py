@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import _fuzz_files
 import _fuzz_logs
 import soak_fuzz
 
@@ -34,6 +35,9 @@ def test_faults_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(_fuzz_logs, 'preprocess', reverse)
     with pytest.raises(_fuzz_logs.Wrong, match=r'read .*, expected'):
         soak_fuzz.fuzz('sound logs', 100, shrink=False)
+
+    for kind in _fuzz_files.saved():  # Kept, so that it does not crash.
+        _fuzz_files.read_whole(kind)
 
     def crash(*args):
         raise ValueError('something')
