@@ -75,7 +75,7 @@ def fit(
     Adam, with the learning rate multiplied by :obj:`decay` every
     :obj:`decay_every` epochs; stops once the validation loss has not
     improved for :obj:`patience` epochs. The model ends with the weights of
-    the last epoch that improved it, by at least :obj:`min_delta`.
+    the last epoch that improved it by more than :obj:`min_delta`.
     Validation graphs are plain.
 
     Within a process group of :mod:`torch.distributed` every process takes

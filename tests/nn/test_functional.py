@@ -21,6 +21,7 @@ from pyg_sessaug.nn.target_attention import (
 )
 
 PRECISIONS = ['float32', 'bf16']
+scores = torch.no_grad()(target_attention_scores)  # In chunks.
 
 
 @pytest.fixture
@@ -222,8 +223,7 @@ def test_target_attention(sizes, num_items, seed):
     torch.manual_seed(seed)
     *inputs, target = attention_problem(sizes, num_items)
     score = padded_scores(*inputs)
-    with torch.no_grad():
-        out = target_attention_scores(*inputs)
+    out = scores(*inputs)
     assert out.dtype == torch.float32
     assert torch.allclose(out, score, rtol=1e-4, atol=1e-4)
     loss = target_attention_cross_entropy(*inputs, target)
@@ -236,8 +236,7 @@ def test_target_attention(sizes, num_items, seed):
 def test_target_attention_in_chunks(small_chunks, sizes):
     *inputs, target = attention_problem(sizes, 64 * 3 + 1)
     score = padded_scores(*inputs)
-    with torch.no_grad():
-        out = target_attention_scores(*inputs)
+    out = scores(*inputs)
     assert torch.allclose(out, score, rtol=1e-4, atol=1e-4)
     loss = 3 * target_attention_cross_entropy(*inputs, target)
     expected = 3 * F.cross_entropy(score, target)
@@ -276,27 +275,23 @@ def test_target_attention_extreme(precision, sign):
     assert out.tolist() == [[3.0 if sign > 0 else 4.0] * 2]
 
 
-@torch.no_grad()
 def test_target_attention_counts_clicks():
     # A node clicked twice equals two nodes.
     key, value, _, _, weight, _ = attention_problem([3], 30)
     once, twice = torch.tensor([0, 1, 1, 2]), torch.tensor([1.0, 2.0, 1.0])
-    out = target_attention_scores(
-        key, value, twice.log(), torch.tensor([0, 3]), weight
-    )
-    expected = target_attention_scores(
+    out = scores(key, value, twice.log(), torch.tensor([0, 3]), weight)
+    expected = scores(
         key[once], value[once], torch.zeros(4), torch.tensor([0, 4]), weight
     )
     assert torch.allclose(out, expected, atol=1e-5)
 
 
-@torch.no_grad()
 def test_target_attention_does_not_depend_on_batch_mates():
     key, value, log_count, ptr, weight, _ = attention_problem([2, 4, 1], 30)
-    alone = target_attention_scores(
+    alone = scores(
         key[2:6], value[2:6], log_count[2:6], torch.tensor([0, 4]), weight
     )
-    out = target_attention_scores(key, value, log_count, ptr, weight)
+    out = scores(key, value, log_count, ptr, weight)
     assert torch.allclose(out[1:2], alone, atol=1e-5)
 
 
