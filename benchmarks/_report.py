@@ -134,7 +134,7 @@ def published(settings: Dict[str, Any]) -> Dict[str, float]:
 
 
 def tables(results: Dict[str, Any]) -> str:
-    """One Markdown table for each metric."""
+    """One Markdown table for each metric, and one of all seeds."""
     thesis, paper = results['thesis'], published(results['settings'])
     parts = []
     for metric, rows in results['metrics'].items():
@@ -163,7 +163,29 @@ def tables(results: Dict[str, Any]) -> str:
                 line.append(f'{paper[metric]:.2f}')
             lines.append(line + ['–'] * (len(lines[0]) - len(line)))
         parts.append(markdown(lines))
+    if len(results['runs']) > 1:
+        parts.append(markdown(by_seed(results)))
     return '\n\n'.join(parts) + '\n'
+
+
+def by_seed(results: Dict[str, Any]) -> List[List[str]]:
+    """Both metrics of each run, the epoch that validation chose, its loss."""
+    runs = {(run['seed'], run['method']): run for run in results['runs']}
+    seeds = sorted({seed for seed, _ in runs})
+    head = [f'seed {seed}' for seed in seeds] + ['validation loss']
+    lines = [[' / '.join(METRICS) + ' (epoch)', *head]]
+    for name in results['metrics'][METRICS[0]]:
+        line, losses = [name], []
+        for seed in seeds:
+            run = runs.get((seed, name))
+            if run is None:
+                line.append('–')
+                continue
+            epoch = run['best_epoch']
+            line.append(f'{run["HR@20"]:.2f} / {run["MRR@20"]:.2f} ({epoch})')
+            losses.append(run['epochs'][epoch - 1]['val_loss'])
+        lines.append([*line, f'{sum(losses) / len(losses):.3f}'])
+    return lines
 
 
 def interval(row: Dict[str, Any]) -> str:

@@ -92,6 +92,28 @@ def test_table_shows_the_results(finished, results):
                 assert cells[4:] == [f'{row["p"]:.4f}', f'{row["p_holm"]:.4f}']
 
 
+def test_table_shows_each_seed(finished):
+    lines = (finished / 'table.md').read_text().splitlines()
+    start = lines.index(next(x for x in lines if 'seed 0' in x)) + 2
+    rows = [[y.strip() for y in x.split('|')] for x in lines[start:]]
+    assert len(rows) == len({'base', *METHODS})
+    for _, name, *cells, loss, _ in rows:
+        lowest = []
+        for seed, cell in enumerate(cells):
+            path = finished / 'models' / f'seed{seed}-{name}.pt'
+            record = torch.load(path)
+            rank = record['rank'].double()
+            hits, gains = rank <= 20, (rank <= 20) / rank
+            epoch = min(record['history'], key=lambda x: x['val_loss'])
+            assert cell == (
+                f'{100 * hits.double().mean():.2f} / '
+                f'{100 * gains.mean():.2f} ({epoch["epoch"]})'
+            )
+            lowest.append(epoch['val_loss'])
+        assert len(cells) == 2
+        assert float(loss) == pytest.approx(sum(lowest) / 2, abs=6e-4)
+
+
 def test_results_hold_settings_but_no_paths(finished, results):
     text = (finished / 'results.json').read_text()
     assert str(finished) not in text
