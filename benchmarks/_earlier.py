@@ -3,13 +3,19 @@
 import base64
 import json
 import zlib
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import torch
 from torch import Tensor
 
 # Ranks beyond it count as this one: no metric reads further down.
 LOWEST = 255
+# What these runs do not depend on.
+UNAUGMENTED = ('base', 'nograph')
+AUGMENTATION = (
+    'num_clusters edge_p edge_power inject_p blur_p blur_std anneal '
+    'augmented_weight_decay augmented_patience'
+).split()
 
 
 def pack(rank: Tensor) -> str:
@@ -24,17 +30,24 @@ def unpack(text: str) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8).int()
 
 
+def differing(old: Dict[str, Any], new: Dict[str, Any]) -> List[str]:
+    """Settings that differ; what an older file does not know was off."""
+    return [
+        key
+        for key, value in new.items()
+        if (old.get(key) or None) != (value or None)
+    ]
+
+
 def check_same(
     place: str, old: Dict[str, Any], new: Dict[str, Any], remedy: str
 ) -> None:
     """Keeps runs of different settings apart."""
-    for key, value in new.items():
-        # What an older file does not know of was off: None or 0.
-        if (old.get(key) or None) != (value or None):
-            raise ValueError(
-                f'{place} holds runs with {key}={old.get(key)!r}, not '
-                f'{value!r}; {remedy}'
-            )
+    for key in differing(old, new):
+        raise ValueError(
+            f'{place} holds runs with {key}={old.get(key)!r}, not '
+            f'{new[key]!r}; {remedy}'
+        )
 
 
 def read(
@@ -44,18 +57,22 @@ def read(
 
     Args:
         path: What run.py wrote.
-        settings: The settings that it must have been run with.
+        settings: The settings that it must have been run with. Where those
+            of augmentations differ, plain graphs alone are read.
     """
     with open(path) as f:
         results = json.load(f)
+    old = results.get('settings', {})
     check_same(
         path,
-        results.get('settings', {}),
-        settings,
+        old,
+        {k: v for k, v in settings.items() if k not in AUGMENTATION},
         'include runs of the same settings',
     )
-    runs = {}
+    same, runs = not differing(old, settings), {}
     for run in results['runs']:
+        if not same and run['method'] not in UNAUGMENTED:
+            continue
         if 'ranks' not in run:
             raise ValueError(
                 f'{path} has no ranks for seed {run["seed"]}, '

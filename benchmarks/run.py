@@ -207,7 +207,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         metavar='FILE',
         help='results.json of the same settings, whose runs enter the '
         'comparison and are not run again, but for a base whose embeddings '
-        'another method needs',
+        'another method needs; of one with other settings of augmentations '
+        'base and nograph alone',
     )
     add(
         '--resume',

@@ -10,6 +10,7 @@ import run
 from _earlier import pack, read, unpack
 from _methods import parse_method
 
+METHODS = ('base', 'nograph', 'blur', 'inject', 'base-patience')
 OPTIONS = ['--hidden', '8', '--epochs', '1', '--num-clusters', '4']
 pytestmark = pytest.mark.usefixtures('tiny_sessions')
 
@@ -82,6 +83,13 @@ def test_other_settings_and_files_without_ranks(tmp_path):
     settings = results['settings']
     with pytest.raises(ValueError, match='hidden=8, not 16; include runs'):
         read(str(path), {**settings, 'hidden': 16})
+    # Other augmentations do not change plain graphs.
+    both = [{**x, 'method': y} for x in results['runs'] for y in METHODS]
+    path.write_text(json.dumps({**results, 'runs': both}))
+    assert list(read(str(path), settings)) == [(0, x) for x in METHODS]
+    plain = [(0, 'base'), (0, 'nograph')]
+    for name in ('inject_p', 'augmented_patience', 'num_clusters'):
+        assert list(read(str(path), {**settings, name: 3})) == plain
     del results['runs'][0]['ranks']
     path.write_text(json.dumps(results))
     with pytest.raises(ValueError, match='no ranks for seed 0, base'):
