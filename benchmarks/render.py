@@ -58,7 +58,10 @@ def cost(results: Dict[str, Any]) -> str:
 
 
 def summary() -> str:
-    """What run.py found: the base, the best augmentation and its control."""
+    """What run.py found: the base, the best augmentation and its control.
+
+    A base alone on part of the data has no line.
+    """
     head = ['data', 'model', 'base', 'thesis', 'published', 'best augmented']
     head += ['HR@20 over the base [95 %]', 'p (Holm)', 'its control']
     lines = [head]
@@ -76,6 +79,8 @@ def summary() -> str:
             pair(published(settings)),
         ]
         augmented = [x for x in hits if is_augmentation(x)]
+        if share != 1 and not augmented:
+            continue  # Nothing to compare with.
         if augmented:
             best = max(augmented, key=lambda x: hits[x]['mean'])
             row = hits[best]

@@ -105,6 +105,11 @@ def test_summary(tmp_path, monkeypatch):
     (tmp_path / 'a.json').write_text(json.dumps(result()))
     (tmp_path / 'b.json').write_text(json.dumps(result(**more)))
     (tmp_path / 'other.json').write_text('{"runs": []}')
+    alone = result(fraction=0.25)  # Nothing to compare its base with.
+    for metric in alone['metrics'].values():
+        for name in [x for x in metric if x != 'base']:
+            del metric[name]
+    (tmp_path / 'alone.json').write_text(json.dumps(alone))
     _, _, *rows = render.summary().splitlines()
     cells = [[x.strip() for x in row.split('|')[1:-1]] for row in rows]
     best = ['gmm-noblur', '+1.00 [-1.00, +2.00]', '0.2000']
