@@ -43,6 +43,8 @@ EXPERIMENTS: Dict[str, str] = {
     'yoochoose-srgnn': f'{YOOCHOOSE} {WHOLE} inject-cluster {CONTROLS}',
     'diginetica-niser': f'{DIGINETICA} {STRONGER} --seeds 0 1 '
     f'--methods base nograph blur i2i i2i-shuffled {INJECTED}',
+    'diginetica-niser-inject': f'{DIGINETICA} {STRONGER} --inject-p 0.1 '
+    '--seeds 0 --methods base inject-same',
     **{
         f'{name}-srgnn-{part}{suffix}': f'{data} {SHARE} {more} {CONTROLS} '
         f'--fraction {share} --schedule {schedule}'

@@ -139,6 +139,8 @@ def variant(settings: Dict[str, Any]) -> str:
         parts.append(f'layers {settings["num_layers"]}')
     if settings['num_clusters'] != 8:
         parts.append(f'{settings["num_clusters"]} clusters')
+    if settings.get('inject_p') not in (None, 0.5):  # 0.5 is the default.
+        parts.append(f'injection p {settings["inject_p"]:g}')
     if settings['weight_decay'] != 1e-5:
         parts.append(f'weight decay {settings["weight_decay"]:g}')
     if settings['schedule'] == 'steps':

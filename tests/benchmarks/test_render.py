@@ -102,6 +102,7 @@ def test_summary(tmp_path, monkeypatch):
     monkeypatch.setattr(render, 'RESULTS', tmp_path)
     more = {'fraction': 0.5, 'schedule': 'steps', 'scale': 16, 'dropout': 0.2}
     more |= {'num_layers': 1, 'num_clusters': 500, 'weight_decay': 1e-6}
+    more |= {'inject_p': 0.1}
     (tmp_path / 'a.json').write_text(json.dumps(result()))
     (tmp_path / 'b.json').write_text(json.dumps(result(**more)))
     (tmp_path / 'other.json').write_text('{"runs": []}')
@@ -117,7 +118,7 @@ def test_summary(tmp_path, monkeypatch):
     base, paper = '50.00 / 20.00', '50.73 / 17.59'
     model = (
         'SRGNN, bf16, cosine scores × 16, dropout 0.2, layers 1, '
-        '500 clusters, weight decay 1e-06, stretched schedule'
+        '500 clusters, injection p 0.1, weight decay 1e-06, stretched schedule'
     )
     assert cells == [
         ['diginetica', 'SRGNN, bf16', base, '–', paper, *best],
