@@ -58,7 +58,7 @@ def read(
     Args:
         path: What run.py wrote.
         settings: The settings that it must have been run with. Where those
-            of augmentations differ, plain graphs alone are read.
+            of augmentations differ, base and nograph alone are read.
     """
     with open(path) as f:
         results = json.load(f)
