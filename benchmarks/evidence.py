@@ -45,6 +45,8 @@ EXPERIMENTS: Dict[str, str] = {
     f'--methods base nograph blur i2i i2i-shuffled {INJECTED}',
     'diginetica-niser-inject': f'{DIGINETICA} {STRONGER} --inject-p 0.1 '
     '--seeds 0 --methods base inject-same',
+    'yoochoose-niser': f'{YOOCHOOSE} {STRONGER} --seeds 0 1 '
+    '--methods base blur kmeans kmeans-shuffled',
     **{
         f'{name}-srgnn-{part}{suffix}': f'{data} {SHARE} {more} {CONTROLS} '
         f'--fraction {share} --schedule {schedule}'
