@@ -147,5 +147,7 @@ def evaluate(
         ValueError: If a score is not finite, there is no sample, :obj:`k`
             is not positive or the data has items beyond the model's.
     """
+    if k < 1:
+        raise ValueError(f'evaluate got k={k}; pass at least 1')
     ranks = rank_samples(model, dataset, batch_size, progress)
     return ranking_metrics(ranks, k)

@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from pyg_sessaug.evaluation import session_vectors
 from pyg_sessaug.files import save_together
+from pyg_sessaug.model_state import replaced_modules
 from pyg_sessaug.nn import SRGNN, TAGNN
 
 # Items that target attention is computed for at a time.
@@ -35,12 +36,18 @@ def export_model(
             for SRGNN. (default: :obj:`False`)
 
     Raises:
-        ValueError: If the model is of another class, or has no such vectors.
+        ValueError: If the model is of another class, a module of it was
+            replaced, or it has no such vectors.
     """
     if type(model) not in (SRGNN, TAGNN):
         raise ValueError(
             f'export_model got a {type(model).__name__}; only SRGNN and '
             f'TAGNN are exported'
+        )
+    for part in replaced_modules(model):
+        raise ValueError(
+            f'export_model knows the layers of {type(model).__name__} alone, '
+            f'but `{part}` was replaced; export it by torch.export'
         )
     if vectors:
         _check_vectors(model)

@@ -1,7 +1,7 @@
 r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
 import copy
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import torch
@@ -53,7 +53,6 @@ class SessionGraphs:
         count = cumsum(new_at)
         edge_ptr = count[ptr]
 
-        # In numpy: at the size of a batch its calls cost half of torch's.
         lists = {
             **vars(sessions),
             'session': session.int(),
@@ -65,7 +64,7 @@ class SessionGraphs:
             'edge_ptr': edge_ptr,
             'edges_at': (count[1:] - edge_ptr[session]).int(),
         }
-        self._lists = {k: v.numpy() for k, v in lists.items() if v is not None}
+        self._lists = {k: v for k, v in lists.items() if v is not None}
         self._empty = Batch(_base_cls=Data)
 
     def data(self, index: int) -> Data:
@@ -80,7 +79,7 @@ class SessionGraphs:
             :obj:`y` [1] int64 and, where known, :obj:`click_time` [L]
             float64.
         """
-        lists, tensor = self._lists, torch.from_numpy
+        lists, tensor = self._arrays(), torch.from_numpy
         target = int(lists['target'][index])
         session = int(lists['session'][target])
         start = int(lists['ptr'][session])
@@ -88,14 +87,14 @@ class SessionGraphs:
         nodes = slice(node, node + lists['nodes_at'][target - 1])
         edges = slice(edge, edge + lists['edges_at'][target - 1])
         data = Data(
-            x=tensor(lists['node'][nodes]),
+            x=tensor(lists['node'][nodes].copy()),
             edge_index=tensor(lists['edge'][:, edges]).long(),
             edge_weight=torch.ones(edges.stop - edges.start),
             click_index=tensor(lists['click_node'][start:target]).long(),
-            y=tensor(lists['item'][target : target + 1]),
+            y=tensor(lists['item'][target : target + 1].copy()),
         )
         if 'time' in lists:
-            data.click_time = tensor(lists['time'][start:target])
+            data.click_time = tensor(lists['time'][start:target].copy())
         return data
 
     def batch(self, index: Tensor) -> Batch:
@@ -107,7 +106,7 @@ class SessionGraphs:
         Args:
             index (Tensor): Sample numbers, ``[B]``, int64.
         """
-        lists, tensor = self._lists, torch.from_numpy
+        lists, tensor = self._arrays(), torch.from_numpy
         target = lists['target'][index.numpy()]
         last = target - 1
         session = lists['session'][last]
@@ -150,6 +149,12 @@ class SessionGraphs:
         batch.click_index_ptr = tensor(click_ptr)
         batch.batch, batch.ptr = tensor(node_graph), tensor(ptr)
         return batch
+
+    def _arrays(self) -> Dict[str, 'np.ndarray[Any, Any]']:
+        # At the size of a batch NumPy's calls cost half of torch's. The views
+        # are not kept: a tensor that goes to a worker by other means than a
+        # fork moves to shared memory, and a view would stay behind.
+        return {key: value.numpy() for key, value in self._lists.items()}
 
 
 def node_batch(data: Data) -> Tuple[Tensor, Tensor]:

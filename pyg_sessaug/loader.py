@@ -37,6 +37,7 @@ class SessionLoader(DataLoader[Batch]):
     Raises:
         TypeError: If :obj:`dataset` holds no session data set, or
             :obj:`follow_batch` or :obj:`exclude_keys` ask for other batches.
+        ValueError: If :obj:`batch_size` is :obj:`None`.
     """
 
     def __init__(
@@ -55,8 +56,16 @@ class SessionLoader(DataLoader[Batch]):
                     f'SessionLoader has {name}={only}, got {list(got)}; use '
                     f'torch_geometric.loader.DataLoader for other batches'
                 )
+        if batch_size is None:
+            raise ValueError(
+                'SessionLoader got batch_size=None; pass a number, or index '
+                'the data set for single graphs'
+            )
         kwargs.pop('collate_fn', None)
         self._batches = _Batches(dataset, transform)
+        if kwargs.get('num_workers', 0) > 0:
+            # Made once here, and not by every worker in every epoch.
+            self._batches.dataset.graphs  # noqa: B018
         super().__init__(
             self._batches,
             batch_size,

@@ -48,6 +48,11 @@ class ItemMixture:
     covariances: Tensor
 
     def __post_init__(self) -> None:
+        if self.centers.dim() != 2 or self.posterior.dim() != 2:
+            raise ValueError(
+                f'ItemMixture got a posterior of {self.posterior.dim()} and '
+                f'centers of {self.centers.dim()} dimensions; pass 2 each'
+            )
         k, d = self.centers.size()
         shapes = {
             'posterior': (self.posterior.size(0), k),

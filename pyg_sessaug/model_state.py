@@ -1,6 +1,9 @@
 r"""Models as plain values, for files that hold no code."""
 
-from typing import Any, Dict, Type, Union
+from typing import Any, Dict, List, Type, Union
+
+import torch
+from torch.nn import Module
 
 from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel, SwitchCase
 
@@ -31,7 +34,7 @@ def model_state(model: Union[SessionModel, SwitchCase]) -> Dict[str, Any]:
         on the CPU.
 
     Raises:
-        ValueError: If the model is none of this package's.
+        ValueError: If the model or a module of it is none of this package's.
     """
     weights = {key: value.cpu() for key, value in model.state_dict().items()}
     clusters = {}
@@ -44,14 +47,41 @@ def model_state(model: Union[SessionModel, SwitchCase]) -> Dict[str, Any]:
             f'Recommender cannot save a {name}, only {list(MODELS)}; '
             f'save its state_dict() yourself'
         )
-    settings = {
-        key: getattr(model, key) for key in SETTINGS if hasattr(model, key)
-    }
+    settings = settings_of(model)
+    for part in replaced_modules(model):
+        raise ValueError(
+            f'Recommender cannot save a {name} whose `{part}` was replaced; '
+            f'save its state_dict() yourself'
+        )
     return {
         'model': name,
         'settings': {**settings, **clusters},
         'weights': weights,
     }
+
+
+def settings_of(model: SessionModel) -> Dict[str, Any]:
+    r"""The arguments that a model was made with."""
+    return {
+        key: getattr(model, key) for key in SETTINGS if hasattr(model, key)
+    }
+
+
+def replaced_modules(model: SessionModel) -> List[str]:
+    r"""Names of modules that are not of the class that the model's class
+    gives them, or are not there.
+    """
+    with torch.device('meta'):  # Neither memory nor random numbers.
+        fresh: Module = type(model)(**settings_of(model))
+    kinds = [
+        {name: type(x) for name, x in module.named_modules()}
+        for module in (model, fresh)
+    ]
+    return [
+        name
+        for name in {**kinds[0], **kinds[1]}
+        if kinds[0].get(name) is not kinds[1].get(name)
+    ]
 
 
 def restore_model(state: Dict[str, Any]) -> Union[SessionModel, SwitchCase]:

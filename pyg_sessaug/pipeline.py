@@ -13,6 +13,7 @@ from pyg_sessaug.clusters import METHODS, ItemClusters
 from pyg_sessaug.distributed import from_first, rank
 from pyg_sessaug.nn.session_model import SessionModel
 from pyg_sessaug.training import fit
+from pyg_sessaug.training_state import saved_state
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,
@@ -76,8 +77,9 @@ def fit_augmented(
         checkpoint (str, optional): Beginning of the names of the files that
             hold the state, see :func:`checkpoint_files`.
             (default: :obj:`None`)
-        resume (bool): Whether to go on from these files.
-            (default: :obj:`False`)
+        resume (bool): Whether to go on from these files. Once the augmented
+            training has begun, the base model stays as it was, whatever
+            :obj:`epochs`. (default: :obj:`False`)
         **kwargs (optional): Further arguments of
             :func:`~pyg_sessaug.training.fit`.
 
@@ -91,6 +93,8 @@ def fit_augmented(
     )
     if checkpoint is not None:
         files.update(checkpoint_files(checkpoint, augment))
+        if not resume and rank() == 0:
+            remove_checkpoints(checkpoint, augment)
     kwargs.update(seed=seed, resume=resume)
     histories = {}
     embedding = None
@@ -108,7 +112,7 @@ def fit_augmented(
             weight_decay=weight_decay,
             patience=patience,
             checkpoint=files['base'],
-            **kwargs,
+            **{**kwargs, **_epochs_of_base(files, resume)},
         )
         if augment == 'none':
             return model, histories
@@ -136,6 +140,21 @@ def fit_augmented(
         **kwargs,
     )
     return model, histories
+
+
+def _epochs_of_base(
+    files: Dict[str, Optional[str]], resume: bool
+) -> Dict[str, int]:
+    r"""Epochs that the base model has, if others have followed from it."""
+
+    def read() -> Dict[str, int]:
+        augmented = files['augmented']
+        if not resume or augmented is None or not osp.exists(augmented):
+            return {}
+        base = saved_state(files['base'])
+        return {} if base is None else {'epochs': len(base['history'])}
+
+    return from_first(read)
 
 
 def checkpoint_files(checkpoint: str, augment: str) -> Dict[str, str]:

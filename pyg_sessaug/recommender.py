@@ -232,7 +232,8 @@ class Recommender:
             path (str): The file; an older one is replaced.
 
         Raises:
-            ValueError: If the model is none of this package's.
+            ValueError: If the model or a module of it is none of this
+                package's.
         """
         from pyg_sessaug import __version__
 

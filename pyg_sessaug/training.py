@@ -26,6 +26,7 @@ from pyg_sessaug.training_state import (
     TrainingState,
     copy_tensors,
     saved_state,
+    tensor_digest,
 )
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -75,7 +76,8 @@ def fit(
     Adam, with the learning rate multiplied by :obj:`decay` every
     :obj:`decay_every` epochs; stops once the validation loss has not
     improved for :obj:`patience` epochs. The model ends with the weights of
-    the last epoch that improved it by more than :obj:`min_delta`.
+    the last epoch that improved it by more than :obj:`min_delta`, in the mode
+    that it came in, so call :meth:`eval` before scoring with dropout.
     Validation graphs are plain.
 
     Within a process group of :mod:`torch.distributed` every process takes
@@ -134,6 +136,11 @@ def fit(
             f'fit got epochs={epochs} and patience={patience}; pass at least '
             f'1 of each'
         )
+    if decay_every <= 0 or (decay_steps is not None and decay_steps < 1):
+        raise ValueError(
+            f'fit got decay_every={decay_every} and '
+            f'decay_steps={decay_steps}; pass a positive number'
+        )
     if len(train) == 0 or len(val) == 0:
         raise ValueError(
             f'training needs samples in both splits, got {len(train)} for '
@@ -156,6 +163,7 @@ def fit(
         **batches,
     )
     check_items(model, loader)
+    training = model.training
     loss = distributed_loss(model)
     decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
     optimizer = torch.optim.Adam(
@@ -169,6 +177,7 @@ def fit(
         settings={
             'model': repr(model),
             'transform': repr(loader.transform),
+            'tensors of the transform': tensor_digest(loader.transform),
             'samples': len(train),
             'batch_size': batch_size,
             'lr': lr,
@@ -228,6 +237,7 @@ def fit(
             )
         raise
     model.load_state_dict(run.best)
+    model.train(training)
     return run.history
 
 

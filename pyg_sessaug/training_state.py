@@ -1,10 +1,12 @@
 r"""What training must know to go on after an interruption."""
 
+import hashlib
 import os.path as osp
 from typing import Any, Dict, List, Optional
 
 import torch
 from torch import Tensor
+from torch_geometric.transforms import Compose
 
 from pyg_sessaug.distributed import gather, rank, world_size
 from pyg_sessaug.files import load_state, save_atomically
@@ -90,6 +92,34 @@ def saved_state(path: Optional[str]) -> Optional[Dict[str, Any]]:
     if not KEYS <= set(state):
         raise ValueError(f'{path} holds no state of a training; {remedy}')
     return state
+
+
+def tensor_digest(value: Any) -> str:
+    r"""A digest of the tensors in a transform, which its name does not tell.
+
+    Args:
+        value (any): A transform. Of containers and of this package's objects
+            all is read; what others hold may change in training.
+    """
+    digest = hashlib.sha256()
+
+    def read(value: Any) -> None:
+        if isinstance(value, Tensor):
+            raw = value.detach().cpu().reshape(-1).view(torch.uint8)
+            digest.update(raw.numpy().tobytes())
+        elif isinstance(value, dict):
+            read(list(value.values()))
+        elif isinstance(value, (list, tuple)):
+            for part in value:
+                read(part)
+        elif isinstance(value, Compose) or (
+            type(value).__module__.split('.')[0] == __package__
+            and hasattr(value, '__dict__')
+        ):
+            read(vars(value))
+
+    read(value)
+    return digest.hexdigest()[:16]
 
 
 def copy_tensors(state: Dict[str, Tensor]) -> Dict[str, Tensor]:

@@ -71,6 +71,12 @@ def test_evaluate_items_beyond_the_model(data):
         evaluate(model, data[2])
 
 
+def test_no_list(data, monkeypatch):
+    monkeypatch.setattr('pyg_sessaug.evaluation.rank_samples', None)
+    with pytest.raises(ValueError, match='evaluate got k=0'):
+        evaluate(make_model(), data[2], k=0)
+
+
 def test_a_failed_evaluation_keeps_the_mode(data, monkeypatch):
     model = make_model().train()
     monkeypatch.setattr(model, 'score', None)

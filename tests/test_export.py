@@ -103,6 +103,10 @@ def test_other_models(tmp_path):
 
     with pytest.raises(ValueError, match='got a Mine'):
         export_model(Mine(5))
+    replaced = SRGNN(5)
+    replaced.conv = Mine(5)
+    with pytest.raises(ValueError, match='but `conv` was replaced'):
+        export_model(replaced)
     with pytest.raises(ValueError, match='TAGNN has no one vector'):
         export_model(TAGNN(5), vectors=True)
     with pytest.raises(ValueError, match='TAGNN has no one vector'):

@@ -128,6 +128,18 @@ def test_no_sessions():
     assert graphs.sessions.num_samples == 0
 
 
+def test_graphs_are_no_views():
+    """A transform in place reaches neither other prefixes nor epochs."""
+    graphs = to_graphs([[1, 2, 1, 3]], time=True)
+    for key in [*KEYS, 'click_time']:
+        graphs.data(2)[key].zero_()
+    data = graphs.data(2)
+    assert data.x.tolist() == [1, 2]
+    assert data.y.tolist() == [3]
+    assert data.click_time.tolist() == [0, 1, 2]
+    assert graphs.sessions.item.tolist() == [1, 2, 1, 3]
+
+
 def test_sessions_stay_untouched():
     graphs = to_graphs([[1, 2, 1, 3]])
     batch = graphs.batch(torch.tensor([2, 2]))

@@ -88,6 +88,22 @@ def test_equals_stock_loader_shuffled(dataset, num_workers, drop_last):
         assert_equal_batches(*loaders)
 
 
+def test_workers_that_are_not_forked(dataset):
+    """Tensors then move to shared memory, in the parent as well."""
+    expected = list(SessionLoader(dataset, batch_size=10))
+    loader = SessionLoader(
+        dataset, 10, num_workers=1, multiprocessing_context='spawn'
+    )
+    assert_equal_batches(loader, expected)
+    assert_equal_batches(SessionLoader(dataset, batch_size=10), expected)
+
+
+def test_graphs_are_made_before_the_workers(dataset):
+    assert dataset._graphs is None
+    loader = SessionLoader(dataset, num_workers=1)
+    assert loader._batches.dataset._graphs is not None
+
+
 def stock_loader(dataset, **kwargs):
     return stock(dataset, **kwargs)
 
@@ -128,6 +144,11 @@ def test_names_of_the_stock_loader_are_taken(dataset):
 def test_other_data_sets():
     with pytest.raises(TypeError, match=r'SessionDataset .* got list'):
         SessionLoader([1, 2])
+
+
+def test_no_batch_size(dataset):
+    with pytest.raises(ValueError, match='batch_size=None; pass a number'):
+        SessionLoader(dataset, batch_size=None)
 
 
 @pytest.mark.data

@@ -109,6 +109,8 @@ def test_errors():
         ItemMixture(half, centers, covariances.double())
     with pytest.raises(ValueError, match='centers with NaN or infinite'):
         ItemMixture(half, centers / 0, covariances)
+    with pytest.raises(ValueError, match='centers of 1 dimensions'):
+        ItemMixture(half, centers[0], covariances)
     for bad in (half / 2, torch.tensor([[1.5, -0.5]])):
         with pytest.raises(ValueError, match='are no probabilities'):
             ItemMixture(bad, centers, covariances)

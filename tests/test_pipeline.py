@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from torch_geometric.transforms import Compose
@@ -141,6 +143,28 @@ def test_bad_arguments(data, monkeypatch):
         match = f"'{augment}' needs a data set with categories"
         with pytest.raises(ValueError, match=match):
             fit_augmented(make_model, *data, augment)
+
+
+@pytest.mark.parametrize('augment', ['i2i', 'kmeans'])
+def test_the_base_stays_once_others_followed(data, tmp_path, augment):
+    kwargs = {'num_clusters': 3, 'progress': False}
+    kwargs['checkpoint'] = str(tmp_path / 'state')
+    fit_augmented(make_model, *data, augment, epochs=1, **kwargs)
+    _, histories = fit_augmented(
+        make_model, *data, augment, epochs=3, resume=True, **kwargs
+    )
+    assert len(histories['base']) == 1
+    assert len(histories['augmented']) == 3
+
+    # What a run from the start has not made is not gone on with.
+    files = checkpoint_files(kwargs['checkpoint'], augment)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_augmented(stop, *data, augment, **kwargs)
+    assert not any(os.path.exists(path) for path in files.values())
 
 
 def test_checkpoints_of_one_base_are_shared():

@@ -7,7 +7,7 @@ from pyg_sessaug import Recommender, __version__
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.graphs import SessionGraphs
-from pyg_sessaug.nn import SRGNN, TAGNN, SwitchCase
+from pyg_sessaug.nn import SRGNN, TAGNN, GatedSessionConv, SwitchCase
 from pyg_sessaug.ranking import top_items
 from pyg_sessaug.session_batch import session_batch
 from pyg_sessaug.sessions import Sessions
@@ -331,6 +331,28 @@ def test_bad_arguments(tmp_path):
 
     with pytest.raises(ValueError, match='cannot save a Mine'):
         Recommender(Mine(12), STRINGS).save(tmp_path / 'a.pt')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
+def test_a_replaced_module_is_not_saved(tmp_path, cls):
+    """Its file would be of no use, or of another model."""
+
+    class Conv(GatedSessionConv):
+        def forward(self, *args):
+            return 2 * super().forward(*args)
+
+    model = cls(12, hidden_channels=8)
+    state = torch.get_rng_state()
+    Recommender(model, STRINGS).save(tmp_path / 'a.pt')
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, module in {'conv': Conv(8), 'lin': torch.nn.Identity()}.items():
+        model = cls(12, hidden_channels=8)
+        setattr(model, name, module)
+        path = tmp_path / f'{name}.pt'
+        with pytest.raises(ValueError, match=f'whose `{name}` was replaced'):
+            Recommender(model, STRINGS).save(path)
+        assert not path.exists()
 
 
 @withCUDA

@@ -10,6 +10,7 @@ from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import best_epoch, fit
+from pyg_sessaug.training_state import tensor_digest
 from pyg_sessaug.transforms import GaussianBlur, ItemDistance, NormalizeEdges
 
 BLUR = Compose([NormalizeEdges(), GaussianBlur()])
@@ -192,6 +193,36 @@ def test_other_settings_are_not_resumed(data, tmp_path):
         run(data, make_model(scale=2.0), checkpoint=path, resume=True)
 
 
+def test_other_tensors_are_not_resumed(data, tmp_path):
+    path = str(tmp_path / 'state.pt')
+    torch.manual_seed(0)
+    one, other = torch.randn(2, 30, 4)
+
+    def weigh(embedding):
+        return Compose([ItemDistance(embedding), NormalizeEdges()])
+
+    run(data, transform=weigh(one), checkpoint=path, epochs=1)
+    kwargs = {'checkpoint': path, 'resume': True}
+    assert len(run(data, transform=weigh(one.clone()), **kwargs)[1]) == 3
+    with pytest.raises(ValueError, match='with tensors of the transform='):
+        run(data, transform=weigh(other), **kwargs)
+
+
+def test_tensors_of_foreign_transforms_may_change():
+    foreign = Interrupt(0)
+    foreign.tensor = torch.ones(2)
+    before = tensor_digest(foreign)
+    foreign.tensor.zero_()
+    assert tensor_digest(foreign) == before
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_the_mode_of_the_model_stays(data, training):
+    model = make_model().train(training)
+    run(data, model, epochs=1)
+    assert model.training == training
+
+
 def test_damaged_checkpoint(data, tmp_path):
     path = tmp_path / 'state.pt'
     run(data, checkpoint=str(path), epochs=1)
@@ -276,6 +307,12 @@ def test_transform_is_told_of_epochs(data, tmp_path):
 @pytest.mark.parametrize('kwargs', [{'epochs': 0}, {'patience': 0}])
 def test_no_epochs(data, kwargs):
     with pytest.raises(ValueError, match='pass at least 1 of each'):
+        run(data, **kwargs)
+
+
+@pytest.mark.parametrize('kwargs', [{'decay_every': 0}, {'decay_steps': 0}])
+def test_no_steps_between_decays(data, kwargs):
+    with pytest.raises(ValueError, match='pass a positive number'):
         run(data, **kwargs)
 
 

@@ -114,6 +114,11 @@ def _read_categories(path: str, item_ids: Tensor) -> Tensor:
     item, category = _spelling(path, 'itemId', 'categoryId')
     table = read_csv(path, {item: pa.int64(), category: pa.int64()}, ';')
     pair = torch.stack([to_tensor(table[item]), to_tensor(table[category])])
+    if pair.numel() == 0:
+        raise ValueError(
+            f'{path} has no items; replace it, or remove it to do without '
+            f'categories'
+        )
     ids, value = pair.unique(dim=1)
     twice = (ids[1:] == ids[:-1]).nonzero().view(-1)
     if twice.numel() > 0:

@@ -344,9 +344,11 @@ def catalogue_cross_entropy(
         target (torch.Tensor): The item that follows each session.
         precision (str, optional): :obj:`"float32"` multiplies in the type of
             the operands. :obj:`"bf16"` multiplies in :obj:`bfloat16` with
-            :obj:`float32` accumulation and rounds the scores and their
-            gradients to it; the softmax and whatever concerns the target is
-            computed in :obj:`float32`, and so is every tensor in and out.
+            :obj:`float32` accumulation and rounds the scores, their
+            probabilities and gradients to it; the score of the target and
+            every tensor in and out is in :obj:`float32`. The loss of a
+            session is then off by some thousandths, below zero even where
+            the target has all of the probability.
             (default: :obj:`"float32"`)
 
     Shapes:

@@ -48,9 +48,10 @@ class SessionModel(torch.nn.Module, ABC):
             (default: :obj:`100`)
         num_layers (int): How often the one cell is applied; 0 leaves the
             graph out. (default: :obj:`2`)
-        precision (str): :obj:`"float32"`, or :obj:`"bf16"` for products
-            with the item table in bfloat16 and everything else in float32.
-            (default: :obj:`"float32"`)
+        precision (str): :obj:`"float32"`, or :obj:`"bf16"` for a loss whose
+            products with the item table are in bfloat16, see
+            :func:`~pyg_sessaug.nn.catalogue_cross_entropy`; everything else,
+            such as scores, is in float32. (default: :obj:`"float32"`)
         scale (float, optional): Scores items by cosine times this scale:
             session and item vectors get unit length, as in `"NISER"
             <https://arxiv.org/abs/1909.04276>`_.
@@ -76,6 +77,8 @@ class SessionModel(torch.nn.Module, ABC):
         check_precision(precision)
         if scale is not None and not scale > 0:
             raise ValueError(f'scale must be positive or None, got {scale}')
+        if num_layers < 0:
+            raise ValueError(f'num_layers must be 0 or more, got {num_layers}')
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f'dropout must be in [0, 1), got {dropout}')
         self.num_items = num_items
@@ -176,8 +179,8 @@ def session_pointers(data: Data) -> Tuple[Tensor, Tensor, Tensor]:
     r"""Session of each node, node pointers and each session's last click."""
     click = data.click_index
     if data.get('batch') is None:  # A single graph is a batch of one.
-        ptr = click.new_tensor([0, data.num_nodes])
-        return torch.zeros_like(data.x), ptr, click.new_tensor([-1])
+        ptr = torch.tensor([0, data.num_nodes], device=click.device)
+        return torch.zeros_like(data.x), ptr, ptr.new_tensor([-1])
     click_ptr = data.get('click_index_ptr')
     if click_ptr is None:  # Batched without `follow_batch`.
         clicks = torch.bincount(data.batch[click], minlength=data.num_graphs)

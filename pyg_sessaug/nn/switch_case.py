@@ -124,8 +124,9 @@ class SwitchCase(torch.nn.Module):
         r"""Rows of all sessions, each from the model of its cluster."""
         label = self.label(data)
         clusters = label.unique().tolist()
-        if len(clusters) == 1:
-            return run(self.models[clusters[0]], data)
+        if len(clusters) <= 1:  # None, if there is no session.
+            model = self.models[clusters[0]] if clusters else self.model
+            return run(model, data)
         out = torch.empty(0)
         for cluster in clusters:
             keep = label == cluster

@@ -187,8 +187,10 @@ def _check_plain(data: Data, num_graphs: int) -> None:
     for key, value in data.to_dict().items():
         if key in {*REBUILT, 'batch', 'ptr', *follow}:
             continue
-        per_graph = not isinstance(value, Tensor) or value.dim() == 0
-        if not (per_graph or value.size(0) == num_graphs):
+        if not isinstance(value, Tensor) or value.dim() == 0:
+            continue
+        # A graph of one edge has as many edges as graphs.
+        if value.size(0) != num_graphs or key.startswith('edge_'):
             raise ValueError(
                 f'VertexInjection does not know `{key}` of shape '
                 f'{list(value.shape)} for the item it injects; apply it '

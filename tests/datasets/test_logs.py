@@ -103,6 +103,9 @@ def test_diginetica_categories(tmp_path):
     write(tmp_path, name, 'item_id;category_id\n0;1\n0;1\n0;2\n')
     with pytest.raises(ValueError, match=r'item 0 has more than one'):
         Diginetica(tmp_path, force_reload=True)
+    write(tmp_path, name, 'itemId;categoryId\n')
+    with pytest.raises(ValueError, match=f'{name} has no items; replace it'):
+        Diginetica(tmp_path, force_reload=True)
 
 
 @pytest.mark.parametrize('seed', range(3))

@@ -215,6 +215,7 @@ def test_dropout_only_in_training():
         (dict(precision='fp8'), 'fp8'),
         (dict(scale=-1.0), '-1.0'),
         (dict(dropout=1.0), '1.0'),
+        (dict(num_layers=-3), '-3'),
     ],
 )
 def test_bad_arguments(kwargs, word):

@@ -5,6 +5,7 @@ from torch_geometric.data import Batch
 from pyg_sessaug import evaluate
 from pyg_sessaug.clusters import gaussian_mixture
 from pyg_sessaug.datasets import MultimodalSessions
+from pyg_sessaug.graphs import select_graphs
 from pyg_sessaug.nn import SRGNN, TAGNN, SwitchCase
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -101,6 +102,14 @@ def test_loss_is_the_mean_of_own_losses(data, cls):
     for parameter, grad in zip(parameters, wanted):
         torch.testing.assert_close(parameter.grad, grad)
     assert all(p.grad is None for p in ensemble.model.parameters())
+
+
+@MODELS
+def test_no_sessions(data, cls):
+    ensemble = fitted(data, cls)
+    batch = select_graphs(whole(data), torch.zeros(len(data)).bool())
+    assert ensemble.score(batch).size() == (0, data.num_items)
+    assert ensemble(batch).size() == (0, ensemble.model.hidden_channels)
 
 
 def test_evaluation_ranks_by_own_models(data):

@@ -215,3 +215,6 @@ def test_errors(graph):
         VertexInjection(CATEGORIES, mask=CATEGORIES == 0)
     with pytest.raises(ValueError, match='got item 9 in `x`, but its `categ'):
         VertexInjection(CATEGORIES)(graph([1, 9]))
+    one_edge = NormalizeEdges()(graph([0, 1]))
+    with pytest.raises(ValueError, match='does not know `edge_attr`'):
+        VertexInjection(CATEGORIES)(one_edge)
