@@ -10,6 +10,8 @@ from torch import Tensor
 
 # Ranks beyond it count as this one: no metric reads further down.
 LOWEST = 21
+# Settings that files have, which were written before there were these.
+ADDED = {'dropout': 0.0}
 # What these runs do not depend on.
 UNAUGMENTED = ('base', 'nograph')
 AUGMENTATION = (
@@ -35,7 +37,7 @@ def differing(old: Dict[str, Any], new: Dict[str, Any]) -> List[str]:
     return [
         key
         for key, value in new.items()
-        if (old.get(key) or None) != (value or None)
+        if old.get(key, ADDED.get(key)) != value
     ]
 
 

@@ -358,7 +358,7 @@ class Experiment:
     def _check_settings(self) -> None:
         """Keeps runs of different settings apart."""
         path = osp.join(self.args.output, 'settings.json')
-        if osp.exists(path):
+        if osp.exists(path) and glob(osp.join(self.folder, 'seed*-*.pt')):
             with open(path) as f:
                 old = json.load(f)
             check_same(

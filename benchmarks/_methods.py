@@ -193,14 +193,15 @@ class Annealed(Compose):
     """Steps whose probability falls from epoch to epoch, down to zero.
 
     Args:
-        transforms: The steps; those with a ``p`` are annealed.
+        transforms: The steps; those with a ``p``, or of which a part has
+            one, are annealed.
         epochs: Epochs until it is zero.
     """
 
     def __init__(self, transforms: List[Callable], epochs: int) -> None:
         super().__init__(transforms)
         self.epochs = epochs
-        self.p = [getattr(step, 'p', None) for step in transforms]
+        self.p = [(x, x.p) for x in parts(self) if hasattr(x, 'p')]
         self.name = f'{super().__repr__()} over {epochs} epochs'
 
     def __repr__(self) -> str:
@@ -208,9 +209,15 @@ class Annealed(Compose):
 
     def set_epoch(self, epoch: int) -> None:
         share = max(0.0, 1 - epoch / self.epochs)
-        for step, p in zip(self.transforms, self.p):
-            if p is not None:
-                step.p = p * share
+        for step, p in self.p:
+            step.p = p * share
+
+
+def parts(transform: Callable) -> List[Callable]:
+    """The transforms that a transform is made of."""
+    if not hasattr(transform, 'transforms'):
+        return [transform]
+    return [part for step in transform.transforms for part in parts(step)]
 
 
 class ShuffleGaps(BaseTransform):

@@ -19,6 +19,8 @@ from typing import Dict, List, Optional
 
 from run import positive
 
+from pyg_sessaug.nn.functional import choose_precision
+
 HERE = osp.dirname(osp.abspath(__file__))
 RESULTS = osp.join(HERE, 'results')
 
@@ -87,18 +89,20 @@ def command(args: argparse.Namespace, name: str) -> List[str]:
         *(sys.executable, osp.join(HERE, 'run.py'), *options),
         *('--root', root, '--precision', args.precision, '--threads', '1'),
         *('--resume', '--output', osp.join(args.output, name)),
-        *include(name),
+        *include(name, args.precision),
     ]
 
 
-def include(name: str) -> List[str]:
+def include(name: str, precision: str) -> List[str]:
     """The option for what benchmarks/results/ has of an experiment."""
     path = osp.join(RESULTS, f'{name}.json')
     if not osp.exists(path):
         return []
     with open(path) as f:
-        ranked = all('ranks' in x for x in json.load(f)['runs'])
-    return ['--include', path] if ranked else []
+        results = json.load(f)
+    ranked = all('ranks' in x for x in results['runs'])
+    same = results['settings']['precision'] == choose_precision(precision)
+    return ['--include', path] if ranked and same else []
 
 
 def run(args: argparse.Namespace, name: str) -> bool:

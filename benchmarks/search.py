@@ -45,6 +45,12 @@ WEIGHTED = {
 }
 
 
+# Options of run.py that no search may be given, and those that change none.
+OWN = {x.replace('-', '_') for x in {**PLAIN, **INJECTED, **WEIGHTED}}
+OWN |= {'methods', 'seeds', 'include', 'resume'}
+NEUTRAL = {'root', 'output', 'device', 'threads'}
+
+
 def main(argv: Optional[List[str]] = None) -> None:
     args, options = parse_args(argv)
     plain = [
@@ -85,7 +91,8 @@ def parse_args(
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='All other options are those of run.py, such as --dataset, '
-        '--root, --fraction and --schedule.',
+        '--root, --fraction and --schedule, but for those that the search '
+        'sets itself.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -98,7 +105,11 @@ def parse_args(
     add('--seed', type=int, default=0, help='of what is tried (default: 0)')
     add('--output', default='runs/search', help='(default: runs/search)')
     args, options = parser.parse_known_args(argv)
-    run.parse_args(options)  # Says what it does not know.
+    given = vars(run.parse_args(options))  # Says what it does not know.
+    for key, value in vars(run.parse_args([])).items():
+        if key in OWN and given[key] != value:
+            option = key.replace('_', '-')
+            parser.error(f'--{option} is what the search sets itself')
     return args, options
 
 
@@ -172,10 +183,7 @@ def write(
         'search': {
             'candidates': args.candidates,
             'seed': args.seed,
-            **{
-                k: shared[k]
-                for k in ('dataset', 'model', 'fraction', 'schedule')
-            },
+            **{k: v for k, v in shared.items() if k not in OWN | NEUTRAL},
         },
         'environment': environment('cpu'),
         'seconds': sum(x['seconds'] for x in [*plain, *augmented]),

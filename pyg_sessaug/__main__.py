@@ -75,7 +75,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     r"""Prepares a log and describes its splits."""
-    for data in load_data(args, ['train', 'val', 'test']):
+    splits = ['train', *['val'] * (args.val_ratio > 0), 'test']
+    for data in load_data(args, splits):
         print(
             f'{data.split}: {data.sessions} sessions, {data.clicks} clicks, '
             f'{len(data)} samples, {data.average_length:.2f} clicks per '
@@ -90,7 +91,7 @@ def prepare(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     r"""Trains a model and writes a recommender."""
-    if osp.isdir(args.output):
+    if osp.isdir(args.output) or not osp.basename(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
     files = checkpoint_files(args.output, args.augment).values()
     if args.resume and rank() == 0 and not any(map(osp.exists, files)):

@@ -2,6 +2,7 @@ r"""Arguments of the command line, and the data they name."""
 
 import argparse
 import os.path as osp
+import re
 from typing import Any, Dict, List, Optional, Sequence, Type
 
 import torch
@@ -45,7 +46,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     # argparse takes ids after options for unknown arguments.
     if '--' in rest:
         rest.remove('--')
-    elif any(x.startswith('-') for x in rest):
+    elif any(re.match(r'-(?!\d+$)', x) for x in rest):  # -3 may be an id.
         parser.error(f'unrecognized arguments: {" ".join(rest)}')
     if rest and args.command != 'recommend':
         parser.error(f'unrecognized arguments: {" ".join(rest)}')
@@ -121,6 +122,15 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help='folder for prepared files; that of a known data set has its '
         'files in raw/ (default: folder of the log, or data/DATASET)',
     )
+    add(
+        '--processed-root',
+        help='other folder for prepared files (default: the one above)',
+    )
+    add(
+        '--force-reload',
+        action='store_true',
+        help='prepare the data again, after the log has changed',
+    )
     add('--session', help='column of the session (default: session_id)')
     add('--item', help='column of the item (default: item_id)')
     add(
@@ -175,6 +185,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         '--output',
+        type=osp.expanduser,
         default='recommender.pt',
         metavar='FILE',
         help='recommender file to write, whose folder is made if need be; '
@@ -314,7 +325,8 @@ def positive(text: str) -> int:
 def device(text: str) -> str:
     r"""Reads the name of a device that works here."""
     try:
-        torch.empty(0, device=text)
+        if torch.empty(0, device=text).is_meta:
+            raise RuntimeError('it holds no values')
     except (AssertionError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise argparse.ArgumentTypeError(
@@ -341,6 +353,7 @@ def load_data(
     ]:
         if getattr(args, key) != default:
             kwargs[key] = getattr(args, key)
+    kwargs['processed_root'] = args.processed_root
     columns = {x: getattr(args, x) for x in COLUMNS}
     columns = {x: v for x, v in columns.items() if v is not None}
     if args.dataset is not None:
@@ -353,7 +366,7 @@ def load_data(
         newest = 'newest' if args.dataset == 'yoochoose' else 'fraction'
         kwargs[newest] = args.fraction
         root = args.root or osp.join('data', args.dataset)
-        return [DATASETS[args.dataset](root, x, **kwargs) for x in splits]
+        return _load(DATASETS[args.dataset], root, splits, args, kwargs)
 
     path = osp.abspath(osp.expanduser(args.log))
     if not osp.isfile(path):
@@ -369,4 +382,19 @@ def load_data(
         **columns,
     )
     root = args.root or osp.dirname(path)
-    return [SessionLog(root, x, **kwargs) for x in splits]
+    return _load(SessionLog, root, splits, args, kwargs)
+
+
+def _load(
+    cls: Type[LogDataset],
+    root: str,
+    splits: Sequence[str],
+    args: argparse.Namespace,
+    kwargs: Dict[str, Any],
+) -> List[LogDataset]:
+    # All splits are prepared with the first.
+    again = [args.force_reload, *[False] * (len(splits) - 1)]
+    return [
+        cls(root, split, force_reload=reload, **kwargs)
+        for split, reload in zip(splits, again)
+    ]

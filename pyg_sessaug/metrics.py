@@ -53,10 +53,12 @@ def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:
         dict: ``HR@k`` and ``MRR@k``, each in [0, 1].
 
     Raises:
-        ValueError: If :obj:`k` is not positive.
+        ValueError: If :obj:`k` is not positive, or there are no ranks.
     """
     if k < 1:
         raise ValueError(f'ranking_metrics got k={k}; pass at least 1')
+    if rank.numel() == 0:
+        raise ValueError('ranking_metrics got no ranks; pass at least 1')
     hit = rank <= k
     gain = torch.where(hit, 1.0 / rank, 0.0)
     return {

@@ -191,7 +191,8 @@ def check_augmentation(
             f'unknown augmentation {augment!r}; choose one of '
             f'{list(AUGMENTATIONS)}'
         )
-    if augment in ('category', 'inject-same') and train.categories is None:
+    known = train.num_categories or 0
+    if augment in ('category', 'inject-same') and known == 0:
         raise ValueError(
             f'the augmentation {augment!r} needs a data set with categories '
             f'of items; name their column, or choose another'

@@ -13,6 +13,7 @@ import torch
 from pyg_sessaug import Recommender, evaluate, training
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.datasets import SessionLog
+from pyg_sessaug.nn import SRGNN
 
 DAY = 86_400
 COLUMNS = ('session_id', 'item_id', 'time', 'kind')
@@ -287,6 +288,8 @@ def test_bad_input(log, trained, tmp_path, capsys):
     assert 'is a folder' in message
     message = fails(capsys, 'train', *data, '--device', 'abacus')
     assert "cannot use 'abacus'" in message
+    message = fails(capsys, 'train', *data, '--device', 'meta')
+    assert "cannot use 'meta'" in message
     message = fails(capsys, 'train', *data, '--epochs', '0')
     assert 'must be at least 1' in message
     message = fails(capsys, 'prepare', *data, '--fraction', '2')
@@ -302,6 +305,47 @@ def test_bad_input(log, trained, tmp_path, capsys):
     damaged = tmp_path / 'damaged.pt'
     damaged.write_bytes(b'PK')
     assert 'is damaged' in fails(capsys, 'recommend', str(damaged), 'i1')
+
+
+@pytest.mark.parametrize('output', ['', 'models/'])
+def test_output_without_a_name(log, tmp_path, monkeypatch, capsys, output):
+    monkeypatch.chdir(tmp_path)
+    command = ['train', '--log', log, '--output', output, *QUICK]
+    assert 'name a file' in fails(capsys, *command)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_grows(tmp_path, capsys):
+    path = write(tmp_path / 'shop' / 'clicks.csv')
+    prepared = str(tmp_path / 'prepared')
+    command = ['prepare', '--log', path, '--processed-root', prepared]
+    main(command)
+    before = capsys.readouterr().out
+    assert [x.name for x in (tmp_path / 'shop').iterdir()] == ['clicks.csv']
+    with open(path, 'a') as f:
+        f.writelines(f'\n500,{i},{30 * DAY},0' for i in (1, 2))
+    assert '(--force-reload)' in fails(capsys, *command)
+    main([*command, '--force-reload'])
+    assert capsys.readouterr().out != before
+    main(command)
+
+
+def test_no_validation_sessions(log, capsys):
+    main(['prepare', '--log', log, '--val-ratio', '0'])
+    out = capsys.readouterr().out.split('\n')
+    assert [x.split(':')[0] for x in out[:2]] == ['train', 'test']
+
+
+def test_negative_ids(tmp_path, capsys):
+    recommender = Recommender(SRGNN(3, hidden_channels=4), [-3, 2, 7])
+    path = str(tmp_path / 'a.pt')
+    recommender.save(path)
+    outs = []
+    for argv in (['-3', '2', '-k', '3'], ['-k', '3', '2', '-3']):
+        main(['recommend', path, *argv])
+        outs.append(capsys.readouterr().out.split())
+    assert set(outs[0]) & {'-3', '2', '7'} == {'-3', '2', '7'}
+    assert 'unrecognized' in fails(capsys, 'recommend', path, '2', '-k3', '-x')
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ def test_metrics_equal_those_of_pyg():
 def test_lists_of_no_items(k):
     with pytest.raises(ValueError, match=f'k={k}; pass at least 1'):
         ranking_metrics(torch.tensor([1, 2]), k)
+    with pytest.raises(ValueError, match='got no ranks'):
+        ranking_metrics(torch.tensor([]).long())
 
 
 def test_ranking_metrics_by_hand():

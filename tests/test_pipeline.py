@@ -143,6 +143,10 @@ def test_bad_arguments(data, monkeypatch):
         match = f"'{augment}' needs a data set with categories"
         with pytest.raises(ValueError, match=match):
             fit_augmented(make_model, *data, augment)
+    unknown = torch.full((20,), -1)  # A column that is empty.
+    monkeypatch.setattr(data[0], 'categories', unknown)
+    with pytest.raises(ValueError, match='needs a data set with categories'):
+        fit_augmented(make_model, *data, 'category')
 
 
 @pytest.mark.parametrize('augment', ['i2i', 'kmeans'])

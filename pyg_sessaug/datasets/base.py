@@ -145,7 +145,10 @@ class SessionDataset(Dataset, ABC):
         """
 
     def process(self) -> None:
-        remedy = 'pass `processed_root` to keep prepared files elsewhere'
+        remedy = (
+            'pass `processed_root` (--processed-root) to keep prepared files '
+            'elsewhere'
+        )
         with _explain_os_errors(f'write to {self.processed_dir}', remedy):
             # Before hours of reading, not after:
             os.makedirs(self.processed_dir, exist_ok=True)
@@ -189,7 +192,7 @@ class SessionDataset(Dataset, ABC):
             self.process()
 
     def _load(self, path: str) -> None:
-        remedy = 'pass force_reload=True to prepare it again'
+        remedy = 'pass force_reload=True (--force-reload) to prepare it again'
         state = load_state(path, remedy)
         try:
             settings, raw = state.pop('settings'), state.pop('raw')
@@ -214,7 +217,7 @@ class SessionDataset(Dataset, ABC):
         if present and present != known:
             raise ValueError(
                 f'{path} was prepared from {known} (bytes), but '
-                f'{self.raw_dir} now holds {present}; {remedy}'
+                f'the raw files are now {present}; {remedy}'
             )
         for raw_path in raw_paths:
             # Only newer files are read: a log may have gigabytes.

@@ -1,10 +1,13 @@
 r"""OTTO."""
 
 import os.path as osp
+from typing import Any, Iterable, Union
 
 from pyg_sessaug.datasets.log import LogDataset
 from pyg_sessaug.datasets.readers import read_events
 from pyg_sessaug.preprocess import Clicks
+
+EVENT_TYPES = ('clicks', 'carts', 'orders')
 
 
 class Otto(LogDataset):
@@ -33,10 +36,25 @@ class Otto(LogDataset):
     )
     log_defaults = {**LogDataset.log_defaults, 'event_types': ['clicks']}
 
+    def __init__(
+        self,
+        *args: Any,
+        event_types: Union[str, Iterable[str]] = ('clicks',),
+        **kwargs: Any,
+    ) -> None:
+        types = {event_types} if isinstance(event_types, str) else event_types
+        types = set(types or ())
+        if not types or types - set(EVENT_TYPES):
+            raise ValueError(
+                f'Otto: unknown `event_types` {event_types!r}; choose from '
+                f'{list(EVENT_TYPES)}'
+            )
+        kwargs['event_types'] = [x for x in EVENT_TYPES if x in types]
+        super().__init__(*args, **kwargs)
+
     def read_clicks(self) -> Clicks:
         path = osp.join(self.raw_dir, self._present(self.log_names)[0])
-        types = self.log_options['event_types']
         session, item, time = read_events(
-            path, [types] if isinstance(types, str) else types
+            path, self.log_options['event_types']
         )
         return Clicks(session, item, time.double() / 1000)

@@ -132,6 +132,7 @@ def read_parquet(
         for batch in tqdm(
             f.iter_batches(columns=list(columns)),
             desc=f'Reading {osp.basename(path)}',
+            disable=None,
         ):
             _check_nulls(batch, nullable, row)
             row += batch.num_rows

@@ -3,7 +3,7 @@ r"""A log of one's own."""
 import math
 import os
 import os.path as osp
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 import torch
 
@@ -57,7 +57,7 @@ class SessionLog(LogDataset):
         root: str,
         split: str = 'train',
         *args: Any,
-        file: str = 'clicks.csv',
+        file: Union[str, 'os.PathLike[str]'] = 'clicks.csv',
         session: str = 'session_id',
         item: str = 'item_id',
         time: str = 'time',
@@ -67,7 +67,7 @@ class SessionLog(LogDataset):
         **kwargs: Any,
     ) -> None:
         self.columns: Dict[str, Any] = dict(
-            file=file,
+            file=os.fspath(file),
             session=session,
             item=item,
             time=time,
@@ -84,7 +84,7 @@ class SessionLog(LogDataset):
             raise ValueError(
                 f'SessionLog: `time_unit` must be positive, got {time_unit}'
             )
-        self.log_names = (file,)
+        self.log_names = (self.columns['file'],)
         super().__init__(root, split, *args, **{'source': 'log', **kwargs})
 
     @property
@@ -130,7 +130,8 @@ class SessionLog(LogDataset):
                 if category is None
                 else _sorted_codes(table[category]),
             )
-        except ValueError as error:
+        except (ValueError, NotImplementedError) as error:
+            # Arrow has no such conversion of lists and structs.
             raise ValueError(f'{path}: {error}') from error
 
 
@@ -144,15 +145,19 @@ def _kind_of_time(path: str, name: str, delimiter: str) -> Any:
         return pa.float64()
     except ValueError:
         has_zone = any(x in field[10:] for x in 'Z+-')
-        kind = pa.timestamp('us', 'UTC' if has_zone else None)
-    try:
-        pa.scalar(field or None, pa.string()).cast(kind)
-    except pa.ArrowInvalid as error:
-        raise ValueError(
-            f'{path}: the first {name!r} is {field!r}, neither a number nor '
-            f'a time of ISO 8601; name the column of the time'
-        ) from error
-    return kind
+    # Nanoseconds last: they end in the year 2262.
+    for unit in ('us', 'ns'):
+        kind = pa.timestamp(unit, 'UTC' if has_zone else None)
+        try:
+            pa.scalar(field or None, pa.string()).cast(kind)
+        except pa.ArrowInvalid as error:
+            reason = error
+        else:
+            return kind
+    raise ValueError(
+        f'{path}: the first {name!r} is {field!r}, neither a number nor a '
+        f'time of ISO 8601; name the column of the time'
+    ) from reason
 
 
 def _sorted_codes(column: Any) -> torch.Tensor:

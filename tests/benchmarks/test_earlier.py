@@ -7,7 +7,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import run
-from _earlier import pack, read, unpack
+from _earlier import differing, pack, read, unpack
 from _methods import parse_method
 
 METHODS = ('base', 'nograph', 'blur', 'inject', 'base-patience')
@@ -23,6 +23,12 @@ def results_of(folder, *options):
 def test_ranks_survive_packing():
     rank = torch.tensor([1, 19, 20, 21, 22, 43_097])
     assert unpack(pack(rank)).tolist() == [1, 19, 20, 21, 21, 21]
+
+
+def test_zero_is_not_unset():
+    assert differing({'blur_p': None}, {'blur_p': 0.0}) == ['blur_p']
+    assert differing({}, {'blur_p': 0.0}) == ['blur_p']
+    assert differing({}, {'blur_p': None, 'dropout': 0.0}) == []
 
 
 def test_included_runs_count_like_new_ones(tmp_path):

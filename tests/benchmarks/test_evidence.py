@@ -23,6 +23,14 @@ def test_commands_are_those_of_run(name, capsys):
     assert len(set(args.methods)) == len(args.methods)
 
 
+def test_results_of_another_precision_are_not_included(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, 'RESULTS', str(tmp_path))
+    results = {'settings': {'precision': 'bf16'}, 'runs': [{'ranks': ''}]}
+    (tmp_path / 'a.json').write_text(json.dumps(results))
+    assert evidence.include('a', 'bf16')[0] == '--include'
+    assert evidence.include('a', 'float32') == []
+
+
 def test_results_of_what_ends_well_are_kept(tmp_path, monkeypatch, capfd):
     tiny = (
         '--dataset multimodal --methods base --hidden 4 --epochs 1 --seeds 3'

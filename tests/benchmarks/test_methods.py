@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.transforms import Compose
 
 from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.nn import SRGNN
@@ -13,7 +14,9 @@ from pyg_sessaug.transforms import (
     GaussianBlur,
     ItemDistance,
     NormalizeEdges,
+    TimeDecay,
     VertexInjection,
+    WeightChannels,
 )
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
@@ -143,6 +146,15 @@ def test_annealed_probabilities():
     batch = annealed(three_sessions())
     assert torch.equal(batch.edge_attr, plain.edge_attr)
     assert repr(annealed) == name
+
+
+def test_annealed_probabilities_of_parts():
+    channels = WeightChannels([TimeDecay(p=0.8), Compose([])])
+    shuffled = Compose([ShuffleGaps(), TimeDecay(p=0.4)])
+    annealed = Annealed([channels, shuffled], epochs=2)
+    annealed.set_epoch(1)
+    assert channels.transforms[0].p == pytest.approx(0.4)
+    assert shuffled.transforms[1].p == pytest.approx(0.2)
 
 
 def test_options_of_weights_reach_training(tmp_path, monkeypatch):

@@ -232,6 +232,14 @@ def test_other_settings_in_the_same_folder(finished, resume):
     assert (finished / 'models' / 'seed0-base.pt').exists()
 
 
+def test_settings_under_which_nothing_has_run(tmp_path):
+    command = [*TINY, '--output', str(tmp_path), '--seeds', '0']
+    with pytest.raises(SystemExit, match='Invalid learning rate'):
+        run.main([*command, '--methods', 'base', '--lr', '-1'])
+    run.main([*command, '--methods', 'base'])
+    assert (tmp_path / 'models' / 'seed0-base.pt').exists()
+
+
 def test_runs_older_than_a_setting(finished, monkeypatch):
     path = finished / 'settings.json'
     settings = json.loads(path.read_text())

@@ -22,6 +22,7 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     search.main(command)
     found = json.loads((tmp_path / 'search.json').read_text())
     assert not any(str(tmp_path) in str(x) for x in found.items())
+    assert found['search']['hidden'] == 8
     plain, augmented = found['candidates'][:3], found['candidates'][3:]
     assert [x['method'] for x in plain] == ['base'] * 3
     assert len(augmented) == 6 + 2 + 4
@@ -63,3 +64,10 @@ def test_unknown_options_of_run(capsys):
     with pytest.raises(SystemExit):
         search.main(['--no-such-option'])
     assert 'no-such-option' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--weight-decay', '--blur-p', '--seeds'])
+def test_options_that_the_search_sets(option, capsys):
+    with pytest.raises(SystemExit):
+        search.main([option, '1'])
+    assert f'{option} is what the search sets' in capsys.readouterr().err

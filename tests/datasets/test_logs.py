@@ -186,8 +186,22 @@ def test_otto_event_types_and_gap(tmp_path):
     assert lengths(event_types=['clicks', 'carts', 'orders']) == [4]
     every = ('clicks', 'carts', 'orders')
     assert lengths(event_types=every, session_gap=3600) == [2, 2]
-    with pytest.raises(ValueError, match=r"no events of type \['click'\]"):
-        Otto(tmp_path, event_types='click')
+    assert lengths(event_types={'orders', 'clicks'}) == [3]
+    for bad in ('click', ['clicks', 'cart'], [], None):
+        with pytest.raises(ValueError, match=r'choose from .*carts'):
+            Otto(tmp_path, event_types=bad)
+    write(tmp_path, 'train.jsonl', otto_text(rows[:1]))
+    with pytest.raises(ValueError, match=r"no events of type \['carts'\]"):
+        Otto(tmp_path, event_types='carts')
+
+
+def test_lists_in_a_column(tmp_path):
+    pandas = pytest.importorskip('pandas')
+    path = tmp_path / 'clicks.parquet'
+    table = {'session_id': [1, 1], 'item_id': [[2], [3]], 'time': [0, 1]}
+    pandas.DataFrame(table).to_parquet(path)
+    with pytest.raises(ValueError, match=r'clicks\.parquet: .*list'):
+        SessionLog(tmp_path, file=path)
 
 
 @pytest.mark.parametrize('kind', ['csv', 'tsv', 'csv.gz', 'parquet'])
@@ -252,6 +266,12 @@ def test_own_log(tmp_path, kind, ids):
             '1970-01-02 00:00:00',
             '1970-02-01 00:00:00',
             '1970-02-02 00:00:00',
+        ],
+        [
+            '1970-01-01 00:00:00.000000000',
+            '1970-01-02 00:00:00.000000000',
+            '1970-02-01 00:00:00.000000000',
+            '1970-02-02 00:00:00.000000001',
         ],
     ],
 )
