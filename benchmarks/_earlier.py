@@ -52,6 +52,15 @@ def check_same(
         )
 
 
+def load_results(path: str) -> Dict[str, Any]:
+    """What run.py wrote."""
+    with open(path) as f:
+        results: Dict[str, Any] = json.load(f)
+    if not {'settings', 'metrics', 'runs'} <= results.keys():
+        raise ValueError(f'{path} is no results.json of run.py; pass one')
+    return results
+
+
 def read(
     path: str, settings: Dict[str, Any]
 ) -> Dict[Tuple[int, str], Dict[str, Any]]:
@@ -62,9 +71,8 @@ def read(
         settings: The settings that it must have been run with. Where those
             of augmentations differ, base and nograph alone are read.
     """
-    with open(path) as f:
-        results = json.load(f)
-    old = results.get('settings', {})
+    results = load_results(path)
+    old = results['settings']
     check_same(
         path,
         old,

@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional
 import torch
 from _comparison import compare, gains, per_session
 from _datasets import load
-from _earlier import check_same, read
+from _earlier import check_same, load_results, read
 from _report import METRICS, environment, interval, markdown
 from torch import Tensor
 
@@ -82,8 +82,7 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
 
 def breakdown(args: argparse.Namespace) -> Dict[str, Any]:
     """Metrics of every group, and the differences to the base."""
-    with open(args.file) as f:
-        results = json.load(f)
+    results = load_results(args.file)
     settings = results['settings']
     root = args.root or osp.join('data', settings['dataset'])
     train, test = (

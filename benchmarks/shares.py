@@ -5,7 +5,6 @@ newest training sessions, and writes a figure of the difference to the base.
 """
 
 import argparse
-import json
 import shlex
 import sys
 from typing import Any, Dict, List, Optional
@@ -14,6 +13,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+from _earlier import load_results
 from _plots import COLORS, LINES, MARKERS
 from _report import METRICS
 
@@ -33,13 +33,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     add('--output', default='shares.png', help='(default: shares.png)')
     args = parser.parse_args(argv)
-    results = []
-    for path in args.files:
-        with open(path) as f:
-            results.append(json.load(f))
     try:
-        figure = plot(results, args.methods)
-    except ValueError as error:
+        figure = plot([load_results(x) for x in args.files], args.methods)
+    except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     command = shlex.join(['benchmarks/shares.py', *(argv or sys.argv[1:])])
     figure.savefig(args.output, dpi=150, metadata={'Description': command})

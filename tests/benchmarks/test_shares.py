@@ -17,6 +17,7 @@ def results(fraction, difference, dataset='diginetica'):
             'fraction': fraction,
         },
         'data': {'name': 'Diginetica'},
+        'runs': [],
         'metrics': {x: {'base': {}, 'blur': row} for x in shares.METRICS},
     }
 
@@ -46,3 +47,12 @@ def test_two_data_sets_share_no_axis():
     both = [results(1.0, 1.0), results(1.0, 1.0, 'yoochoose')]
     with pytest.raises(ValueError, match='files of one data set'):
         shares.plot(both)
+
+
+def test_files_of_another_kind(tmp_path):
+    path = tmp_path / 'settings.json'
+    with pytest.raises(SystemExit, match='No such file'):
+        shares.main([str(path)])
+    path.write_text('{"lr": 0.1}')
+    with pytest.raises(SystemExit, match=r'is no results\.json of run\.py'):
+        shares.main([str(path)])
