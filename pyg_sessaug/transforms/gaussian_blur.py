@@ -88,15 +88,12 @@ class GaussianBlur(BaseTransform):
         num_edges = edge_index.size(1)
         if share is None or share.size() != (num_edges, 2):
             got = None if share is None else list(share.size())
+            remedy = 'apply NormalizeEdges before it'
             if share is not None and share.dim() == 3:
-                raise ValueError(
-                    f'GaussianBlur got edges with {share.size(2)} channels, '
-                    f'and blurs one weight of each edge; leave it out behind '
-                    f'WeightChannels'
-                )
+                remedy = 'it cannot follow WeightChannels'
             raise ValueError(
                 f'GaussianBlur needs `edge_attr` of shape [{num_edges}, 2], '
-                f'got {got}; apply NormalizeEdges before it'
+                f'got {got}; {remedy}'
             )
 
         # Cells are the pairs of nodes of a graph, row by row, graph by graph:

@@ -263,13 +263,6 @@ def test_gaussian_blur_needs_normalized_edges(graph, edge_attr):
         GaussianBlur()(data)
 
 
-def test_gaussian_blur_of_channels(graph):
-    data = graph(SESSION)
-    data.edge_attr = torch.ones(8, 2, 3)
-    with pytest.raises(ValueError, match='got edges with 3 channels'):
-        GaussianBlur()(data)
-
-
 @pytest.mark.parametrize(
     'name, value',
     [
