@@ -174,11 +174,7 @@ class SessionDataset(Dataset, ABC):
             'seen_items': seen,
             'settings': json.dumps(self.settings),
             'raw': {
-                osp.basename(path): [
-                    osp.getsize(path),
-                    sha256(path),
-                    osp.getmtime(path),
-                ]
+                osp.basename(path): [osp.getsize(path), sha256(path)]
                 for path in self.raw_paths
             },
         }
@@ -217,17 +213,18 @@ class SessionDataset(Dataset, ABC):
         # Raw files may be gone, but not others than the prepared ones.
         raw_paths = [x for x in self.raw_paths if osp.exists(x)]
         present = {osp.basename(x): osp.getsize(x) for x in raw_paths}
-        known = {name: size for name, (size, *_) in raw.items()}
+        known = {name: size for name, (size, _) in raw.items()}
         if present and present != known:
             raise ValueError(
                 f'{path} was prepared from {known} (bytes), but '
                 f'the raw files are now {present}; {remedy}'
             )
         for raw_path in raw_paths:
-            _, digest, *time = raw[osp.basename(raw_path)]
-            # Untouched files are not read: a log may have gigabytes.
-            if time != [osp.getmtime(raw_path)]:
-                if sha256(raw_path) != digest:
+            # Untouched files are not read: a log may have gigabytes. A copy
+            # may bring an old time of change, but is a new file.
+            changed = max(osp.getmtime(raw_path), osp.getctime(raw_path))
+            if changed > osp.getmtime(path):
+                if sha256(raw_path) != raw[osp.basename(raw_path)][1]:
                     raise ValueError(
                         f'{path} was prepared from another {raw_path}, '
                         f'though of the same size; {remedy}'
@@ -238,7 +235,7 @@ class SessionDataset(Dataset, ABC):
                 f'{"raise `val_ratio` or " * (self.split == "val")}'
                 f'use more data'
             )
-        self.raw_sha256 = {name: x[1] for name, x in raw.items()}
+        self.raw_sha256 = {name: value for name, (_, value) in raw.items()}
 
     @property
     def graphs(self) -> SessionGraphs:
