@@ -3,7 +3,6 @@ r"""Models as plain values, for files that hold no code."""
 from typing import Any, Dict, List, Type, Union
 
 import torch
-from torch.nn import Module
 
 from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel, SwitchCase
 
@@ -47,7 +46,6 @@ def model_state(model: Union[SessionModel, SwitchCase]) -> Dict[str, Any]:
             f'Recommender cannot save a {name}, only {list(MODELS)}; '
             f'save its state_dict() yourself'
         )
-    settings = settings_of(model)
     for part in replaced_modules(model):
         raise ValueError(
             f'Recommender cannot save a {name} whose `{part}` was replaced; '
@@ -55,7 +53,7 @@ def model_state(model: Union[SessionModel, SwitchCase]) -> Dict[str, Any]:
         )
     return {
         'model': name,
-        'settings': {**settings, **clusters},
+        'settings': {**settings_of(model), **clusters},
         'weights': weights,
     }
 
@@ -72,7 +70,7 @@ def replaced_modules(model: SessionModel) -> List[str]:
     gives them, or are not there.
     """
     with torch.device('meta'):  # Neither memory nor random numbers.
-        fresh: Module = type(model)(**settings_of(model))
+        fresh = type(model)(**settings_of(model))
     kinds = [
         {name: type(x) for name, x in module.named_modules()}
         for module in (model, fresh)

@@ -106,6 +106,7 @@ class SessionLog(LogDataset):
             self.columns[key]
             for key in ['session', 'item', 'time', 'category']
         )
+        pa = optional_import('pyarrow')
         path = osp.join(self.raw_dir, self._present(self.log_names)[0])
         names = [session, item, time] + [category] * (category is not None)
         nullable = [] if category is None else [category]
@@ -113,7 +114,6 @@ class SessionLog(LogDataset):
             table = read_parquet(path, names, nullable)
         else:
             delimiter = self.columns['delimiter']
-            pa = optional_import('pyarrow')
             kinds = dict.fromkeys(
                 names, pa.dictionary(pa.int32(), pa.string())
             )
@@ -130,8 +130,7 @@ class SessionLog(LogDataset):
                 if category is None
                 else _sorted_codes(table[category]),
             )
-        except (ValueError, NotImplementedError) as error:
-            # Arrow has no such conversion of lists and structs.
+        except (ValueError, pa.ArrowException) as error:
             raise ValueError(f'{path}: {error}') from error
 
 
