@@ -3,7 +3,7 @@ r"""Target attention over a whole catalogue of items.
 Exact, and without a tensor of size sessions x items x channels.
 """
 
-from typing import Any, NamedTuple, Tuple
+from typing import Any, List, NamedTuple, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,10 @@ CHUNK_BYTES = 16 * 2**20
 
 # Items in a chunk at least, whatever its size.
 MIN_CHUNK = 512
+
+# Attention is kept for the backward pass up to this size and computed again
+# beyond it.
+CACHE_BYTES = 256 * 2**20
 
 # Attention logits up to this bound are exponentiated as they are.
 SAFE_LOGIT = 60.0
@@ -95,7 +99,6 @@ class _Scores(NamedTuple):
         value (Tensor): Scores of nodes, relative to the last, ``[m, C]``.
         norm (Tensor): The normaliser of attention, ``[B, C]``.
         mean (Tensor): The mean of the relative scores, ``[B, C]``.
-        product (Tensor): The memory of exp, value and score in one.
     """
 
     score: Tensor
@@ -103,7 +106,6 @@ class _Scores(NamedTuple):
     value: Tensor
     norm: Tensor
     mean: Tensor
-    product: Tensor
 
 
 class _Attention:
@@ -125,12 +127,13 @@ class _Attention:
         self.left = torch.cat(sessions[:3]).to(dtype)
         self.share = sessions.share.to(dtype)
         self.node = torch.arange(self.owner.numel(), device=self.ptr.device)
-        self.split = [x.size(0) for x in sessions[:3]] + [self.node.numel()]
-        self.num_rows = sum(self.split)
-        size = CHUNK_BYTES // (self.num_rows * dtype.itemsize)
+        self.split = [x.size(0) for x in sessions[:3]]
+        num_rows = self.left.size(0) + self.node.numel()
+        self.num_bytes = num_rows * num_items * dtype.itemsize
+        size = CHUNK_BYTES // (num_rows * dtype.itemsize)
         self.chunks = list(chunks(num_items, max(size, MIN_CHUNK)))
         longest = max((c.stop - c.start for c in self.chunks), default=0)
-        self.buffer = self.left.new_empty(self.num_rows * longest)
+        self.buffer = self.left.new_empty(num_rows * longest)
 
     def sum(self, x: Tensor) -> Tensor:
         r"""Adds up the nodes of each session, each as often as clicked."""
@@ -147,17 +150,25 @@ class _Attention:
         r"""Gives each node the row of its session."""
         return x.index_select(0, self.owner)
 
-    def __call__(self, table: Tensor) -> _Scores:
-        r"""Scores the items in :obj:`table`, until the next call."""
-        out = self.buffer[: self.num_rows * table.size(0)]
-        out = out.view(self.num_rows, -1)
-        exp, value, score, work = out.split(self.split)
-        product = out[: -self.split[-1] or None]
+    def rows(self, num_items: int) -> Tuple[Tensor, Tensor]:
+        r"""Memory for nodes, nodes and sessions, and for nodes once more."""
+        num_rows = self.left.size(0) + self.node.numel()
+        out = self.buffer[: num_rows * num_items].view(num_rows, num_items)
+        return out[: self.left.size(0)], out[self.left.size(0) :]
+
+    def __call__(self, table: Tensor, keep: bool = False) -> _Scores:
+        r"""Scores the items in :obj:`table`, until the next call unless
+        :obj:`keep`.
+        """
+        product, work = self.rows(table.size(0))
+        if keep:
+            product = torch.empty_like(product)
         torch.mm(self.left, table.t(), out=product)
+        exp, value, score = product.split(self.split)
         score = score.to(torch.promote_types(score.dtype, torch.float32))
         if exp.size(0) == 0:
             norm, mean = torch.ones_like(score), torch.zeros_like(score)
-            return _Scores(score, exp, value, norm, mean, product)
+            return _Scores(score, exp, value, norm, mean)
         rest: Any = 1.0  # The exponential of the last node's logit.
         if exp.max() > SAFE_LOGIT:
             top = F.embedding_bag(
@@ -168,7 +179,7 @@ class _Attention:
         norm = self.sum(exp.exp_()).add_(rest)
         mean = self.sum(torch.mul(exp, value, out=work)).div_(norm)
         score.add_(mean.to(score.dtype))  # Mixed types would not vectorise.
-        return _Scores(score, exp, value, norm, mean, product)
+        return _Scores(score, exp, value, norm, mean)
 
 
 class _TargetAttentionCrossEntropy(Function):
@@ -187,22 +198,29 @@ class _TargetAttentionCrossEntropy(Function):
     ) -> Tensor:
         sessions = _Sessions(key, value, base, share, owner, ptr)
         attention = _Attention(sessions, dtype, weight.size(0))
+        keep = any(ctx.needs_input_grad) and (
+            attention.num_bytes <= CACHE_BYTES
+        )
+        kept: List[Tensor] = []
         lses, hit = [], weight.new_zeros(target.numel(), 1)
         for items in attention.chunks:
-            score = attention(weight[items].to(dtype)).score
+            scores = attention(weight[items].to(dtype), keep)
             column, inside = _locate(target, items)
-            hit += score.gather(1, column) * inside
-            lses.append(score.logsumexp(dim=1))
+            hit += scores.score.gather(1, column) * inside
+            lses.append(scores.score.logsumexp(dim=1))
+            if keep:
+                kept += scores
         lse = torch.stack(lses).logsumexp(dim=0).unsqueeze(-1)
         ctx.dtype = dtype
-        ctx.save_for_backward(*sessions, weight, target, lse)
+        ctx.save_for_backward(*sessions, weight, target, lse, *kept)
         return (lse - hit).mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tuple[Any, ...]:
-        *sessions, weight, target, lse = ctx.saved_tensors
-        sessions, dtype = _Sessions(*sessions), ctx.dtype
+        *rows, weight, target, lse = ctx.saved_tensors[:9]
+        sessions, dtype = _Sessions(*rows), ctx.dtype
+        kept = list(ctx.saved_tensors[9:])
         attention = _Attention(sessions, dtype, weight.size(0))
         grad = grad / target.numel()
         share = sessions.share.unsqueeze(-1)
@@ -215,20 +233,28 @@ class _TargetAttentionCrossEntropy(Function):
         grad_weight = torch.empty_like(weight)
         for items in attention.chunks:
             table = weight[items].to(dtype)
-            score, exp, value, norm, mean, product = attention(table)
+            if kept:
+                (score, exp, value, norm, mean), kept = kept[:5], kept[5:]
+            else:
+                score, exp, value, norm, mean = attention(table)
             column, inside = _locate(target, items)
-            score.sub_(lse).exp_().scatter_add_(
-                1, column, -inside.to(score.dtype)
+            score = (
+                (score - lse)
+                .exp_()
+                .scatter_add_(1, column, -inside.to(score.dtype))
             )
             score.mul_(grad)
-            product[2 * exp.size(0) :] = score
-            exp.mul_(
-                attention.expand((score / norm.to(score.dtype)).to(dtype))
-            )
-            value.sub_(attention.expand(mean)).mul_(exp)
+            # Where nothing was kept, this is the memory of the operands.
+            product, _ = attention.rows(table.size(0))
+            grad_value, grad_key, grad_base = product.split(attention.split)
+            grad_base.copy_(score)
+            score.div_(norm.to(score.dtype))  # See above.
+            torch.mul(exp, attention.expand(score.to(dtype)), out=grad_value)
+            torch.sub(value, attention.expand(mean), out=grad_key)
+            grad_key.mul_(grad_value)
             product_(grad_weight[items], product.t(), right)
             grad_right.add_(product @ table)
-        grad_value, grad_key, grad_base = grad_right.split(attention.split[:3])
+        grad_value, grad_key, grad_base = grad_right.split(attention.split)
         return (
             grad_key.mul_(share),
             grad_value.mul_(share),
@@ -339,8 +365,9 @@ def target_attention_cross_entropy(
 ) -> Tensor:
     r"""The mean softmax cross-entropy over all items of the scores of
     :func:`target_attention_scores`, with gradients to :obj:`key`,
-    :obj:`value` and :obj:`weight`. Nothing of size nodes x items outlives a
-    chunk of items: it is computed again in the backward pass.
+    :obj:`value` and :obj:`weight`. Small problems keep what belongs to a node
+    and an item for the backward pass, at most 256 MiB; beyond that, nothing
+    of that size outlives a chunk of items: it is computed again.
 
     Args:
         key (torch.Tensor): The keys of nodes.

@@ -24,11 +24,14 @@ PRECISIONS = ['float32', 'bf16']
 scores = torch.no_grad()(target_attention_scores)  # In chunks.
 
 
-@pytest.fixture
-def small_chunks(monkeypatch):
-    """Many chunks of 64 items, and nothing kept for the backward pass."""
+@pytest.fixture(params=[0, 2**20])
+def small_chunks(monkeypatch, request):
+    """Many chunks of 64 items, with and without any kept for the backward
+    pass.
+    """
     monkeypatch.setattr(functional, 'CHUNK_SIZE', 64)
-    monkeypatch.setattr(functional, 'CACHE_BYTES', 0)
+    monkeypatch.setattr(functional, 'CACHE_BYTES', request.param)
+    monkeypatch.setattr(target_attention, 'CACHE_BYTES', request.param)
     monkeypatch.setattr(target_attention, 'MIN_CHUNK', 64)
     monkeypatch.setattr(target_attention, 'CHUNK_BYTES', 0)
 
@@ -244,6 +247,23 @@ def test_target_attention_in_chunks(small_chunks, sizes):
     assert_equal(loss, expected, leaves, 1e-4)
     loss = 3 * target_attention_cross_entropy(*inputs, target, 'bf16')
     assert_equal(loss, expected, leaves, 0.1)
+
+
+@pytest.mark.parametrize('precision, size', [('float32', 4), ('bf16', 2)])
+def test_attention_is_kept_up_to_a_size(monkeypatch, precision, size):
+    inputs = attention_problem([3, 1], 20)
+    # Two nodes precede the last of their session, three rows each; a score
+    # a session.
+    num_bytes = (2 * 3 + 2) * 20 * size
+    for bound, kept in ((num_bytes, 5), (num_bytes - 1, 0)):
+        monkeypatch.setattr(target_attention, 'CACHE_BYTES', bound)
+        loss = target_attention_cross_entropy(*inputs, precision)
+        assert len(loss.grad_fn.saved_tensors) == 9 + kept
+        first, second = (
+            torch.autograd.grad(loss, inputs[0], retain_graph=True)[0]
+            for _ in range(2)
+        )
+        assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize('sizes', [[1, 1], [3, 1, 2]])
