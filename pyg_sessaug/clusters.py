@@ -356,9 +356,10 @@ def nearest(embedding: Tensor, centers: Tensor) -> Tensor:
         embedding (Tensor): ``[n, d]``, floating.
         centers (Tensor): ``[k, d]``, floating.
     """
-    # In parts: with many centres, all distances at once would be large.
+    # In parts: with many centres, all distances at once would be large. In
+    # float64, as the difference of large squares may be a small one.
     parts = [
-        torch.cdist(part, centers.to(part.dtype)).argmin(dim=1)
+        torch.cdist(part.double(), centers.double()).argmin(dim=1)
         for part in embedding.split(2**14)
     ]
     return torch.cat(parts)

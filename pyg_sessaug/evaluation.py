@@ -91,7 +91,8 @@ def run_batches(
     """
     if len(dataset) == 0:
         raise ValueError('cannot evaluate on a data set without samples')
-    device, training = model.item_embedding.device, model.training
+    device = model.item_embedding.device
+    modes = [(module, module.training) for module in model.modules()]
     loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
     check_items(model, loader)
     bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
@@ -99,7 +100,8 @@ def run_batches(
     try:
         return [run(batch.to(device)).cpu() for batch in bar]
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def check_items(

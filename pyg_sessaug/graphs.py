@@ -89,7 +89,9 @@ class SessionGraphs:
         data = Data(
             x=tensor(lists['node'][nodes].copy()),
             edge_index=tensor(lists['edge'][:, edges]).long(),
-            edge_weight=torch.ones(edges.stop - edges.start),
+            edge_weight=torch.ones(
+                edges.stop - edges.start, dtype=torch.float
+            ),
             click_index=tensor(lists['click_node'][start:target]).long(),
             y=tensor(lists['item'][target : target + 1].copy()),
         )

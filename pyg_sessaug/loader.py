@@ -111,7 +111,8 @@ class _Batches(torch.utils.data.Dataset[Batch]):
     @property
     def transform(self) -> Optional[Callable[..., Any]]:
         # Looked up when used, as stock loaders do: it may be set later.
-        return self.own_transform or self.dataset.transform
+        own = self.own_transform
+        return self.dataset.transform if own is None else own
 
     def __len__(self) -> int:
         return self.index.numel()

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_sessaug.nn.functional import check_target
+
 
 def target_rank(score: Tensor, target: Tensor) -> Tensor:
     r"""Rank of each target among all items, from 1.
@@ -13,22 +15,26 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
     Of items with equal scores the one with the lower index ranks first.
 
     Args:
-        score (Tensor): Scores of all items, ``[B, num_items]``, float32 or
-            float64.
+        score (Tensor): Scores of all items, ``[B, num_items]``, floating.
         target (Tensor): Target items, ``[B]``, int64.
 
     Returns:
         Tensor: ``[B]``, int64.
 
     Raises:
-        ValueError: If a score is not finite.
+        ValueError: If a score is not finite, or a target is missing or no
+            item.
     """
+    if target.numel() > 0 or score.size(0) > 0:
+        check_target(target, score.size(0), score.size(1))
     if not torch.isfinite(score.sum()) and not score.isfinite().all():
         row = int((~score.isfinite()).any(dim=1).nonzero()[0])
         raise ValueError(
             f'row {row} of the scores holds a value that is not finite; the '
             f'model diverged or its input holds NaN or infinite numbers'
         )
+    if score.dtype not in (torch.float32, torch.float64):
+        score = score.float()  # Exact, and numpy has it.
     ranks = []
     # Row by row everything stays in cache, and numpy compares and counts
     # several times faster than torch: faster than top-k.

@@ -121,7 +121,7 @@ class ItemMixture:
             )
         )
         label = nearest(embedding[~mask], centers)
-        rows = torch.empty(embedding.size(0), num_clusters)
+        rows = posterior.new_empty(embedding.size(0), num_clusters)
         rows[mask] = posterior
         rows[~mask] = one_hot(label, num_clusters).float()
         return cls(rows, centers, covariances)

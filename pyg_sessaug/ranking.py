@@ -13,7 +13,8 @@ def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:
     r"""The highest scores of each row and their items, the best first.
 
     Of items with equal scores the one with the lower index ranks first,
-    which :func:`torch.topk` does not promise.
+    which :func:`torch.topk` does not promise; not so for those of minus
+    infinity.
 
     Args:
         score (Tensor): Scores of all items, ``[B, num_items]``; minus

@@ -112,6 +112,16 @@ def test_fit_on_seen_items_only(method):
     )
 
 
+def test_nearest_centre_far_from_the_origin():
+    torch.manual_seed(0)
+    embedding = torch.randn(400, 8) * 0.05 + 30
+    mask = torch.arange(400) < 200
+    clusters = ItemClusters.fit(embedding, 'kmeans', 8, mask)
+    distance = embedding[:, None].double() - clusters.centers.double()
+    nearest = distance.norm(dim=-1).argmin(dim=1)
+    assert torch.equal(clusters.labels[200:], nearest[200:])
+
+
 def test_fit_draws_its_seed_from_torch():
     embedding = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
     found = []

@@ -77,6 +77,15 @@ def test_no_list(data, monkeypatch):
         evaluate(make_model(), data[2], k=0)
 
 
+def test_evaluation_keeps_the_modes_of_parts(data):
+    model = make_model().train()
+    model.readout.eval()
+    evaluate(model, data[2])
+    assert model.training
+    assert model.conv.training
+    assert not model.readout.training
+
+
 def test_a_failed_evaluation_keeps_the_mode(data, monkeypatch):
     model = make_model().train()
     monkeypatch.setattr(model, 'score', None)

@@ -140,6 +140,17 @@ def test_graphs_are_no_views():
     assert graphs.sessions.item.tolist() == [1, 2, 1, 3]
 
 
+def test_weights_are_float32_whatever_the_default():
+    torch.set_default_dtype(torch.float64)
+    try:
+        graphs = to_graphs([[1, 2, 1, 3]])
+        single, batch = graphs.data(2), graphs.batch(torch.tensor([2]))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert single.edge_weight.dtype == torch.float32
+    assert batch.edge_weight.dtype == torch.float32
+
+
 def test_sessions_stay_untouched():
     graphs = to_graphs([[1, 2, 1, 3]])
     batch = graphs.batch(torch.tensor([2, 2]))

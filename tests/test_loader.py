@@ -118,6 +118,15 @@ def test_transforms(dataset):
     assert next(iter(other)).edge_weight.unique().tolist() == [1]
 
 
+def test_a_transform_that_is_false_counts(dataset):
+    dataset.transform = double
+    nothing = torch.nn.Sequential()  # Has length zero.
+    ours = SessionLoader(dataset, batch_size=8, transform=nothing)
+    assert ours.transform is nothing
+    dataset.transform = None
+    assert_equal_batches(ours, stock(dataset, batch_size=8))
+
+
 def test_transform_may_be_set_later(dataset):
     ours = SessionLoader(dataset, batch_size=8)
     theirs = stock(dataset, batch_size=8)

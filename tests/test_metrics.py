@@ -30,6 +30,27 @@ def test_target_rank_equals_full_ranking_with_ties(data):
     assert target_rank(score, target).tolist() == (place + 1).tolist()
 
 
+@pytest.mark.parametrize(
+    'target, match',
+    [
+        ([-1, 0], 'holds item -1: expected indices of the 6 items'),
+        ([6, 0], 'holds item 6'),
+        ([1], r'shape \[1\]: expected \[2\]'),
+        ([1, 2, 3], r'shape \[3\]'),
+    ],
+)
+def test_target_rank_needs_an_item_for_each_row(target, match):
+    with pytest.raises(ValueError, match=match):
+        target_rank(torch.randn(2, 6), torch.tensor(target))
+
+
+def test_target_rank_of_other_types_and_of_no_rows():
+    score, target = torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([2])
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        assert target_rank(score.to(dtype), target).tolist() == [2]
+    assert target_rank(score[:0], target[:0]).tolist() == []
+
+
 def test_metrics_equal_those_of_pyg():
     torch.manual_seed(0)
     score = torch.randint(0, 9, (200, 50)).float()

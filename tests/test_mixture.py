@@ -79,6 +79,16 @@ def test_items_never_seen_belong_to_the_nearest_mean():
     assert torch.equal(mixture.labels, hard.labels)
 
 
+def test_default_type_of_floats():
+    torch.set_default_dtype(torch.float64)
+    try:
+        mask = torch.arange(240) < 200
+        mixture = ItemMixture.fit(make_items().float(), 4, mask)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert mixture.posterior.dtype == torch.float32
+
+
 def test_save_and_load(tmp_path):
     mixture = ItemMixture.fit(make_items(), 2)
     path = str(tmp_path / 'mixture.pt')

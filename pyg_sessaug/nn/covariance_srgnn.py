@@ -40,7 +40,7 @@ class CovarianceSRGNN(SRGNN):
 
     def __init__(self, mixture: ItemMixture, *args: Any, **kwargs: Any):
         super().__init__(mixture.num_items, *args, **kwargs)
-        covariances = mixture.covariances
+        covariances = mixture.covariances.to(self.item_embedding.dtype)
         scale = covariances.diagonal(dim1=1, dim2=2).mean()
         self.register_buffer('label', mixture.labels)
         self.register_buffer('covariances', covariances / scale)

@@ -1,6 +1,7 @@
 r"""Exact softmax losses over a whole catalogue of items."""
 
-from typing import Any, Iterator, Optional, Tuple, Union
+import functools
+from typing import Any, Callable, Iterator, Optional, Tuple, TypeVar, Union
 
 import torch
 from torch import Tensor
@@ -78,6 +79,28 @@ def product_dtype(precision: str, dtype: torch.dtype) -> torch.dtype:
     return torch.bfloat16 if precision == 'bf16' else dtype
 
 
+_F = TypeVar('_F', bound=Callable[..., Any])
+
+
+def no_autocast(function: _F) -> _F:
+    r"""Lets a function multiply in the types of its operands.
+
+    The types of products with an item table are those of its own, which
+    :obj:`torch.autocast` would change in some of them.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        values = (*args, *kwargs.values())
+        kind = next(x for x in values if isinstance(x, Tensor)).device.type
+        if not torch.is_autocast_enabled(kind):
+            return function(*args, **kwargs)
+        with torch.autocast(kind, enabled=False):
+            return function(*args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
 def chunks(num_items: int, size: int) -> Iterator[slice]:
     r"""Cuts :obj:`num_items` items into equal slices of at most about
     :obj:`size` items. Lengths are multiples of 64, which keeps the rows of
@@ -100,6 +123,12 @@ def check_operands(**operands: Tensor) -> None:
                 f'{name!r} has shape {list(x.shape)}: expected '
                 f'a matrix as wide as {like!r} with shape '
                 f'{list(weight.shape)}'
+            )
+        if x.dtype == torch.float16:
+            raise ValueError(
+                f'{name!r} has type {x.dtype}, in which sums over all items '
+                f"overflow: pass '{name}.float()', and precision='bf16' for "
+                f'fast products'
             )
         if not x.is_floating_point() or x.dtype != weight.dtype:
             raise ValueError(
@@ -124,7 +153,7 @@ def check_target(
             f"'target' has shape {list(target.shape)}: expected "
             f'[{num_rows}], one item for each session'
         )
-    if target.is_floating_point() or target.dtype == torch.bool:
+    if target.is_floating_point() or target.dtype in (torch.bool, torch.uint8):
         raise ValueError(
             f"'target' has type {target.dtype}: expected item "
             f"indices, e.g. 'target.long()'"
@@ -138,8 +167,7 @@ def check_target(
     if low < 0 or high >= num_items:
         raise ValueError(
             f"'target' holds item {low if low < 0 else high}: "
-            f'expected indices of the {num_items} rows of '
-            f"'weight'"
+            f'expected indices of the {num_items} items'
         )
 
 
@@ -254,6 +282,7 @@ class _CatalogueCrossEntropy(Function):
 
     @staticmethod
     @once_differentiable
+    @no_autocast
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, weight, target, scales, *kept = ctx.saved_tensors
         left, grad = x.to(ctx.dtype), grad / x.size(0)
@@ -280,6 +309,7 @@ class _CatalogueCrossEntropy(Function):
         return grad_x, grad_weight, None, None
 
 
+@no_autocast
 def product(left: Tensor, right: Tensor) -> Tensor:
     r"""Multiplies two matrices by the fastest library at hand.
 
@@ -320,6 +350,7 @@ def product_(out: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return out.copy_(left @ right)
 
 
+@no_autocast
 def catalogue_cross_entropy(
     x: Tensor,
     weight: Tensor,
@@ -360,4 +391,6 @@ def catalogue_cross_entropy(
     dtype = product_dtype(precision, x.dtype)
     check_operands(x=x, weight=weight)
     check_target(target, x.size(0), weight.size(0))
+    if not torch.is_grad_enabled():  # Autograd would have it keep all.
+        x, weight = x.detach(), weight.detach()
     return _CatalogueCrossEntropy.apply(x, weight, target, dtype)  # type: ignore[no-untyped-call]

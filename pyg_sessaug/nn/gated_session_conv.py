@@ -90,6 +90,7 @@ class GatedSessionConv(MessagePassing):
         gru = self.gru
         a = F.linear(a, gru.weight_ih, gru.bias_ih)
         b = F.linear(x, gru.weight_hh, gru.bias_hh)
+        a, b = a.to(x.dtype), b.to(x.dtype)  # Autocast changes them.
         out: Tensor = _Gates.apply(a, b, x)  # type: ignore[no-untyped-call]
         return out
 

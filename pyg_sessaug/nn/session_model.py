@@ -161,7 +161,8 @@ class SessionModel(torch.nn.Module, ABC):
         r"""Mean softmax cross-entropy of the targets over all items."""
 
     def unit(self, vector: Tensor) -> Tensor:
-        r"""Session vectors as the scores use them."""
+        r"""Session vectors as the scores use them, in the type of items."""
+        vector = vector.to(self.item_embedding.dtype)
         if self.scale is None:
             return vector
         return self.scale * F.normalize(vector, dim=-1)

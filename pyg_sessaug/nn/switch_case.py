@@ -43,16 +43,18 @@ class SwitchCase(torch.nn.Module):
             raise ValueError(
                 f'SwitchCase got num_clusters={num_clusters}; pass at least 1'
             )
+        training = model.training
         self.num_clusters = num_clusters
-        self.model = model.eval()
         self.models = ModuleList(
             copy.deepcopy(model) for _ in range(num_clusters)
         )
+        self.model = model
         # In float64, which covariances of 100 channels need.
         d = model.hidden_channels
         for name, size in (('mean', [d]), ('whiten', [d, d]), ('offset', [])):
             unknown = torch.full([num_clusters, *size], torch.nan).double()
             self.register_buffer(name, unknown)
+        self.train(training)
 
     @property
     def num_items(self) -> int:

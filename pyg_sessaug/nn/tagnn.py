@@ -97,4 +97,5 @@ class TAGNN(SessionModel):
             output_size=code.x.size(0),
         )
         value = self.unit(self.lin_target(code.x) + static)
-        return self.lin_key(code.x), value, code.clicks.log(), code.ptr
+        key = self.lin_key(code.x).to(value.dtype)
+        return key, value, code.clicks.log(), code.ptr

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch_geometric.utils import segment, softmax
+from torch_geometric.utils import cumsum, segment, softmax
 
 from pyg_sessaug.nn.functional import (
     check_operands,
     check_target,
     chunks,
+    no_autocast,
     product_,
     product_dtype,
 )
@@ -47,7 +48,8 @@ class _Sessions(NamedTuple):
 
     where the logit of the last node is zero: it needs no product, its
     exponential of one keeps denominators away from zero, and a session of
-    one node is a plain dot product. Below, nodes are all but the last ones.
+    one node is a plain dot product. Below, nodes are all but the last ones;
+    nodes without clicks are left out.
 
     Args:
         key (Tensor): Keys of nodes, relative to the last node, ``[m, d]``.
@@ -69,9 +71,10 @@ class _Sessions(NamedTuple):
 def _relate(
     key: Tensor, value: Tensor, log_count: Tensor, ptr: Tensor
 ) -> _Sessions:
-    last = ptr[1:] - 1
-    is_node = torch.ones_like(log_count, dtype=torch.bool)
-    node = is_node.index_fill_(0, last, False).nonzero().view(-1)
+    clicked, ptr = _clicked(log_count, ptr)
+    last = clicked[ptr[1:] - 1]
+    is_node = torch.ones_like(clicked, dtype=torch.bool)
+    node = clicked[is_node.index_fill_(0, ptr[1:] - 1, False)]
     sessions = torch.arange(last.numel(), device=ptr.device)
     owner = sessions.repeat_interleave(ptr.diff() - 1)
 
@@ -79,15 +82,15 @@ def _relate(
         return x.index_select(0, node) - x.index_select(0, last[owner])
 
     share = relative(log_count.detach()).exp().to(key.dtype)
+    base = value.index_select(0, last)
     ptr = ptr - torch.arange(ptr.numel(), device=ptr.device)
-    return _Sessions(
-        relative(key),
-        relative(value),
-        value.index_select(0, last),
-        share,
-        owner,
-        ptr,
-    )
+    return _Sessions(relative(key), relative(value), base, share, owner, ptr)
+
+
+def _clicked(log_count: Tensor, ptr: Tensor) -> Tuple[Tensor, Tensor]:
+    r"""Nodes with a click, and the first of each session and the end."""
+    is_clicked = log_count != -torch.inf
+    return is_clicked.nonzero().view(-1), cumsum(is_clicked.long())[ptr]
 
 
 class _Scores(NamedTuple):
@@ -129,11 +132,13 @@ class _Attention:
         self.node = torch.arange(self.owner.numel(), device=self.ptr.device)
         self.split = [x.size(0) for x in sessions[:3]]
         num_rows = self.left.size(0) + self.node.numel()
-        self.num_bytes = num_rows * num_items * dtype.itemsize
-        size = CHUNK_BYTES // (num_rows * dtype.itemsize)
+        size = CHUNK_BYTES // (max(num_rows, 1) * dtype.itemsize)
         self.chunks = list(chunks(num_items, max(size, MIN_CHUNK)))
         longest = max((c.stop - c.start for c in self.chunks), default=0)
         self.buffer = self.left.new_empty(num_rows * longest)
+        # To keep: sessions have normalisers, means and scores in float32 too.
+        num_rows = self.left.size(0) + 4 * self.split[2]
+        self.num_bytes = num_rows * num_items * dtype.itemsize
 
     def sum(self, x: Tensor) -> Tensor:
         r"""Adds up the nodes of each session, each as often as clicked."""
@@ -167,8 +172,8 @@ class _Attention:
         exp, value, score = product.split(self.split)
         score = score.to(torch.promote_types(score.dtype, torch.float32))
         if exp.size(0) == 0:
-            norm, mean = torch.ones_like(score), torch.zeros_like(score)
-            return _Scores(score, exp, value, norm, mean)
+            # No node reads a normaliser or a mean.
+            return _Scores(score, exp, value, score, score)
         rest: Any = 1.0  # The exponential of the last node's logit.
         if exp.max() > SAFE_LOGIT:
             top = F.embedding_bag(
@@ -217,10 +222,12 @@ class _TargetAttentionCrossEntropy(Function):
 
     @staticmethod
     @once_differentiable
+    @no_autocast
     def backward(ctx: Any, grad: Tensor) -> Tuple[Any, ...]:
-        *rows, weight, target, lse = ctx.saved_tensors[:9]
+        saved = ctx.saved_tensors  # Checkpoints unpack them only once.
+        *rows, weight, target, lse = saved[:9]
+        kept = list(saved[9:])
         sessions, dtype = _Sessions(*rows), ctx.dtype
-        kept = list(ctx.saved_tensors[9:])
         attention = _Attention(sessions, dtype, weight.size(0))
         grad = grad / target.numel()
         share = sessions.share.unsqueeze(-1)
@@ -255,17 +262,8 @@ class _TargetAttentionCrossEntropy(Function):
             product_(grad_weight[items], product.t(), right)
             grad_right.add_(product @ table)
         grad_value, grad_key, grad_base = grad_right.split(attention.split)
-        return (
-            grad_key.mul_(share),
-            grad_value.mul_(share),
-            grad_base,
-            None,
-            None,
-            None,
-            grad_weight,
-            None,
-            None,
-        )
+        grads = grad_key.mul_(share), grad_value.mul_(share), grad_base
+        return *grads, None, None, None, grad_weight, None, None
 
 
 def _locate(target: Tensor, items: slice) -> Tuple[Tensor, Tensor]:
@@ -298,8 +296,15 @@ def _check(
             f"'ptr' is {ptr}: expected node pointers from 0 to "
             f'{key.size(0)}, at least one node apart'
         )
+    unclicked = _clicked(log_count, ptr)[1].diff() < 1
+    if bool(unclicked.any()):
+        raise ValueError(
+            f"'log_count' is minus infinity for all nodes of session "
+            f'{int(unclicked.nonzero()[0])}: expected at least one click'
+        )
 
 
+@no_autocast
 def target_attention_scores(
     key: Tensor,
     value: Tensor,
@@ -324,7 +329,8 @@ def target_attention_scores(
     Args:
         key (torch.Tensor): The keys :math:`\mathbf{k}_l` of nodes.
         value (torch.Tensor): Their values :math:`\mathbf{u}_l`.
-        log_count (torch.Tensor): Their numbers of clicks :math:`\log c_l`.
+        log_count (torch.Tensor): Their numbers of clicks :math:`\log c_l`;
+            minus infinity leaves a node out.
         ptr (torch.Tensor): The first node of each session and the end.
         weight (torch.Tensor): The item embeddings :math:`\mathbf{w}_v`.
         precision (str, optional): The type of matrix products and of what
@@ -354,6 +360,7 @@ def target_attention_scores(
     return out
 
 
+@no_autocast
 def target_attention_cross_entropy(
     key: Tensor,
     value: Tensor,
@@ -390,6 +397,8 @@ def target_attention_cross_entropy(
     dtype = product_dtype(precision, weight.dtype)
     _check(key, value, log_count, ptr, weight)
     check_target(target, ptr.numel() - 1, weight.size(0))
+    if not torch.is_grad_enabled():  # Autograd would have it keep all.
+        key, value, weight = key.detach(), value.detach(), weight.detach()
     return _TargetAttentionCrossEntropy.apply(  # type: ignore[no-untyped-call]
         *_relate(key, value, log_count, ptr), weight, target, dtype
     )

@@ -61,8 +61,8 @@ class VertexInjection(BaseTransform):
           :obj:`x`, edges :math:`(2, |\mathcal{E}|)` in :obj:`edge_index`,
           the node of each click :math:`(L)` int64 in :obj:`click_index`
           and, optionally, its seconds :math:`(L)` in :obj:`click_time`
-        - **output:** the same, with one more node and click in sessions
-          that got an item
+        - **output:** the same, with one more click in sessions that got an
+          item, and a node unless the item was there
     """
 
     def __init__(
@@ -215,6 +215,10 @@ def _replace(data: Data, built: Data) -> Data:
     for key in ('batch', 'ptr'):
         if key in data:
             data[key] = built[key].to(device)
+    if 'num_nodes' in data:  # Set by hand; a batch holds those of graphs too.
+        data.num_nodes = built.num_nodes
+        if 'batch' in data:
+            data._num_nodes = built.ptr.diff().tolist()
     if hasattr(data, '_slice_dict'):
         # New dictionaries: a shallow copy of a batch shares the old ones.
         data._slice_dict = {**data._slice_dict, **slices}

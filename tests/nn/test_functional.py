@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
+from torch.autograd.function import FunctionCtx
+from torch.utils.checkpoint import checkpoint
 
 from pyg_sessaug.nn import functional, target_attention
 from pyg_sessaug.nn.functional import (
@@ -252,13 +254,15 @@ def test_target_attention_in_chunks(small_chunks, sizes):
 @pytest.mark.parametrize('precision, size', [('float32', 4), ('bf16', 2)])
 def test_attention_is_kept_up_to_a_size(monkeypatch, precision, size):
     inputs = attention_problem([3, 1], 20)
-    # Two nodes precede the last of their session, three rows each; a score
-    # a session.
-    num_bytes = (2 * 3 + 2) * 20 * size
+    # Two nodes precede the last of their session, two rows each; five rows a
+    # session, more than are there in float32.
+    num_bytes = (2 * 2 + 2 * 5) * 20 * size
     for bound, kept in ((num_bytes, 5), (num_bytes - 1, 0)):
         monkeypatch.setattr(target_attention, 'CACHE_BYTES', bound)
         loss = target_attention_cross_entropy(*inputs, precision)
-        assert len(loss.grad_fn.saved_tensors) == 9 + kept
+        saved = loss.grad_fn.saved_tensors[9:]
+        assert len(saved) == kept
+        assert sum(x.nbytes for x in saved) <= bound
         first, second = (
             torch.autograd.grad(loss, inputs[0], retain_graph=True)[0]
             for _ in range(2)
@@ -306,6 +310,71 @@ def test_target_attention_counts_clicks():
     assert torch.allclose(out, expected, atol=1e-5)
 
 
+def test_target_attention_leaves_out_nodes_without_clicks():
+    key, value, _, ptr, weight, target = attention_problem([4, 2, 1], 30)
+    count = torch.tensor([0.0, 2.0, 1.0, 0.0, 3.0, 0.0, 1.0])
+    inputs = key, value, count.log(), ptr, weight
+    expected = padded_scores(*inputs)
+    assert torch.allclose(scores(*inputs), expected, atol=1e-5)
+    loss = target_attention_cross_entropy(*inputs, target)
+    expected = F.cross_entropy(expected, target)
+    assert_equal(loss, expected, (key, value, weight), 1e-4)
+    inputs = key, value, torch.zeros(7).log(), ptr, weight
+    with pytest.raises(ValueError, match='all nodes of session 0: expected'):
+        scores(*inputs)
+
+
+def losses(num_sessions=3):
+    """Both losses with their inputs."""
+    sizes = [2, 3, 1][:num_sessions]
+    return [
+        (catalogue_cross_entropy, problem(num_sessions, 30)),
+        (target_attention_cross_entropy, attention_problem(sizes, 30)),
+    ]
+
+
+def test_losses_under_checkpoints():
+    for loss, inputs in losses():
+        leaves = [x for x in inputs if x.requires_grad]
+        out = checkpoint(loss, *inputs, use_reentrant=False)
+        assert_equal(out, loss(*inputs), leaves, 1e-6)
+
+
+def test_losses_without_gradients_keep_nothing(monkeypatch):
+    kept = []
+    monkeypatch.setattr(
+        FunctionCtx, 'save_for_backward', lambda _, *x: kept.append(len(x))
+    )
+    for loss, inputs in losses():
+        loss(*inputs)
+        with torch.no_grad():
+            loss(*inputs)
+    assert kept == [6, 4, 14, 9]
+
+
+@pytest.mark.parametrize('num_sessions', [1, 3])
+@pytest.mark.parametrize('precision', PRECISIONS)
+def test_losses_are_those_without_autocast(num_sessions, precision):
+    for loss, inputs in losses(num_sessions):
+        leaves = [x for x in inputs if x.requires_grad]
+        expected = loss(*inputs, precision)
+        wanted = torch.autograd.grad(expected, leaves)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            out = loss(*inputs, precision)
+            within = torch.autograd.grad(out, leaves, retain_graph=True)
+        after = torch.autograd.grad(out, leaves)
+        assert torch.equal(out, expected)
+        for grads in zip(wanted, within, after):
+            assert all(torch.equal(grads[0], x) for x in grads[1:])
+
+
+def test_float16_is_refused():
+    for loss, inputs in losses():
+        half = [x.half() if x.is_floating_point() else x for x in inputs]
+        with pytest.raises(ValueError, match=r"float16.*precision='bf16'"):
+            loss(*half)
+
+
 def test_target_attention_does_not_depend_on_batch_mates():
     key, value, log_count, ptr, weight, _ = attention_problem([2, 4, 1], 30)
     alone = scores(
@@ -339,7 +408,7 @@ def test_unknown_precision():
     [
         (dict(x=torch.randn(2, 5)), r"'x' has shape \[2, 5\].*\[9, 4\]"),
         (dict(x=torch.randn(2, 4).double()), r"'x.to\(weight.dtype\)'"),
-        (dict(target=torch.tensor([0, 9])), "'target' holds item 9.* 9 rows"),
+        (dict(target=torch.tensor([0, 9])), "'target' holds item 9.* 9 items"),
         (dict(target=torch.tensor([0, 700])), "'target' holds item 700"),
         (dict(target=torch.tensor([0, -1])), "'target' holds item -1"),
         (dict(target=torch.tensor([0])), r"'target' has shape \[1\]"),

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from dense import srgnn_scores, tagnn_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torch_geometric.testing import withCUDA
 
 from pyg_sessaug.graphs import SessionGraphs
@@ -199,6 +199,49 @@ def test_tagnn_without_target_transform_is_identity():
     )
     batch = NormalizeEdges()(last_samples([[1, 2, 1, 3], [4, 5, 4]]))
     torch.testing.assert_close(plain.score(batch), full.score(batch))
+
+
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
+@pytest.mark.parametrize('num_layers', [0, 1])
+def test_autocast(cls, num_layers):
+    batch = NormalizeEdges()(last_samples([[1, 2, 1, 3], [4, 5]]))
+    model = build(cls, num_layers=num_layers).float()
+    expected, wanted = model.score(batch), model.loss(batch)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        score, loss = model.score(batch), model.loss(batch)
+    assert score.dtype == loss.dtype == torch.float32
+    torch.testing.assert_close(score, expected, rtol=0.1, atol=0.1)
+    torch.testing.assert_close(loss, wanted, rtol=0.1, atol=0.1)
+    loss.backward()
+    assert model.item_embedding.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
+@pytest.mark.parametrize('grad', [True, False])
+def test_no_sessions(cls, grad):
+    graphs = SessionGraphs(
+        Sessions.from_lengths(torch.tensor([1, 2]), torch.tensor([2]))
+    )
+    batch = NormalizeEdges()(graphs.batch(torch.tensor([], dtype=torch.long)))
+    with torch.set_grad_enabled(grad):
+        assert build(cls).float().score(batch).size() == (0, NUM_ITEMS)
+
+
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
+def test_a_node_without_clicks_counts_for_messages_alone(cls):
+    data = Data(
+        x=torch.tensor([1, 2, 7]),
+        edge_index=torch.tensor([[0, 2, 1], [1, 0, 2]]),
+        edge_weight=torch.ones(3, dtype=torch.double),
+        click_index=torch.tensor([0, 1]),
+        y=torch.tensor([3]),
+    )
+    data, model = NormalizeEdges()(data), build(cls)
+    score = model.score(data)
+    with torch.no_grad():
+        torch.testing.assert_close(model.score(data), score)
+    loss = F.cross_entropy(score, data.y)
+    torch.testing.assert_close(model.loss(data), loss)
 
 
 def test_dropout_only_in_training():

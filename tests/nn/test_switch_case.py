@@ -150,6 +150,14 @@ def test_copies_start_equal_and_the_global_model_never_trains():
     assert repr(ensemble).endswith('num_clusters=2)')
 
 
+@pytest.mark.parametrize('training', [True, False])
+def test_mode_is_that_of_the_model(training):
+    ensemble = SwitchCase(SRGNN(NUM_ITEMS, 5).train(training), 2)
+    modes = [x.training for x in (ensemble, *ensemble.models)]
+    assert modes == [training] * 3
+    assert not ensemble.model.training
+
+
 def test_bad_arguments(data):
     with pytest.raises(ValueError, match='num_clusters=0'):
         make(num_clusters=0)

@@ -86,6 +86,19 @@ def test_single_graph(graph, same, clicks, seed):
     same(data, graph(clicks, target=7))
 
 
+def test_num_nodes_set_by_hand(graph):
+    data = [graph(clicks, target=7) for clicks in ([0, 1], [0], [5, 4])]
+    for x in data:
+        x.num_nodes = x.x.numel()
+    inject = VertexInjection(CATEGORIES, p=1.0)
+    out = inject(data[1].clone())
+    assert out.num_nodes == out.x.numel() == 2
+    batch = inject(Batch.from_data_list(data))
+    assert batch.num_nodes == batch.x.numel()
+    for x in batch.to_data_list():
+        assert x.num_nodes == x.x.numel()
+
+
 def test_batches_built_at_once_keep_their_times(graph, same):
     item = torch.tensor([0, 1, 0, 2, 5, 4, 1, 6])
     time = torch.tensor([10.0, 20, 40, 80, 3, 4, 9, 9]).double()
