@@ -22,6 +22,7 @@ install_requires = [
     'torch-geometric>=2.6',
     'scikit-learn>=1.3',
     'numpy>=1.26',
+    'filelock',
     'psutil',
     'tqdm',
 ]

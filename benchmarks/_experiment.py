@@ -71,7 +71,6 @@ class Experiment:
             self.epochs = math.ceil(args.epochs / args.fraction)
         self.precision = choose_precision(args.precision, args.device)
         self.methods = self._choose_methods()
-        self._check_settings()
 
     @property
     def settings(self) -> Dict[str, Any]:
@@ -355,8 +354,10 @@ class Experiment:
             )
         return methods
 
-    def _check_settings(self) -> None:
-        """Keeps runs of different settings apart."""
+    def claim(self) -> None:
+        """Makes the output folder that of these settings: those of other
+        ones are refused, and without --resume older runs are deleted.
+        """
         path = osp.join(self.args.output, 'settings.json')
         if osp.exists(path) and glob(osp.join(self.folder, 'seed*-*.pt')):
             with open(path) as f:

@@ -8,6 +8,7 @@ hold on a busy machine too.
 
 import argparse
 import json
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -291,7 +292,10 @@ def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
     start = time.perf_counter()
-    dataset = load(args.root)
+    try:
+        dataset = load(args.root)
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
     precisions = ['float32', 'bf16'] if is_bf16_native() else ['float32']
     if 'bf16' not in precisions:
         print('bf16 skipped: this processor does not multiply bfloat16')

@@ -9,6 +9,7 @@ the time look at the time of the CPU, which waiting for others does not count.
 import argparse
 import json
 import os.path as osp
+import sys
 import time
 from statistics import median
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -126,12 +127,15 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[List[str]] = None) -> None:
     args = parse(argv)
     torch.manual_seed(args.seed)
-    test = load(
-        args.dataset,
-        args.root or osp.join('data', args.dataset),
-        'test',
-        processed_root=osp.join(args.output, 'data'),
-    )
+    try:
+        test = load(
+            args.dataset,
+            args.root or osp.join('data', args.dataset),
+            'test',
+            processed_root=osp.join(args.output, 'data'),
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
     sessions = prefixes(test, args.batch * args.rounds)
     rows = []
     for name in args.models:

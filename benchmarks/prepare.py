@@ -142,10 +142,7 @@ def main():
     parser.add_argument(
         '--formats', nargs='+', choices=WRITERS, default=list(WRITERS)
     )
-    parser.add_argument(
-        '--output',
-        default=str(Path(__file__).parent / 'results' / 'prepare.json'),
-    )
+    parser.add_argument('--output', default='runs/prepare.json')
     args = parser.parse_args()
 
     results = {}

@@ -37,6 +37,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         runs = {}
         if args.include is not None:
             runs = read(args.include, experiment.settings)
+        experiment.claim()
         todo = missing(args.seeds, experiment.methods, runs)
         for i, (seed, method) in enumerate(todo, start=1):
             print(f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True)

@@ -106,7 +106,8 @@ def parse_args(
     add('--output', default='runs/search', help='(default: runs/search)')
     args, options = parser.parse_known_args(argv)
     given = vars(run.parse_args(options))  # Says what it does not know.
-    for key, value in vars(run.parse_args([])).items():
+    defaults = run.parse_args(['--dataset', given['dataset']])
+    for key, value in vars(defaults).items():
         if key in OWN and given[key] != value:
             option = key.replace('_', '-')
             parser.error(f'--{option} is what the search sets itself')
@@ -147,6 +148,7 @@ def candidate(
     if given.threads is not None:
         torch.set_num_threads(given.threads)
     experiment = Experiment(given)
+    experiment.claim()
     if base is not None:
         models = osp.join(folder, 'models')
         shutil.copy(base, osp.join(models, 'seed0-base.pt'))

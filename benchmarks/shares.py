@@ -58,6 +58,12 @@ def plot(
     results = sorted(results, key=lambda x: x['settings']['fraction'])
     first = results[0]['metrics'][METRICS[0]]
     methods = methods or [name for name in first if name != 'base']
+    known = {name for x in results for name in x['metrics'][METRICS[0]]}
+    for name in set(methods) - known:
+        raise ValueError(
+            f'no file has the method {name}; choose from '
+            f'{", ".join(sorted(known - {"base"}))}'
+        )
     figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout='constrained')
     for axis, metric in zip(axes, METRICS):
         for i, name in enumerate(methods):

@@ -9,6 +9,7 @@ exact step can avoid.
 import argparse
 import json
 import os
+import sys
 import time
 from collections import defaultdict
 from functools import partial
@@ -305,7 +306,10 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     start = time.perf_counter()
-    dataset, test = load(args.root), load(args.root, 'test')
+    try:
+        dataset, test = load(args.root), load(args.root, 'test')
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
     if args.eval_samples is not None:
         test = test[: args.eval_samples]
     precisions = list(args.precisions)

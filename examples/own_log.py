@@ -18,6 +18,7 @@ parser.add_argument('--log', help='CSV of clicks')
 parser.add_argument('--session', default='session_id')
 parser.add_argument('--item', default='item_id')
 parser.add_argument('--time', default='time')
+parser.add_argument('--category', help='for category and inject-same')
 parser.add_argument('--root', default='data/own_log')
 parser.add_argument('--augment', default='i2i', choices=AUGMENTATIONS)
 parser.add_argument('--epochs', type=int, default=5)
@@ -38,7 +39,7 @@ if args.log is None:
 
 columns = dict(session=args.session, item=args.item, time=args.time)
 train, val, test = (
-    SessionLog(args.root, split, file=log, **columns)
+    SessionLog(args.root, split, file=log, category=args.category, **columns)
     for split in ('train', 'val', 'test')
 )
 model, histories = fit_augmented(

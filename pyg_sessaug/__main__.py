@@ -55,9 +55,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     args = parse_args(argv)
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
     try:
+        if args.threads is not None:
+            torch.set_num_threads(args.threads)
         with process_group():
             COMMANDS[args.command](args)
     except BrokenPipeError:  # Whoever read the output has enough.

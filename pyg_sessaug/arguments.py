@@ -243,13 +243,13 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         '--augmented-weight-decay',
         type=float,
         default=1e-6,
-        help='that of training on augmented graphs',
+        help='that with weights or blur, not with inject-same',
     )
     add(
         '--augmented-patience',
         type=positive,
         default=4,
-        help='that of training on augmented graphs',
+        help='that with weights or blur, not with inject-same',
     )
     add('--seed', type=natural, default=0, help='seed of all randomness')
     add('--quiet', action='store_true', help='show no progress')

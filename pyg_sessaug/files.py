@@ -43,8 +43,9 @@ def save_together(states: Dict[str, Any]) -> None:
         for path, state in states.items():
             _write(state, temporary[path], path)
         if len(states) > 1:  # Killed from here on, old and new do not mix.
-            for path in filter(osp.exists, states):
-                os.unlink(path)
+            for path in states:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
         for path in states:
             os.replace(temporary[path], path)
     finally:
@@ -66,13 +67,24 @@ def _temporary(path: str) -> str:
     return osp.join(folder, f'{prefix}{os.getpid()}{suffix}')
 
 
+def _plain(value: Any) -> Any:
+    r"""Numbers of numpy as those of Python, which alone are read again."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) is dict:
+        return {_plain(k): _plain(v) for k, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value
+
+
 def _write(state: Any, temporary: str, path: str) -> None:
     try:
         with open(temporary, 'wb') as f:
             if isinstance(state, np.ndarray):
                 np.save(f, state)
             else:
-                torch.save(state, f)
+                torch.save(_plain(state), f)
             f.flush()
             os.fsync(f.fileno())
     except (OSError, RuntimeError) as error:

@@ -80,6 +80,13 @@ class SessionLoader(DataLoader[Batch]):
         return self._batches.transform
 
     @property
+    def samples(self) -> List[torch.Tensor]:
+        r"""Clicks, where sessions begin, targets, and which samples."""
+        sessions = self._batches.dataset.flat_sessions
+        tensors = sessions.item, sessions.ptr, sessions.target
+        return [*tensors, self._batches.index]
+
+    @property
     def num_items(self) -> int:
         r"""Size of the vocabulary of the samples."""
         return self._batches.dataset.num_items

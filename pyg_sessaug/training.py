@@ -179,6 +179,9 @@ def fit(
             'transform': repr(loader.transform),
             'tensors of the transform': tensor_digest(loader.transform),
             'samples': len(train),
+            'data': tensor_digest(
+                [loader.samples, SessionLoader(val, batch_size).samples]
+            ),
             'batch_size': batch_size,
             'lr': lr,
             'weight_decay': weight_decay,

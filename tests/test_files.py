@@ -3,10 +3,25 @@ import pickle
 import platform
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 
 from pyg_sessaug.files import load_state, save_atomically, save_together
+
+
+def test_numbers_of_numpy_are_read_as_those_of_python(tmp_path):
+    path = str(tmp_path / 'state.pt')
+    state = {
+        'lr': np.logspace(-3, -2, 2)[0],
+        'ids': list(np.arange(3)),
+        'nested': {'names': (np.str_('a'), np.bool_(True))},
+    }
+    save_atomically(state, path)
+    loaded = load_state(path, 'make it again')
+    assert loaded == state
+    assert type(loaded['lr']) is float
+    assert {type(x) for x in loaded['ids']} == {int}
 
 
 def test_round_trip(tmp_path):

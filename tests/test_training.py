@@ -193,6 +193,16 @@ def test_other_settings_are_not_resumed(data, tmp_path):
         run(data, make_model(scale=2.0), checkpoint=path, resume=True)
 
 
+def test_other_data_of_the_same_size_are_not_resumed(data, tmp_path):
+    path = str(tmp_path / 'state.pt')
+    train, val, test = data
+    run([train[:50], val], checkpoint=path, epochs=1)
+    for other in ([train[50:100], val], [train[:50], test]):
+        with pytest.raises(ValueError, match='was made with data='):
+            run(other, checkpoint=path, resume=True)
+    assert len(run([train[:50], val], checkpoint=path, resume=True)[1]) == 3
+
+
 def test_other_tensors_are_not_resumed(data, tmp_path):
     path = str(tmp_path / 'state.pt')
     torch.manual_seed(0)

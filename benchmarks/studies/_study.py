@@ -137,6 +137,7 @@ def experiment(
         {key: settings[key] for key in settings if key in args_of_run}
     )
     result = Experiment(args_of_run)
+    result.claim()
     for method in result.methods:
         result.run(args.seed, method)
     args.run_settings = result.settings

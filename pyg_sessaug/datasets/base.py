@@ -6,10 +6,11 @@ import os
 import os.path as osp
 import re
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
@@ -19,6 +20,9 @@ from pyg_sessaug.graphs import SessionGraphs
 from pyg_sessaug.sessions import Sessions
 
 SPLITS = ('train', 'val', 'test')
+ELSEWHERE = (
+    'pass `processed_root` (--processed-root) to keep prepared files elsewhere'
+)
 
 
 class SessionDataset(Dataset, ABC):
@@ -145,15 +149,6 @@ class SessionDataset(Dataset, ABC):
         """
 
     def process(self) -> None:
-        remedy = (
-            'pass `processed_root` (--processed-root) to keep prepared files '
-            'elsewhere'
-        )
-        with _explain_os_errors(f'write to {self.processed_dir}', remedy):
-            # Before hours of reading, not after:
-            os.makedirs(self.processed_dir, exist_ok=True)
-            if not os.access(self.processed_dir, os.W_OK):
-                raise PermissionError('permission denied')
         raw = self.prepare()
         train = raw['train']
         count = max(1, round(train.num_sessions * self.fraction))
@@ -178,7 +173,7 @@ class SessionDataset(Dataset, ABC):
                 for path in self.raw_paths
             },
         }
-        with _explain_os_errors(f'write to {self.processed_dir}', remedy):
+        with _explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
             save_together(
                 {
                     path: {**vars(part), **common}
@@ -189,7 +184,29 @@ class SessionDataset(Dataset, ABC):
     def _process(self) -> None:
         # PyG's own records `pre_transform`, which no file depends on here.
         if self.force_reload or not all(map(osp.exists, self.processed_paths)):
-            self.process()
+            with self._alone():
+                # Another process may have made them meanwhile.
+                paths = self.processed_paths
+                if self.force_reload or not all(map(osp.exists, paths)):
+                    self.process()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        r"""Has other processes that prepare the same files wait."""
+        with _explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
+            # Before hours of reading, not after:
+            os.makedirs(self.processed_dir, exist_ok=True)
+            if not os.access(self.processed_dir, os.W_OK):
+                raise PermissionError('permission denied')
+            lock = FileLock(osp.join(self.processed_dir, '.lock'))
+            lock.acquire()
+        try:
+            yield
+        finally:
+            # Those who wait find the files there, or make them each.
+            with suppress(OSError):
+                os.unlink(lock.lock_file)
+            lock.release()
 
     def _load(self, path: str) -> None:
         remedy = 'pass force_reload=True (--force-reload) to prepare it again'

@@ -8,7 +8,7 @@ import os.path as osp
 import re
 import warnings
 from array import array
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import (
     IO,
@@ -214,6 +214,9 @@ def to_codes(column: Any) -> Tuple[Tensor, List[str]]:
         for an empty field; and the strings.
     """
     pa = optional_import('pyarrow')
+    if pa.types.is_floating(column.type):  # Whole ones, if they are ids.
+        with suppress(pa.ArrowInvalid):
+            column = column.cast(pa.int64())
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     column = column.unify_dictionaries().combine_chunks()
@@ -286,7 +289,10 @@ def to_seconds(column: Any, unit: float = 1.0) -> Tensor:
         kind = pa.timestamp('us', getattr(kind, 'tz', None))
         microseconds = column.cast(kind, safe=False).cast(pa.int64())
         return to_tensor(microseconds).double() / 1e6
-    raise ValueError(f'times must be numbers or timestamps, got {kind}')
+    raise ValueError(
+        f'times must be numbers or timestamps, got {kind}; convert the column '
+        f'(pandas.to_datetime), or write the log as CSV, whose texts are read'
+    )
 
 
 @contextmanager

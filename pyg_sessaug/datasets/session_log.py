@@ -39,8 +39,9 @@ class SessionLog(LogDataset):
             (default: :obj:`"clicks.csv"`)
         session (str): Column of the session. (default: :obj:`"session_id"`)
         item (str): Column of the item. (default: :obj:`"item_id"`)
-        time (str): Column of the time: a number, a date, or a timestamp as
-            in ISO 8601 (UTC if it has no zone). (default: :obj:`"time"`)
+        time (str): Column of the time: a number, a date, or a timestamp (UTC
+            if it has no zone), in CSV as in ISO 8601.
+            (default: :obj:`"time"`)
         category (str, optional): Column of the category; an item has the
             most frequent one over its training clicks.
             (default: :obj:`None`)

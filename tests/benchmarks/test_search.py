@@ -66,6 +66,14 @@ def test_unknown_options_of_run(capsys):
     assert 'no-such-option' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('dataset', ['diginetica', 'yoochoose_100k'])
+def test_defaults_of_other_data_sets_are_not_set_by_hand(dataset):
+    options = ['--dataset', dataset, '--fraction', '0.0625']
+    args, left = search.parse_args([*options, '--candidates', '6'])
+    assert args.candidates == 6
+    assert left == options
+
+
 @pytest.mark.parametrize('option', ['--weight-decay', '--blur-p', '--seeds'])
 def test_options_that_the_search_sets(option, capsys):
     with pytest.raises(SystemExit):

@@ -49,6 +49,11 @@ def test_two_data_sets_share_no_axis():
         shares.plot(both)
 
 
+def test_methods_that_no_file_has():
+    with pytest.raises(ValueError, match='method nope; choose from blur'):
+        shares.plot([results(1.0, 1.0)], ['blur', 'nope'])
+
+
 def test_files_of_another_kind(tmp_path):
     path = tmp_path / 'settings.json'
     with pytest.raises(SystemExit, match='No such file'):

@@ -1,9 +1,11 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from filelock import FileLock
 from srgnn_reference import to_lists
 
 from pyg_sessaug.datasets import Diginetica, SessionDataset
@@ -37,6 +39,23 @@ def test_splits(root):
     assert train.num_items == val.num_items == test.num_items == 23
     assert len(prepared(root)) == 3
     assert all(len(name) < 255 for name in prepared(root))
+
+
+def test_files_are_prepared_by_one_process_at_a_time(root, monkeypatch):
+    Diginetica(root)
+    kept = {x: (root / 'processed' / x).read_bytes() for x in prepared(root)}
+    for name in kept:
+        (root / 'processed' / name).unlink()
+    calls = []
+    monkeypatch.setattr(Diginetica, 'prepare', lambda _: calls.append(1))
+    with ThreadPoolExecutor(1) as pool, FileLock(root / 'processed/.lock'):
+        waiting = pool.submit(Diginetica, root)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        for name, content in kept.items():  # What the other process makes.
+            (root / 'processed' / name).write_bytes(content)
+    assert len(waiting.result()) > 0
+    assert calls == []
 
 
 def test_statistics(root):

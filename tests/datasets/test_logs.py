@@ -195,6 +195,26 @@ def test_otto_event_types_and_gap(tmp_path):
         Otto(tmp_path, event_types='carts')
 
 
+def test_ids_that_are_whole_floats(tmp_path):
+    pandas = pytest.importorskip('pandas')
+    path = tmp_path / 'clicks.parquet'
+    item = [1e15 + 12, 1e15 + 2, 7.0] * 20
+    table = {'session_id': [i // 3 for i in range(60)], 'item_id': item}
+    table['time'] = [86400 * (i // 3) for i in range(60)]
+    pandas.DataFrame(table).to_parquet(path)
+    ids = SessionLog(tmp_path, file=path, test_days=2).item_ids.tolist()
+    assert sorted(ids) == [7, 10**15 + 2, 10**15 + 12]
+
+
+def test_times_that_are_texts_in_parquet(tmp_path):
+    pandas = pytest.importorskip('pandas')
+    path = tmp_path / 'clicks.parquet'
+    table = {'session_id': [1], 'item_id': [2], 'time': ['2024-01-01']}
+    pandas.DataFrame(table).to_parquet(path)
+    with pytest.raises(ValueError, match=r'got .*string; convert the column'):
+        SessionLog(tmp_path, file=path)
+
+
 def test_lists_in_a_column(tmp_path):
     pandas = pytest.importorskip('pandas')
     path = tmp_path / 'clicks.parquet'

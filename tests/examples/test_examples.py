@@ -110,6 +110,22 @@ def test_own_log_with_other_columns(run, tmp_path):
     assert 'after [0, 1]: [' in out
 
 
+def test_own_log_with_categories(run, tmp_path):
+    path = tmp_path / 'shop.csv'
+    rows = [
+        f'{visit},{(visit + step) % 9},{3600 * visit + step},{visit % 9 % 2}'
+        for visit in range(300)
+        for step in range(4)
+    ]
+    path.write_text('\n'.join(['session_id,item_id,time,kind', *rows]))
+    names, _ = run(
+        'own_log', '--log', str(path), '--category', 'kind', '--epochs', '1',
+        '--augment', 'category',
+    )  # fmt: skip
+    assert names['train'].num_categories == 2
+    assert len(names['histories']) == 2
+
+
 def test_session_modes(run):
     names, out = run('session_modes', '--epochs', '3')
     assert names['score'] > 0.2  # 0 by chance.
