@@ -203,9 +203,8 @@ class _TargetAttentionCrossEntropy(Function):
     ) -> Tensor:
         sessions = _Sessions(key, value, base, share, owner, ptr)
         attention = _Attention(sessions, dtype, weight.size(0))
-        keep = any(ctx.needs_input_grad) and (
-            attention.num_bytes <= CACHE_BYTES
-        )
+        is_small = attention.num_bytes <= CACHE_BYTES
+        keep = is_small and any(ctx.needs_input_grad)
         kept: List[Tensor] = []
         lses, hit = [], weight.new_zeros(target.numel(), 1)
         for items in attention.chunks:
@@ -245,12 +244,8 @@ class _TargetAttentionCrossEntropy(Function):
             else:
                 score, exp, value, norm, mean = attention(table)
             column, inside = _locate(target, items)
-            score = (
-                (score - lse)
-                .exp_()
-                .scatter_add_(1, column, -inside.to(score.dtype))
-            )
-            score.mul_(grad)
+            score = (score - lse).exp_()
+            score.scatter_add_(1, column, -inside.to(score.dtype)).mul_(grad)
             # Where nothing was kept, this is the memory of the operands.
             product, _ = attention.rows(table.size(0))
             grad_value, grad_key, grad_base = product.split(attention.split)

@@ -286,17 +286,6 @@ def test_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
     assert first == second
 
 
-def test_a_wrong_include_deletes_nothing(tmp_path):
-    command = ['--hidden', '4', '--epochs', '1', '--seeds', '0']
-    command += ['--output', str(tmp_path), '--methods', 'base']
-    run.main(command)
-    kept = (tmp_path / 'settings.json').read_text()
-    with pytest.raises(SystemExit, match='No such file'):
-        run.main([*command, '--lr', '1', '--include', 'reslts.json'])
-    assert (tmp_path / 'settings.json').read_text() == kept
-    assert (tmp_path / 'models' / 'seed0-base.pt').exists()
-
-
 def test_without_resume_all_starts_anew(tmp_path, monkeypatch):
     command = ['--hidden', '4', '--epochs', '1', '--seeds', '0']
     command += ['--output', str(tmp_path), '--methods', 'base']

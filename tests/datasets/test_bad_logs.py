@@ -265,3 +265,21 @@ def test_columns_of_another_type(tmp_path):
     frame.to_parquet(tmp_path / 'raw' / 'clicks.parquet')
     with pytest.raises(ValueError, match=r'clicks.parquet'):
         SessionLog(tmp_path, file='clicks.parquet')
+
+
+def test_times_that_are_texts_in_parquet(tmp_path):
+    pandas = pytest.importorskip('pandas')
+    path = tmp_path / 'clicks.parquet'
+    table = {'session_id': [1], 'item_id': [2], 'time': ['2024-01-01']}
+    pandas.DataFrame(table).to_parquet(path)
+    with pytest.raises(ValueError, match=r'got .*string; convert the column'):
+        SessionLog(tmp_path, file=path)
+
+
+def test_lists_in_a_column(tmp_path):
+    pandas = pytest.importorskip('pandas')
+    path = tmp_path / 'clicks.parquet'
+    table = {'session_id': [1, 1], 'item_id': [[2], [3]], 'time': [0, 1]}
+    pandas.DataFrame(table).to_parquet(path)
+    with pytest.raises(ValueError, match=r'clicks\.parquet: .*list'):
+        SessionLog(tmp_path, file=path)

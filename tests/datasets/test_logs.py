@@ -206,24 +206,6 @@ def test_ids_that_are_whole_floats(tmp_path):
     assert sorted(ids) == [7, 10**15 + 2, 10**15 + 12]
 
 
-def test_times_that_are_texts_in_parquet(tmp_path):
-    pandas = pytest.importorskip('pandas')
-    path = tmp_path / 'clicks.parquet'
-    table = {'session_id': [1], 'item_id': [2], 'time': ['2024-01-01']}
-    pandas.DataFrame(table).to_parquet(path)
-    with pytest.raises(ValueError, match=r'got .*string; convert the column'):
-        SessionLog(tmp_path, file=path)
-
-
-def test_lists_in_a_column(tmp_path):
-    pandas = pytest.importorskip('pandas')
-    path = tmp_path / 'clicks.parquet'
-    table = {'session_id': [1, 1], 'item_id': [[2], [3]], 'time': [0, 1]}
-    pandas.DataFrame(table).to_parquet(path)
-    with pytest.raises(ValueError, match=r'clicks\.parquet: .*list'):
-        SessionLog(tmp_path, file=path)
-
-
 @pytest.mark.parametrize('kind', ['csv', 'tsv', 'csv.gz', 'parquet'])
 @pytest.mark.parametrize('ids', ['int', 'str'])
 def test_own_log(tmp_path, kind, ids):
