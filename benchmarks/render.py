@@ -3,7 +3,8 @@
 A page quotes a result between ``<!-- results: NAME -->`` and
 ``<!-- end of results -->``, where NAME.json is the file that run.py,
 baselines.py, search.py or, with a NAME like studies/categories, a study wrote;
-NAME is ``summary`` for a line on each file of run.py.
+NAME is ``summary`` for a line on each file of run.py, ``summary-whole`` for
+those on whole data.
 """
 
 import argparse
@@ -28,8 +29,9 @@ def render(page: str) -> str:
     """The page with every quoted result as its file has it."""
 
     def quote(match: 'Match[str]') -> str:
-        if match[2] == 'summary':
-            return f'{match[1]}\n{summary()}\n\n{match[3]}'
+        if match[2] in ('summary', 'summary-whole'):
+            table = summary(whole=match[2] == 'summary-whole')
+            return f'{match[1]}\n{table}\n\n{match[3]}'
         path = RESULTS / f'{match[2]}.json'
         if not path.exists():
             raise ValueError(
@@ -57,10 +59,11 @@ def cost(results: Dict[str, Any]) -> str:
     return f'({count} models, seed 0, {minutes:.0f} minutes of training)'
 
 
-def summary() -> str:
+def summary(whole: bool = False) -> str:
     """What run.py found: the base, the best augmentation and its control.
 
-    A base alone on part of the data has no line.
+    A base alone on part of the data has no line; if ``whole``, nothing on
+    part of the data has one.
     """
     head = ['data', 'model', 'base', 'thesis', 'published', 'best augmented']
     head += ['HR@20 over the base [95 %]', 'p (Holm)', 'its control']
@@ -79,8 +82,8 @@ def summary() -> str:
             pair(published(settings)),
         ]
         augmented = [x for x in hits if is_augmentation(x)]
-        if share != 1 and not augmented:
-            continue  # Nothing to compare with.
+        if share != 1 and (whole or not augmented):
+            continue
         if augmented:
             best = max(augmented, key=lambda x: hits[x]['mean'])
             row = hits[best]

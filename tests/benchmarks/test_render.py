@@ -97,6 +97,11 @@ def test_controls(method, control):
     parse_method(control)
 
 
+def cells_of(table):
+    _, _, *rows = table.splitlines()
+    return [[x.strip() for x in row.split('|')[1:-1]] for row in rows]
+
+
 def test_summary(tmp_path, monkeypatch):
     """The best augmentation and its control; published for full data."""
     monkeypatch.setattr(render, 'RESULTS', tmp_path)
@@ -111,8 +116,7 @@ def test_summary(tmp_path, monkeypatch):
         for name in [x for x in metric if x != 'base']:
             del metric[name]
     (tmp_path / 'alone.json').write_text(json.dumps(alone))
-    _, _, *rows = render.summary().splitlines()
-    cells = [[x.strip() for x in row.split('|')[1:-1]] for row in rows]
+    cells = cells_of(render.summary())
     best = ['gmm-noblur', '+1.00 [-1.00, +2.00]', '0.2000']
     best.append('+0.70 [-1.00, +2.00]')
     base, paper = '50.00 / 20.00', '50.73 / 17.59'
@@ -124,3 +128,4 @@ def test_summary(tmp_path, monkeypatch):
         ['diginetica', 'SRGNN, bf16', base, '–', paper, *best],
         ['diginetica × 0.5', model, base, '–', '–', *best],
     ]
+    assert cells_of(render.summary(whole=True)) == cells[:1]
