@@ -125,6 +125,7 @@ def train(args: argparse.Namespace) -> None:
         epochs=args.epochs,
         batch_size=args.batch_size,
         lr=args.lr,
+        decay_steps=args.decay_steps,
         device=args.device,
         progress=not args.quiet,
     )

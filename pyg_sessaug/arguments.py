@@ -232,6 +232,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add('--epochs', type=positive, default=20, help='epochs at most')
     add('--batch-size', type=positive, default=100, help='samples per step')
     add('--lr', type=float, default=1e-3, help='learning rate at the start')
+    add(
+        '--decay-steps',
+        type=positive,
+        help='steps before the rate is cut to a tenth, again and again '
+        '(default: those of two epochs)',
+    )
     add('--weight-decay', type=float, default=1e-5, help='L2 penalty')
     add(
         '--patience',

@@ -272,6 +272,21 @@ def test_interrupted_and_resumed(log, trained, tmp_path, monkeypatch, capsys):
     assert [x.name for x in tmp_path.iterdir()] == ['a.pt']
 
 
+def test_decay_steps(log, tmp_path):
+    """As many as there are in two epochs are the default."""
+    samples = len(SessionLog(str(tmp_path), 'train', file=log))
+    two_epochs, states = 2 * -(-samples // 100), []
+    for i, steps in enumerate((None, two_epochs, 1)):
+        output = str(tmp_path / f'{i}.pt')
+        option = [] if steps is None else ['--decay-steps', str(steps)]
+        argv = ['train', '--log', log, '--augment', 'none', *option]
+        main([*argv, *QUICK, '--epochs', '3', '--output', output])
+        states.append(Recommender.load(output).model.state_dict())
+    default, same, other = states
+    assert all(torch.equal(default[key], same[key]) for key in default)
+    assert not all(torch.equal(default[key], other[key]) for key in default)
+
+
 def test_bad_input(log, trained, tmp_path, capsys):
     data = ['--log', log]
     assert 'no file nowhere.csv' in fails(
