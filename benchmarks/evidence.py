@@ -34,6 +34,7 @@ SHARE = f'--seeds 0 1 2 3 4 --methods base {AUGMENTED}'
 TAGNN = '--model tagnn --fraction 0.125 --seeds 0 1 2 --methods base'
 STRONGER = '--scale 16 --dropout 0.2 --num-layers 1 --weight-decay 1e-6'
 DIGINETICA, YOOCHOOSE = '--dataset diginetica', '--dataset yoochoose'
+CATEGORY = 'category category-shuffled'
 INJECTED = 'inject inject-same inject-cluster'
 FRACTIONS = {'8th': 0.125, '16th': 0.0625}
 EXPERIMENTS: Dict[str, str] = {
@@ -41,7 +42,8 @@ EXPERIMENTS: Dict[str, str] = {
     'time-exponential time-exponential-shuffled',
     'yoochoose_100k-niser': f'--dataset yoochoose_100k {STRONGER} {SHARE} '
     f'{CONTROLS} time-exponential time-exponential-shuffled',
-    'diginetica-srgnn': f'{DIGINETICA} {WHOLE} category {INJECTED} {CONTROLS}',
+    'diginetica-srgnn': f'{DIGINETICA} {WHOLE} {CATEGORY} {INJECTED} '
+    f'{CONTROLS}',
     'yoochoose-srgnn': f'{YOOCHOOSE} {WHOLE} inject-cluster {CONTROLS}',
     'diginetica-niser': f'{DIGINETICA} {STRONGER} --seeds 0 1 '
     f'--methods base nograph blur i2i i2i-shuffled {INJECTED}',
@@ -55,7 +57,7 @@ EXPERIMENTS: Dict[str, str] = {
         for part, share in FRACTIONS.items()
         for schedule, suffix in {'epochs': '', 'steps': '-steps'}.items()
         for name, data, more in (
-            ('diginetica', DIGINETICA, f'category {INJECTED}'),
+            ('diginetica', DIGINETICA, f'{CATEGORY} {INJECTED}'),
             ('yoochoose', YOOCHOOSE, 'inject-cluster'),
         )
     },
