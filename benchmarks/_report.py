@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import os.path as osp
 import platform
 import subprocess
@@ -282,3 +283,12 @@ def write(folder: str, results: Dict[str, Any], table: str) -> None:
         json.dump(results, f, indent=1, allow_nan=False)
     with open(osp.join(folder, 'table.md'), 'w') as f:
         f.write(table)
+
+
+def write_report(folder: str, report: Dict[str, Any]) -> None:
+    """Writes what was made of other results, named by its study; prints it."""
+    os.makedirs(folder, exist_ok=True)
+    path = osp.join(folder, f'{report["study"]}.json')
+    with open(path, 'w') as f:
+        json.dump(report, f, indent=1, allow_nan=False)
+    print(f'{markdown(report["table"])}\nWritten to {path}')

@@ -8,8 +8,6 @@ bootstrap over test sessions, without correction for the number of groups.
 """
 
 import argparse
-import json
-import os
 import os.path as osp
 import sys
 from typing import Any, Dict, List, Optional
@@ -18,7 +16,7 @@ import torch
 from _comparison import compare, gains, per_session
 from _datasets import load
 from _earlier import check_same, load_results, read
-from _report import METRICS, environment, interval, markdown
+from _report import METRICS, environment, interval, write_report
 from torch import Tensor
 
 from pyg_sessaug.datasets import SessionDataset
@@ -42,11 +40,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         report = breakdown(args)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
-    os.makedirs(args.output, exist_ok=True)
-    path = osp.join(args.output, 'breakdown.json')
-    with open(path, 'w') as f:
-        json.dump(report, f, indent=1, allow_nan=False)
-    print(f'{markdown(report["table"])}\nWritten to {path}')
+    write_report(args.output, report)
 
 
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:

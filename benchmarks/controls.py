@@ -1,16 +1,15 @@
 """Shows what augmentations gain beyond their controls, on all data.
 
-Of every file of run.py that has both, each augmentation is compared with the
-control that differs from it in knowing nothing of the items: shuffled weights,
-injected items of any category, or for blur, plain graphs with its weight decay
-and patience. Nothing is trained: the files hold the ranks of all test targets.
-Intervals come from a paired bootstrap over test sessions, on the seeds that
-both have; p-values are corrected for all rows by Holm.
+Of every file of run.py that has both, each augmentation is compared with its
+control: weights shuffled among the items, injected items of any other
+category, or for blur, plain graphs with its weight decay and patience.
+Nothing is trained: the files hold the ranks of all test targets. Intervals
+come from a paired bootstrap over test sessions, on the seeds that both have;
+p-values are corrected for all rows by Holm.
 """
 
 import argparse
 import json
-import os
 import os.path as osp
 import sys
 from functools import lru_cache
@@ -21,9 +20,9 @@ import torch
 from _comparison import gains, holm, paired_bootstrap, per_session
 from _datasets import load
 from _earlier import check_same, read
-from _report import METRICS, environment, interval, markdown
+from _report import METRICS, environment, interval, write_report
 from evidence import FOLDERS, RESULTS
-from render import control_of, is_augmentation, place, variant
+from render import control_of, data_of, is_augmentation, place, variant
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -32,11 +31,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         report = controls(args)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
-    os.makedirs(args.output, exist_ok=True)
-    path = osp.join(args.output, 'controls.json')
-    with open(path, 'w') as f:
-        json.dump(report, f, indent=1, allow_nan=False)
-    print(f'{markdown(report["table"])}\nWritten to {path}')
+    write_report(args.output, report)
 
 
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
@@ -69,19 +64,16 @@ def controls(args: argparse.Namespace) -> Dict[str, Any]:
         data = load(dataset, root, 'test', 1.0, osp.join(args.output, 'data'))
         return data.raw_sha256, per_session(data)
 
-    files = {}
+    compared = []
     for path in glob(osp.join(args.results, '*.json')):
         with open(path) as f:
-            files[path] = json.load(f)
-    compared = {
-        path: results
-        for path, results in files.items()
-        if {'runs', 'metrics'} <= results.keys()
-        and all('ranks' in run for run in results['runs'])
-    }
+            results = json.load(f)
+        if {'runs', 'metrics'} <= results.keys() and all(
+            'ranks' in run for run in results['runs']
+        ):
+            compared.append((place(results), path, results['settings']))
     rows: List[Dict[str, Any]] = []
-    for path in sorted(compared, key=lambda x: (place(compared[x]), x)):
-        settings = compared[path]['settings']
+    for _, path, settings in sorted(compared, key=lambda x: x[:2]):
         runs = read(path, settings)
         names = dict.fromkeys(name for _, name in runs)
         pairs = [
@@ -145,8 +137,7 @@ def compare_pairs(
         rows.append(
             {
                 'file': osp.basename(path),
-                'dataset': settings['dataset'],
-                'fraction': settings['fraction'],
+                'data': data_of(settings),
                 'model': variant(settings),
                 'method': name,
                 'control': control,
@@ -172,14 +163,8 @@ def table(rows: List[Dict[str, Any]]) -> List[List[str]]:
         head += [f'{metric} beyond it [95 %]', 'p (Holm)']
     lines = [head]
     for row in rows:
-        share = row['fraction']
-        line = [
-            row['dataset'] + (f' × {share:.4g}' if share != 1 else ''),
-            row['model'],
-            row['method'],
-            row['control'],
-            str(len(row['seeds'])),
-        ]
+        line = [row[key] for key in ('data', 'model', 'method', 'control')]
+        line.append(str(len(row['seeds'])))
         for metric in METRICS:
             line += [interval(row[metric]), f'{row[metric]["p_holm"]:.4f}']
         lines.append(line)

@@ -75,7 +75,7 @@ def summary(whole: bool = False) -> str:
         hits = metrics['HR@20']
         share = settings['fraction']
         line = [
-            settings['dataset'] + (f' × {share:.4g}' if share != 1 else ''),
+            data_of(settings),
             variant(settings),
             pair({x: metrics[x]['base']['mean'] for x in METRICS}),
             pair(results['thesis'].get('base')),
@@ -92,6 +92,12 @@ def summary(whole: bool = False) -> str:
             line += [interval(hits[control])] if control in hits else []
         lines.append(line + ['–'] * (len(head) - len(line)))
     return markdown(lines)
+
+
+def data_of(settings: Dict[str, Any]) -> str:
+    """A data set, and which share of it where that is not all."""
+    share = settings['fraction']
+    return settings['dataset'] + (f' × {share:.4g}' if share != 1 else '')
 
 
 def place(results: Dict[str, Any]) -> Tuple[str, float, str, float]:

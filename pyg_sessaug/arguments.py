@@ -204,19 +204,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='; '.join(f'{k}: {v}' for k, v in AUGMENTATIONS.items()),
     )
-    add(
-        '--num-clusters',
-        type=positive,
-        default=8,
-        help='clusters of gmm and kmeans',
-    )
+    add('--num-clusters', type=positive, default=8, help='of gmm and kmeans')
     add('--hidden', type=positive, default=100, help='size of all vectors')
-    add(
-        '--num-layers',
-        type=natural,
-        default=2,
-        help='steps of message passing',
-    )
+    add('--num-layers', type=natural, default=2, help='message passing steps')
     add(
         '--precision',
         choices=['auto', *PRECISIONS],
