@@ -46,11 +46,11 @@ EXPERIMENTS: Dict[str, str] = {
     f'{CONTROLS}',
     'yoochoose-srgnn': f'{YOOCHOOSE} {WHOLE} inject-cluster {CONTROLS}',
     'diginetica-niser': f'{DIGINETICA} {STRONGER} --seeds 0 1 '
-    f'--methods base nograph blur i2i i2i-shuffled {INJECTED}',
+    f'--methods base nograph {AUGMENTED} category i2i-shuffled {INJECTED}',
     'diginetica-niser-inject': f'{DIGINETICA} {STRONGER} --inject-p 0.1 '
     '--seeds 0 --methods base inject-same',
     'yoochoose-niser': f'{YOOCHOOSE} {STRONGER} --seeds 0 1 '
-    '--methods base blur kmeans kmeans-shuffled',
+    f'--methods base {AUGMENTED} kmeans-shuffled',
     **{
         f'{name}-srgnn-{part}{suffix}': f'{data} {SHARE} {more} {CONTROLS} '
         f'--fraction {share} --schedule {schedule}'
