@@ -41,16 +41,17 @@ EXPERIMENTS: Dict[str, str] = {
     'yoochoose_100k-srgnn': f'--dataset yoochoose_100k {SHARE} {CONTROLS} '
     'time-exponential time-exponential-shuffled',
     'yoochoose_100k-niser': f'--dataset yoochoose_100k {STRONGER} {SHARE} '
-    f'{CONTROLS} time-exponential time-exponential-shuffled',
+    'kmeans-shuffled nograph',
     'diginetica-srgnn': f'{DIGINETICA} {WHOLE} {CATEGORY} {INJECTED} '
     f'{CONTROLS}',
     'yoochoose-srgnn': f'{YOOCHOOSE} {WHOLE} inject-cluster {CONTROLS}',
     'diginetica-niser': f'{DIGINETICA} {STRONGER} --seeds 0 1 '
-    f'--methods base nograph {AUGMENTED} category i2i-shuffled {INJECTED}',
+    f'--methods base nograph {AUGMENTED} category kmeans-shuffled '
+    f'{INJECTED}',
     'diginetica-niser-inject': f'{DIGINETICA} {STRONGER} --inject-p 0.1 '
     '--seeds 0 --methods base inject-same',
     'yoochoose-niser': f'{YOOCHOOSE} {STRONGER} --seeds 0 1 '
-    f'--methods base {AUGMENTED} kmeans-shuffled',
+    f'--methods base {AUGMENTED} kmeans-shuffled nograph',
     **{
         f'{name}-srgnn-{part}{suffix}': f'{data} {SHARE} {more} {CONTROLS} '
         f'--fraction {share} --schedule {schedule}'
