@@ -113,7 +113,7 @@ def tensor_digest(value: Any) -> str:
             for part in value:
                 read(part)
         elif isinstance(value, Compose) or (
-            type(value).__module__.split('.')[0] == __package__
+            type(value).__module__.split('.')[0] == __name__.split('.')[0]
             and hasattr(value, '__dict__')
         ):
             read(vars(value))
