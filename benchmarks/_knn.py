@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions
 
 # Weight of the click at place i of n, both from 1, in the similarity ...
 WEIGHTING = {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.sessions import Sessions, expand_ranges
+from pyg_sessaug.data.sessions import Sessions, expand_ranges
 
 DAY = 86_400
 

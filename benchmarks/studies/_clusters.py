@@ -12,7 +12,7 @@ from pyg_sessaug.clusters import (
     kmeans,
     nearest,
 )
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions
 
 
 def fit(

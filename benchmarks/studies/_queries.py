@@ -15,7 +15,7 @@ from pyg_sessaug.datasets.readers import (
     to_tensor,
 )
 from pyg_sessaug.preprocess import DAY
-from pyg_sessaug.sessions import expand_ranges
+from pyg_sessaug.data.sessions import expand_ranges
 
 LIST = r'^(\d{1,18}(,\d{1,18})*)?$'
 

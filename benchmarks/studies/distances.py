@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch_geometric.utils import scatter
 
-from pyg_sessaug.sessions import Sessions, expand_ranges
+from pyg_sessaug.data.sessions import Sessions, expand_ranges
 
 DESCRIPTION = """\
 Figure 6.2: mean and largest distance, in the item embeddings of a trained

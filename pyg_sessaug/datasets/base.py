@@ -16,8 +16,8 @@ from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_sessaug.datasets.download import sha256
 from pyg_sessaug.files import load_state, save_together
-from pyg_sessaug.graphs import SessionGraphs
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.graphs import SessionGraphs
+from pyg_sessaug.data.sessions import Sessions
 
 SPLITS = ('train', 'val', 'test')
 ELSEWHERE = (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions
 
 REQUIRED = ('all_train_seq.txt', 'test.txt')
 CATEGORY = 'category.txt'

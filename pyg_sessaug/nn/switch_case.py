@@ -9,7 +9,7 @@ from torch.nn import ModuleList
 from torch_geometric.data import Data
 
 from pyg_sessaug.clusters import gaussian_mixture
-from pyg_sessaug.graphs import select_graphs
+from pyg_sessaug.data.graphs import select_graphs
 from pyg_sessaug.nn.session_model import SessionModel
 
 

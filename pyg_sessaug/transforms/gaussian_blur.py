@@ -10,7 +10,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.graphs import edge_weight, node_batch, with_edges
+from pyg_sessaug.data.graphs import edge_weight, node_batch, with_edges
 from pyg_sessaug.transforms.utils import check_probability
 
 

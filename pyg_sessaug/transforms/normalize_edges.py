@@ -4,7 +4,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_sessaug.graphs import edge_weight, with_edges
+from pyg_sessaug.data.graphs import edge_weight, with_edges
 
 
 @functional_transform('normalize_edges')

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_sessaug.graphs import node_batch, with_edges
+from pyg_sessaug.data.graphs import node_batch, with_edges
 from pyg_sessaug.transforms.utils import check_probability, single_weight
 
 #: Weight of a gap in units of the scale; 1 where there is none.

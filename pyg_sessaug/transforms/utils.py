@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_sessaug.graphs import edge_weight, node_batch, with_edges
+from pyg_sessaug.data.graphs import edge_weight, node_batch, with_edges
 
 
 def check_probability(name: str, p: float) -> None:

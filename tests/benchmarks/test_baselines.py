@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pyg_sessaug.metrics import ranking_metrics, target_rank
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import baselines

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import torch
 
-from pyg_sessaug.graphs import SessionGraphs
+from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.transforms import NormalizeEdges
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))

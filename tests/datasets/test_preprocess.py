@@ -11,7 +11,7 @@ from srgnn_reference import (
 )
 
 from pyg_sessaug.preprocess import Clicks, newest_samples, prepare_clicks
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions
 
 EDGE = 2**63 - 1
 rows_of_a_log = st.lists(

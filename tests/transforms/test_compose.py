@@ -10,8 +10,8 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.testing import withCUDA
 
 from pyg_sessaug.clusters import ItemClusters
-from pyg_sessaug.graphs import SessionGraphs
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.graphs import SessionGraphs
+from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch_geometric.data import Batch
 from torch_geometric.data.datapipes import DatasetAdapter
 
-from pyg_sessaug.graphs import SessionGraphs
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.graphs import SessionGraphs
+from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.transforms import (
     GaussianBlur,
     ItemDistance,

@@ -3,7 +3,7 @@ import distances
 import pytest
 import torch
 
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions
 
 
 def test_steps_by_hand():

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.sessions import Sessions, expand_numpy_ranges
+from pyg_sessaug.data.sessions import Sessions, expand_numpy_ranges
 
 
 class SessionGraphs:

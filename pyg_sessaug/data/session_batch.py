@@ -5,8 +5,8 @@ from torch import Tensor
 from torch_geometric.data import Batch
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.graphs import SessionGraphs
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.graphs import SessionGraphs
+from pyg_sessaug.data.sessions import Sessions
 
 
 def session_batch(item: Tensor, length: Tensor) -> Batch:
@@ -18,7 +18,7 @@ def session_batch(item: Tensor, length: Tensor) -> Batch:
         length (Tensor): Clicks of each session, ``[B]``, int64, at least 1.
 
     Returns:
-        Batch: What :meth:`~pyg_sessaug.graphs.SessionGraphs.batch` returns,
+        Batch: What :meth:`~pyg_sessaug.data.graphs.SessionGraphs.batch` returns,
         without :obj:`y`.
     """
     # Any click may stand in for the target: a prefix knows nothing of it.

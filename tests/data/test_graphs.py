@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch
 
-from pyg_sessaug.graphs import SessionGraphs, select_graphs
-from pyg_sessaug.sessions import Sessions
+from pyg_sessaug.data.graphs import SessionGraphs, select_graphs
+from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.transforms import NormalizeEdges
 
 KEYS = ['x', 'edge_index', 'edge_weight', 'click_index', 'y']

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_sessaug.sessions import Sessions, expand_ranges
+from pyg_sessaug.data.sessions import Sessions, expand_ranges
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+r"""Flat sessions and the graphs made of them."""
