@@ -19,7 +19,7 @@ from pyg_sessaug.datasets.readers import (
     to_seconds,
     to_tensor,
 )
-from pyg_sessaug.preprocess import Clicks
+from pyg_sessaug.datasets.preprocess import Clicks
 
 
 class YooChoose100k(LogDataset):

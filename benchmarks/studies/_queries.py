@@ -14,7 +14,7 @@ from pyg_sessaug.datasets.readers import (
     read_csv,
     to_tensor,
 )
-from pyg_sessaug.preprocess import DAY
+from pyg_sessaug.datasets.preprocess import DAY
 from pyg_sessaug.data.sessions import expand_ranges
 
 LIST = r'^(\d{1,18}(,\d{1,18})*)?$'

@@ -13,7 +13,7 @@ from pyg_sessaug.datasets.readers import (
     read_head,
     to_tensor,
 )
-from pyg_sessaug.preprocess import DAY, Clicks
+from pyg_sessaug.datasets.preprocess import DAY, Clicks
 
 
 class Diginetica(LogDataset):

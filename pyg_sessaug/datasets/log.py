@@ -13,7 +13,7 @@ from pyg_sessaug.datasets.srgnn_files import (
     REQUIRED,
     read_srgnn_files,
 )
-from pyg_sessaug.preprocess import Clicks, prepare_clicks
+from pyg_sessaug.datasets.preprocess import Clicks, prepare_clicks
 
 SOURCES = ('auto', 'log', 'srgnn')
 
@@ -26,7 +26,7 @@ class LogDataset(SessionDataset):
     :class:`~pyg_sessaug.datasets.SessionLog`.
 
     A log is filtered, split and indexed as
-    :func:`~pyg_sessaug.preprocess.prepare_clicks` says. Its rows may stand in
+    :func:`~pyg_sessaug.datasets.preprocess.prepare_clicks` says. Its rows may stand in
     any order, and equal rows are clicks of their own. SR-GNN's files hold
     the result of that, so nothing is filtered again: their vocabulary is 1
     to the largest id, and the options of logs are errors.
@@ -62,7 +62,7 @@ class LogDataset(SessionDataset):
             :obj:`min_item_clicks` (5), :obj:`test_days` (7),
             :obj:`drop_boundary` (:obj:`False`) and :obj:`session_gap`
             (:obj:`None`), the arguments of
-            :func:`~pyg_sessaug.preprocess.prepare_clicks`.
+            :func:`~pyg_sessaug.datasets.preprocess.prepare_clicks`.
     """
 
     #: Files of the log, each plain or ``.gz``; those needed, then the rest.

@@ -5,7 +5,7 @@ from typing import Any, Iterable, Union
 
 from pyg_sessaug.datasets.log import LogDataset
 from pyg_sessaug.datasets.readers import read_events
-from pyg_sessaug.preprocess import Clicks
+from pyg_sessaug.datasets.preprocess import Clicks
 
 EVENT_TYPES = ('clicks', 'carts', 'orders')
 

@@ -17,7 +17,7 @@ from pyg_sessaug.datasets.readers import (
     to_ids,
     to_seconds,
 )
-from pyg_sessaug.preprocess import Clicks
+from pyg_sessaug.datasets.preprocess import Clicks
 
 
 class SessionLog(LogDataset):

@@ -14,7 +14,7 @@ from pyg_sessaug.datasets.readers import (
     to_seconds,
     to_tensor,
 )
-from pyg_sessaug.preprocess import Clicks, newest_samples
+from pyg_sessaug.datasets.preprocess import Clicks, newest_samples
 
 COLUMNS = ['session_id', 'timestamp', 'item_id', 'category']
 

@@ -10,7 +10,7 @@ from srgnn_reference import (
     to_samples,
 )
 
-from pyg_sessaug.preprocess import Clicks, newest_samples, prepare_clicks
+from pyg_sessaug.datasets.preprocess import Clicks, newest_samples, prepare_clicks
 from pyg_sessaug.data.sessions import Sessions
 
 EDGE = 2**63 - 1
