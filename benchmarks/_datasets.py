@@ -13,13 +13,13 @@ from pyg_sessaug.datasets import (
     SessionDataset,
     YooChoose,
 )
+from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.readers import (
     optional_import,
     read_csv,
     to_seconds,
     to_tensor,
 )
-from pyg_sessaug.datasets.preprocess import Clicks
 
 
 class YooChoose100k(LogDataset):

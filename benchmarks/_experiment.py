@@ -31,11 +31,10 @@ from _methods import (
 )
 from torch import Tensor
 
-from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.clusters import ItemClusters, ItemMixture
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.mixture import ItemMixture
 from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
 from pyg_sessaug.nn.functional import choose_precision
 from pyg_sessaug.pipeline import fit_clusters

@@ -16,8 +16,8 @@ from torch_geometric.data import Batch
 from pyg_sessaug import Recommender
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.transforms import NormalizeEdges
 
 VOCABULARY = [[5, -7, 2**63 - 1, -(2**63), 0, 1], ['a', 'é', '7', '', 'x y']]

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, Compose
 
-from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.clusters import ItemClusters, ItemMixture
 from pyg_sessaug.datasets import SessionDataset
-from pyg_sessaug.mixture import ItemMixture
 from pyg_sessaug.nn import SessionModel
 from pyg_sessaug.transforms import (
     GaussianBlur,

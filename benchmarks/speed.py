@@ -22,12 +22,12 @@ from _report import environment, markdown
 from _yardsticks import DenseModel, Floor, dense_batch, prefixes
 
 from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.data.graphs import SessionGraphs
+from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.evaluation import rank_samples
-from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.functional import is_bf16_native
-from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,

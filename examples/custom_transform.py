@@ -11,8 +11,8 @@ import torch
 from torch_geometric.transforms import BaseTransform, Compose
 
 from pyg_sessaug import evaluate, fit
-from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.data.graphs import with_edges
+from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.transforms import GaussianBlur, NormalizeEdges
 

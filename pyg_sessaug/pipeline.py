@@ -9,7 +9,8 @@ from torch import Tensor
 from torch_geometric.transforms import Compose
 from tqdm import tqdm
 
-from pyg_sessaug.clusters import METHODS, ItemClusters
+from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.clusters.item_clusters import METHODS
 from pyg_sessaug.distributed import from_first, rank
 from pyg_sessaug.nn.session_model import SessionModel
 from pyg_sessaug.training import fit

@@ -4,13 +4,13 @@ from torch_geometric.data import Batch
 from torch_geometric.testing import withCUDA
 
 from pyg_sessaug import Recommender, __version__
-from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.nn import SRGNN, TAGNN, GatedSessionConv, SwitchCase
-from pyg_sessaug.ranking import top_items
 from pyg_sessaug.data.session_batch import session_batch
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.datasets import MultimodalSessions
+from pyg_sessaug.files import load_state, save_atomically
+from pyg_sessaug.nn import SRGNN, TAGNN, GatedSessionConv, SwitchCase
+from pyg_sessaug.ranking import top_items
 from pyg_sessaug.transforms import NormalizeEdges
 
 INTS = [10 * i + 7 for i in range(12)]

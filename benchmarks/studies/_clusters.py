@@ -6,8 +6,8 @@ import torch
 from _experiment import Experiment, derive
 from torch import Tensor
 
-from pyg_sessaug.clusters import (
-    ItemClusters,
+from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.clusters.item_clusters import (
     gaussian_mixture,
     kmeans,
     nearest,

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
+from pyg_sessaug.data.sessions import expand_ranges
 from pyg_sessaug.datasets import Diginetica
+from pyg_sessaug.datasets.preprocess import DAY
 from pyg_sessaug.datasets.readers import (
     optional_import,
     read_csv,
     to_tensor,
 )
-from pyg_sessaug.datasets.preprocess import DAY
-from pyg_sessaug.data.sessions import expand_ranges
 
 LIST = r'^(\d{1,18}(,\d{1,18})*)?$'
 

@@ -14,10 +14,10 @@ from filelock import FileLock
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
-from pyg_sessaug.datasets.download import sha256
-from pyg_sessaug.files import load_state, save_together
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.datasets.download import sha256
+from pyg_sessaug.files import load_state, save_together
 
 SPLITS = ('train', 'val', 'test')
 ELSEWHERE = (

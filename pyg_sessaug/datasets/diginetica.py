@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from pyg_sessaug.datasets.log import LogDataset
+from pyg_sessaug.datasets.preprocess import DAY, Clicks
 from pyg_sessaug.datasets.readers import (
     optional_import,
     read_csv,
     read_head,
     to_tensor,
 )
-from pyg_sessaug.datasets.preprocess import DAY, Clicks
 
 
 class Diginetica(LogDataset):

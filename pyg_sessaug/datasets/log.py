@@ -8,12 +8,12 @@ from torch import Tensor
 
 from pyg_sessaug.datasets.base import SessionDataset
 from pyg_sessaug.datasets.download import download
+from pyg_sessaug.datasets.preprocess import Clicks, prepare_clicks
 from pyg_sessaug.datasets.srgnn_files import (
     CATEGORY,
     REQUIRED,
     read_srgnn_files,
 )
-from pyg_sessaug.datasets.preprocess import Clicks, prepare_clicks
 
 SOURCES = ('auto', 'log', 'srgnn')
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.datasets.base import SessionDataset
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.datasets.base import SessionDataset
 
 # Standard deviation of the centres of the modes; that within a mode is 1.
 SEPARATION = 3.0

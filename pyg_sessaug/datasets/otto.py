@@ -4,8 +4,8 @@ import os.path as osp
 from typing import Any, Iterable, Union
 
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.readers import read_events
 from pyg_sessaug.datasets.preprocess import Clicks
+from pyg_sessaug.datasets.readers import read_events
 
 EVENT_TYPES = ('clicks', 'carts', 'orders')
 

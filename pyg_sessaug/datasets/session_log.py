@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Union
 import torch
 
 from pyg_sessaug.datasets.log import LogDataset
+from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.readers import (
     optional_import,
     read_csv,
@@ -17,7 +18,6 @@ from pyg_sessaug.datasets.readers import (
     to_ids,
     to_seconds,
 )
-from pyg_sessaug.datasets.preprocess import Clicks
 
 
 class SessionLog(LogDataset):

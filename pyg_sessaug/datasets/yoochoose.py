@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Optional
 import torch
 
 from pyg_sessaug.datasets.log import LogDataset
+from pyg_sessaug.datasets.preprocess import Clicks, newest_samples
 from pyg_sessaug.datasets.readers import (
     optional_import,
     read_csv,
@@ -14,7 +15,6 @@ from pyg_sessaug.datasets.readers import (
     to_seconds,
     to_tensor,
 )
-from pyg_sessaug.datasets.preprocess import Clicks, newest_samples
 
 COLUMNS = ['session_id', 'timestamp', 'item_id', 'category']
 

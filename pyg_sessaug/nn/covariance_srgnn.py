@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
 
-from pyg_sessaug.mixture import ItemMixture
+from pyg_sessaug.clusters import ItemMixture
 from pyg_sessaug.nn.session_model import Encoding, session_pointers
 from pyg_sessaug.nn.srgnn import SRGNN
 

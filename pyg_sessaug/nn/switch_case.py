@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import ModuleList
 from torch_geometric.data import Data
 
-from pyg_sessaug.clusters import gaussian_mixture
+from pyg_sessaug.clusters.item_clusters import gaussian_mixture
 from pyg_sessaug.data.graphs import select_graphs
 from pyg_sessaug.nn.session_model import SessionModel
 

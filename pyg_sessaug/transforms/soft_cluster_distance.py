@@ -5,7 +5,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_sessaug.mixture import ItemMixture
+from pyg_sessaug.clusters import ItemMixture
 from pyg_sessaug.transforms.utils import (
     check_probability,
     items_of,
@@ -44,7 +44,7 @@ class SoftClusterDistance(BaseTransform):
 
     Raises:
         TypeError: If :obj:`mixture` is no
-            :class:`~pyg_sessaug.mixture.ItemMixture`.
+            :class:`~pyg_sessaug.clusters.ItemMixture`.
         ValueError: If :obj:`p` is no probability or, when called, if a graph
             holds an item that the mixture does not know.
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_sessaug.metrics import ranking_metrics, target_rank
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.metrics import ranking_metrics, target_rank
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import baselines

@@ -8,8 +8,8 @@ import torch
 from torch_geometric.transforms import Compose
 
 from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.transforms import (
     GaussianBlur,
     ItemDistance,

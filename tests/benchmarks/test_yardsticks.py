@@ -4,8 +4,8 @@ from pathlib import Path
 import torch
 
 from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.transforms import NormalizeEdges
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))

@@ -8,8 +8,8 @@ import torch
 from filelock import FileLock
 from srgnn_reference import to_lists
 
-from pyg_sessaug.datasets import Diginetica, SessionDataset
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.datasets import Diginetica, SessionDataset
 
 TRAIN = [[1 + i, 2 + i, 1 + i] for i in range(20)]
 TEST = ([[3, 4, 3], [3, 4], [3], [7]], [9, 3, 4, 7])

@@ -10,8 +10,12 @@ from srgnn_reference import (
     to_samples,
 )
 
-from pyg_sessaug.datasets.preprocess import Clicks, newest_samples, prepare_clicks
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.datasets.preprocess import (
+    Clicks,
+    newest_samples,
+    prepare_clicks,
+)
 
 EDGE = 2**63 - 1
 rows_of_a_log = st.lists(

@@ -4,9 +4,9 @@ import torch.nn.functional as F
 from dense import encode
 
 from pyg_sessaug import Recommender
-from pyg_sessaug.mixture import ItemMixture
-from pyg_sessaug.nn import SRGNN, CovarianceSRGNN
+from pyg_sessaug.clusters import ItemMixture
 from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.nn import SRGNN, CovarianceSRGNN
 from pyg_sessaug.transforms import NormalizeEdges
 
 NUM_ITEMS = 9

@@ -8,8 +8,8 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.testing import withCUDA
 
 from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.transforms import NormalizeEdges
 
 NUM_ITEMS = 9

@@ -3,9 +3,9 @@ import torch
 from torch_geometric.data import Batch
 
 from pyg_sessaug import evaluate
-from pyg_sessaug.clusters import gaussian_mixture
-from pyg_sessaug.datasets import MultimodalSessions
+from pyg_sessaug.clusters.item_clusters import gaussian_mixture
 from pyg_sessaug.data.graphs import select_graphs
+from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN, TAGNN, SwitchCase
 from pyg_sessaug.transforms import NormalizeEdges
 

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 from torch_geometric.data.datapipes import DatasetAdapter
 from torch_geometric.testing import withCUDA
 
-from pyg_sessaug.mixture import ItemMixture
+from pyg_sessaug.clusters import ItemMixture
 from pyg_sessaug.transforms import ClusterDistance, SoftClusterDistance
 
 NUM_ITEMS = 10

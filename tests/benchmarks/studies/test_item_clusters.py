@@ -12,8 +12,8 @@ from _experiment import derive
 from scipy.stats import multivariate_normal, spearmanr
 
 from pyg_sessaug.clusters import ItemClusters
-from pyg_sessaug.pipeline import fit_clusters
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.pipeline import fit_clusters
 
 
 @pytest.fixture(scope='module')

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from pyg_sessaug.clusters import ItemClusters
-from pyg_sessaug.mixture import ItemMixture
+from pyg_sessaug.clusters import ItemClusters, ItemMixture
 
 
 def make_items(num_items=240, channels=3):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from pyg_sessaug.clusters import (
+from pyg_sessaug.clusters.item_clusters import (
     ItemClusters,
     check_embedding,
     check_num_clusters,
