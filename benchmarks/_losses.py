@@ -7,7 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_sessaug.nn.functional import catalogue_cross_entropy, product_dtype
+from pyg_sessaug.nn.loss.catalogue import (
+    catalogue_cross_entropy,
+    product_dtype,
+)
 
 ALL = 2**31  # Rows in a chunk: more than there are.
 

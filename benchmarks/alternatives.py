@@ -30,7 +30,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.nn.loss.catalogue import is_bf16_native
 from pyg_sessaug.transforms import NormalizeEdges
 
 PARTS = ['losses', 'sums', 'steps', 'compile', 'adam']

@@ -19,7 +19,7 @@ from typing import Dict, List, Optional
 
 from run import positive
 
-from pyg_sessaug.nn.functional import choose_precision
+from pyg_sessaug.nn.loss.catalogue import choose_precision
 
 HERE = osp.dirname(osp.abspath(__file__))
 RESULTS = osp.join(HERE, 'results')

@@ -27,7 +27,7 @@ from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.nn.loss.catalogue import is_bf16_native
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,

@@ -36,7 +36,7 @@ from pyg_sessaug.distributed import (
 )
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
-from pyg_sessaug.nn.functional import choose_precision
+from pyg_sessaug.nn.loss.catalogue import choose_precision
 from pyg_sessaug.pipeline import (
     checkpoint_files,
     fit_augmented,

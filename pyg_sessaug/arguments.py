@@ -15,8 +15,8 @@ from pyg_sessaug.datasets import (
     YooChoose,
 )
 from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.nn.functional import PRECISIONS
-from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.nn.loss.catalogue import PRECISIONS
+from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.pipeline import AUGMENTATIONS
 
 DATASETS: Dict[str, Type[LogDataset]] = {

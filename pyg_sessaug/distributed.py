@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import RandomSampler, Sampler
 from torch_geometric.data import Batch
 
-from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.nn.models.session_model import SessionModel
 
 T = TypeVar('T')
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_sessaug.nn.functional import check_target
+from pyg_sessaug.nn.loss.catalogue import check_target
 
 
 def target_rank(score: Tensor, target: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch_geometric.transforms import Compose
 
 from pyg_sessaug.distributed import gather, rank, world_size
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.nn.models.session_model import SessionModel
 
 KEYS = {'settings', 'history', 'model', 'best', 'optimizer', 'scheduler'}
 

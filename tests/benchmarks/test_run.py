@@ -7,7 +7,7 @@ import torch
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
-from pyg_sessaug.nn.functional import choose_precision
+from pyg_sessaug.nn.loss.catalogue import choose_precision
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import _experiment

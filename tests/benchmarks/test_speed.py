@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import speed
 from _memory import measured_apart
 
-from pyg_sessaug.nn.functional import is_bf16_native
+from pyg_sessaug.nn.loss.catalogue import is_bf16_native
 
 
 def allocate(megabytes):

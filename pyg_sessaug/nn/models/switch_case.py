@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from pyg_sessaug.clusters.item_clusters import gaussian_mixture
 from pyg_sessaug.data.graphs import select_graphs
-from pyg_sessaug.nn.session_model import SessionModel
+from pyg_sessaug.nn.models.session_model import SessionModel
 
 
 class SwitchCase(torch.nn.Module):

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
 
-from pyg_sessaug.nn.functional import catalogue_cross_entropy, product
-from pyg_sessaug.nn.session_model import Encoding, SessionModel
+from pyg_sessaug.nn.loss.catalogue import catalogue_cross_entropy, product
+from pyg_sessaug.nn.models.session_model import Encoding, SessionModel
 
 
 class SRGNN(SessionModel):

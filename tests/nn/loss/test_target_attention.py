@@ -7,7 +7,7 @@ from loss_problems import assert_equal, attention_problem, padded_scores
 from torch.autograd import gradcheck
 
 from pyg_sessaug.nn import target_attention
-from pyg_sessaug.nn.target_attention import (
+from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
 )

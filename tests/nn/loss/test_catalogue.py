@@ -9,7 +9,7 @@ from torch.autograd.function import FunctionCtx
 from torch.utils.checkpoint import checkpoint
 
 from pyg_sessaug.nn import functional
-from pyg_sessaug.nn.functional import (
+from pyg_sessaug.nn.loss.catalogue import (
     catalogue_cross_entropy,
     check_precision,
     choose_precision,
@@ -18,7 +18,7 @@ from pyg_sessaug.nn.functional import (
     lookup,
     product,
 )
-from pyg_sessaug.nn.target_attention import (
+from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
 )
 

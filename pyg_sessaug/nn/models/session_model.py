@@ -10,10 +10,10 @@ from torch.nn import Parameter
 from torch_geometric.data import Data
 from torch_geometric.nn.inits import normal
 
-from pyg_sessaug.nn.attention_readout import AttentionReadout
-from pyg_sessaug.nn.channel_combination import ChannelCombination
-from pyg_sessaug.nn.functional import check_precision, lookup
-from pyg_sessaug.nn.gated_session_conv import GatedSessionConv
+from pyg_sessaug.nn.aggr.attention_readout import AttentionReadout
+from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
+from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
+from pyg_sessaug.nn.loss.catalogue import check_precision, lookup
 
 
 class Encoding(NamedTuple):
@@ -113,7 +113,7 @@ class SessionModel(torch.nn.Module, ABC):
             data (Data or Batch): Session graphs with :obj:`edge_attr`.
             share (bool): Whether the gradient of the lookup is added in
                 place to that of the scores, see
-                :func:`~pyg_sessaug.nn.functional.lookup`; for losses that
+                :func:`~pyg_sessaug.nn.loss.catalogue.lookup`; for losses that
                 use :obj:`table` once. (default: :obj:`False`)
         """
         if data.get('edge_attr') is None:

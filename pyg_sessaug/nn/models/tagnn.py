@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
 
-from pyg_sessaug.nn.session_model import Encoding, SessionModel
-from pyg_sessaug.nn.target_attention import (
+from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
 )
+from pyg_sessaug.nn.models.session_model import Encoding, SessionModel
 
 
 class TAGNN(SessionModel):

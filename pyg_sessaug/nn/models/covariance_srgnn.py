@@ -7,8 +7,8 @@ from torch.nn import Linear
 from torch_geometric.data import Data
 
 from pyg_sessaug.clusters import ItemMixture
-from pyg_sessaug.nn.session_model import Encoding, session_pointers
-from pyg_sessaug.nn.srgnn import SRGNN
+from pyg_sessaug.nn.models.session_model import Encoding, session_pointers
+from pyg_sessaug.nn.models.srgnn import SRGNN
 
 
 class CovarianceSRGNN(SRGNN):

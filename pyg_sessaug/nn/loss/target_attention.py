@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch_geometric.utils import cumsum, segment, softmax
 
-from pyg_sessaug.nn.functional import (
+from pyg_sessaug.nn.loss.catalogue import (
     check_operands,
     check_target,
     chunks,

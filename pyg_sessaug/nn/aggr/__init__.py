@@ -1,0 +1,1 @@
+r"""Layers from node vectors to session vectors."""

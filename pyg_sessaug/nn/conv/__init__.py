@@ -1,0 +1,1 @@
+r"""Layers that pass messages or weigh edges."""

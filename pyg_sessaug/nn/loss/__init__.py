@@ -1,0 +1,1 @@
+r"""Losses over the whole catalogue."""

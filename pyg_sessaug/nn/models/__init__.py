@@ -1,0 +1,1 @@
+r"""Models of sessions."""
