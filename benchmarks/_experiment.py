@@ -37,8 +37,8 @@ from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.pipeline import fit_clusters
 from pyg_sessaug.training import best_epoch, fit
+from pyg_sessaug.training.augmented import fit_clusters
 from pyg_sessaug.transforms import (
     ClusterDistance,
     ItemDistance,

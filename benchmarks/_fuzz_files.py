@@ -18,7 +18,7 @@ from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import fit
-from pyg_sessaug.training_state import saved_state
+from pyg_sessaug.training.state import saved_state
 
 
 class Call:

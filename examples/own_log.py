@@ -11,7 +11,7 @@ from functools import partial
 from pyg_sessaug import Recommender, evaluate
 from pyg_sessaug.datasets import SessionLog
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.pipeline import AUGMENTATIONS, fit_augmented
+from pyg_sessaug.training.augmented import AUGMENTATIONS, fit_augmented
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument('--log', help='CSV of clicks')

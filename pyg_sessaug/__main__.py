@@ -29,21 +29,21 @@ import torch
 
 from pyg_sessaug.arguments import MODELS, load_data, parse_args
 from pyg_sessaug.datasets.readers import parse_id
-from pyg_sessaug.distributed import (
-    first_on_machine_first,
-    process_group,
-    rank,
-)
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.pipeline import (
+from pyg_sessaug.recommender import Id, Recommendations, Recommender
+from pyg_sessaug.training import best_epoch
+from pyg_sessaug.training.augmented import (
     checkpoint_files,
     fit_augmented,
     remove_checkpoints,
 )
-from pyg_sessaug.recommender import Id, Recommendations, Recommender
-from pyg_sessaug.training import best_epoch
+from pyg_sessaug.training.distributed import (
+    first_on_machine_first,
+    process_group,
+    rank,
+)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -17,7 +17,7 @@ from pyg_sessaug.datasets import (
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.loss.catalogue import PRECISIONS
 from pyg_sessaug.nn.models.session_model import SessionModel
-from pyg_sessaug.pipeline import AUGMENTATIONS
+from pyg_sessaug.training.augmented import AUGMENTATIONS
 
 DATASETS: Dict[str, Type[LogDataset]] = {
     'diginetica': Diginetica,

@@ -19,9 +19,9 @@ from _report import METRICS
 from torch import Tensor
 
 from pyg_sessaug.evaluation import rank_samples
-from pyg_sessaug.finetuning import fit_switch_case, session_labels
 from pyg_sessaug.nn import SessionModel
 from pyg_sessaug.training import fit, validation_loss
+from pyg_sessaug.training.switch_case import fit_switch_case, session_labels
 
 # Table 5.2: difference of HR@20 and of MRR@20, test sessions. Its bottom row
 # says +2.05 and +1.65: the sums of the columns, exchanged.

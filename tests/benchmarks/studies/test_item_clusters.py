@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal, spearmanr
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.data.sessions import Sessions
-from pyg_sessaug.pipeline import fit_clusters
+from pyg_sessaug.training.augmented import fit_clusters
 
 
 @pytest.fixture(scope='module')

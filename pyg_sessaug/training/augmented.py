@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.clusters.item_clusters import METHODS
-from pyg_sessaug.distributed import from_first, rank
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.training import fit
-from pyg_sessaug.training_state import saved_state
+from pyg_sessaug.training.distributed import from_first, rank
+from pyg_sessaug.training.state import saved_state
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,

@@ -7,13 +7,13 @@ from torch_geometric.transforms import Compose
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.pipeline import (
+from pyg_sessaug.training import fit
+from pyg_sessaug.training.augmented import (
     AUGMENTATIONS,
     checkpoint_files,
     fit_augmented,
     training_transform,
 )
-from pyg_sessaug.training import fit
 from pyg_sessaug.transforms import (
     GaussianBlur,
     ItemDistance,

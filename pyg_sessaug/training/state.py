@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch_geometric.transforms import Compose
 
-from pyg_sessaug.distributed import gather, rank, world_size
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn.models.session_model import SessionModel
+from pyg_sessaug.training.distributed import gather, rank, world_size
 
 KEYS = {'settings', 'history', 'model', 'best', 'optimizer', 'scheduler'}
 

@@ -10,7 +10,7 @@ from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import best_epoch, fit
-from pyg_sessaug.training_state import tensor_digest
+from pyg_sessaug.training.state import tensor_digest
 from pyg_sessaug.transforms import GaussianBlur, ItemDistance, NormalizeEdges
 
 BLUR = Compose([NormalizeEdges(), GaussianBlur()])

@@ -4,9 +4,9 @@ import torch
 from pyg_sessaug import finetuning
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.evaluation import session_vectors
-from pyg_sessaug.finetuning import fit_switch_case, session_labels
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import fit, validation_loss
+from pyg_sessaug.training.switch_case import fit_switch_case, session_labels
 from pyg_sessaug.transforms import NormalizeEdges
 
 QUIET = {'progress': False, 'epochs': 2}

@@ -10,7 +10,10 @@ from torch.utils.data import Subset
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from pyg_sessaug.distributed import (
+from pyg_sessaug.evaluation import check_items, run_batches
+from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.nn import SessionModel, SwitchCase
+from pyg_sessaug.training.distributed import (
     BatchParts,
     distributed_loss,
     from_first,
@@ -19,10 +22,7 @@ from pyg_sessaug.distributed import (
     sum_over_processes,
     world_size,
 )
-from pyg_sessaug.evaluation import check_items, run_batches
-from pyg_sessaug.loader import SessionLoader
-from pyg_sessaug.nn import SessionModel, SwitchCase
-from pyg_sessaug.training_state import (
+from pyg_sessaug.training.state import (
     TrainingState,
     copy_tensors,
     saved_state,
