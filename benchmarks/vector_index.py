@@ -20,8 +20,8 @@ sys.path.insert(0, osp.join(osp.dirname(osp.abspath(__file__)), 'studies'))
 import _study
 import run
 
-from pyg_sessaug.export import save_vectors
 from pyg_sessaug.ranking import top_items
+from pyg_sessaug.serving.export import save_vectors
 from pyg_sessaug.transforms import NormalizeEdges
 
 

@@ -32,7 +32,7 @@ from pyg_sessaug.datasets.readers import parse_id
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.recommender import Id, Recommendations, Recommender
+from pyg_sessaug.serving.recommender import Id, Recommendations, Recommender
 from pyg_sessaug.training import best_epoch
 from pyg_sessaug.training.augmented import (
     checkpoint_files,

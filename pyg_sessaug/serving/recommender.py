@@ -21,9 +21,9 @@ from torch import Tensor
 from pyg_sessaug.data.session_batch import session_batch
 from pyg_sessaug.evaluation import MAX_SCORES
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.model_state import MODELS, model_state, restore_model
 from pyg_sessaug.nn import SessionModel, SwitchCase
 from pyg_sessaug.ranking import top_items
+from pyg_sessaug.serving.model_state import MODELS, model_state, restore_model
 from pyg_sessaug.transforms import NormalizeEdges
 
 KEYS = {

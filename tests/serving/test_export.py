@@ -5,8 +5,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyg_sessaug.data.session_batch import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.export import export_model, save_vectors
 from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.serving.export import export_model, save_vectors
 from pyg_sessaug.transforms import NormalizeEdges
 
 NUM_ITEMS = 30

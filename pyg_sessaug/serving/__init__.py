@@ -1,0 +1,1 @@
+r"""Recommendations from trained models."""
