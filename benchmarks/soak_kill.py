@@ -18,19 +18,24 @@ import signal
 import sys
 import time
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import torch
 from _report import environment
 
-from pyg_sessaug import __main__, files, pipeline, training
+from pyg_sessaug import __main__, files
 from pyg_sessaug.datasets import SessionLog, base
+from pyg_sessaug.training import augmented
+
+# The package exports a function of the module's name.
+training = import_module('pyg_sessaug.training.fit')
 
 # What can be killed: name, and where it is called.
 PHASES = {
     'prepare': [(SessionLog, 'prepare')],
     'train': [(training, '_train_epoch')],
-    'cluster': [(pipeline, '_clusters')],
+    'cluster': [(augmented, '_clusters')],
     'write': [(files, 'save_together'), (base, 'save_together')],
 }
 TEMPORARY = re.compile(r'\.\d+\.part$')

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from test_main import QUICK, write
+
+from tests.test_main import QUICK, write
 
 # Runs commands on a small disk of its own, first writable and then not.
 SCRIPT = """

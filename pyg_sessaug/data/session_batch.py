@@ -18,8 +18,8 @@ def session_batch(item: Tensor, length: Tensor) -> Batch:
         length (Tensor): Clicks of each session, ``[B]``, int64, at least 1.
 
     Returns:
-        Batch: What :meth:`~pyg_sessaug.data.graphs.SessionGraphs.batch` returns,
-        without :obj:`y`.
+        Batch: What :meth:`~pyg_sessaug.data.graphs.SessionGraphs.batch`
+        returns, without :obj:`y`.
     """
     # Any click may stand in for the target: a prefix knows nothing of it.
     ptr = cumsum(length + 1)

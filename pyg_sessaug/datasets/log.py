@@ -26,10 +26,10 @@ class LogDataset(SessionDataset):
     :class:`~pyg_sessaug.datasets.SessionLog`.
 
     A log is filtered, split and indexed as
-    :func:`~pyg_sessaug.datasets.preprocess.prepare_clicks` says. Its rows may stand in
-    any order, and equal rows are clicks of their own. SR-GNN's files hold
-    the result of that, so nothing is filtered again: their vocabulary is 1
-    to the largest id, and the options of logs are errors.
+    :func:`~pyg_sessaug.datasets.preprocess.prepare_clicks` says. Its rows may
+    stand in any order, and equal rows are clicks of their own. SR-GNN's files
+    hold the result of that, so nothing is filtered again: their vocabulary is
+    1 to the largest id, and the options of logs are errors.
 
     Args:
         root (str): Folder with the raw files in :obj:`root/raw`.

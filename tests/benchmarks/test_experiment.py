@@ -29,7 +29,9 @@ def test_less_patience_is_the_same_run_cut_short(
     _fit = _experiment.fit
     monkeypatch.setattr(_experiment, 'fit', fit)
     monkeypatch.setattr(
-        'pyg_sessaug.training.validation_loss', lambda *_: script.pop(0)
+        sys.modules['pyg_sessaug.training.fit'],
+        'validation_loss',
+        lambda *_: script.pop(0),
     )
     command = '--hidden 4 --epochs 9 --seeds 0 --lr 0.2 --patience 3'.split()
     command += ['--augmented-patience', '2', '--methods', 'base-patience']

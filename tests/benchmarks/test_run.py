@@ -266,9 +266,9 @@ def test_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
         return _validation_loss(*args)
 
     calls = []
-    name = 'pyg_sessaug.training.validation_loss'
-    _validation_loss = sys.modules['pyg_sessaug.training'].validation_loss
-    monkeypatch.setattr(name, validation_loss)
+    module = sys.modules['pyg_sessaug.training.fit']
+    _validation_loss = module.validation_loss
+    monkeypatch.setattr(module, 'validation_loss', validation_loss)
     command = [*TINY, *methods, '--output', str(parts)]
     with pytest.raises(SystemExit) as error:
         run.main(command)

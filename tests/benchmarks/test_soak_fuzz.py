@@ -42,7 +42,7 @@ def test_faults_are_found(tmp_path, monkeypatch):
     def crash(*args):
         raise ValueError('something')
 
-    monkeypatch.setattr('pyg_sessaug.clusters.load_state', crash)
+    monkeypatch.setattr('pyg_sessaug.clusters.item_clusters.load_state', crash)
     with pytest.raises(_fuzz_logs.Wrong, match='names no file: something'):
         soak_fuzz.fuzz('damaged files', 100, shrink=False)
 

@@ -5,7 +5,7 @@ import gzip
 import json
 import random
 
-from srgnn_reference import DAY
+from tests.datasets.srgnn_reference import DAY
 
 START = 1_396_828_800  # 2014-04-07T00:00:00Z
 

@@ -1,9 +1,9 @@
 import sys
 
 import pytest
-from log_files import write
 
 from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
+from tests.datasets.log_files import write
 
 VIEWS = 'sessionId;userId;itemId;timeframe;eventdate\n'
 CLICK = '1,2014-04-07T10:51:09.277Z,214536502,0\n'

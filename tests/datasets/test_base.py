@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from filelock import FileLock
-from srgnn_reference import to_lists
 
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import Diginetica, SessionDataset
+from tests.datasets.srgnn_reference import to_lists
 
 TRAIN = [[1 + i, 2 + i, 1 + i] for i in range(20)]
 TEST = ([[3, 4, 3], [3, 4], [3], [7]], [9, 3, 4, 7])

@@ -2,7 +2,10 @@ import random
 
 import pytest
 import torch
-from log_files import (
+
+from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
+from pyg_sessaug.datasets.readers import parse_id
+from tests.datasets.log_files import (
     START,
     diginetica_text,
     otto_text,
@@ -10,16 +13,13 @@ from log_files import (
     write,
     yoochoose_text,
 )
-from srgnn_reference import (
+from tests.datasets.srgnn_reference import (
     DAY,
     preprocess,
     samples_longest_first,
     to_lists,
     to_samples,
 )
-
-from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
-from pyg_sessaug.datasets.readers import parse_id
 
 
 def check(cls, root, expected, **kwargs):

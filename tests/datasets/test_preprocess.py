@@ -2,19 +2,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from srgnn_reference import (
-    DAY,
-    preprocess,
-    samples_longest_first,
-    to_lists,
-    to_samples,
-)
 
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets.preprocess import (
     Clicks,
     newest_samples,
     prepare_clicks,
+)
+from tests.datasets.srgnn_reference import (
+    DAY,
+    preprocess,
+    samples_longest_first,
+    to_lists,
+    to_samples,
 )
 
 EDGE = 2**63 - 1

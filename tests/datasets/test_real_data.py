@@ -2,9 +2,9 @@ import csv
 import datetime
 
 import pytest
-from srgnn_reference import DAY, preprocess, to_lists
 
 from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
+from tests.datasets.srgnn_reference import DAY, preprocess, to_lists
 
 pytestmark = pytest.mark.data
 SPLITS = ['train', 'val', 'test']

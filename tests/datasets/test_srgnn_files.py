@@ -6,10 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from srgnn_reference import samples_longest_first, to_lists, to_samples
 
 from pyg_sessaug.datasets import Diginetica, Otto, YooChoose
 from pyg_sessaug.datasets.srgnn_files import read_pickle, read_srgnn_files
+from tests.datasets.srgnn_reference import (
+    samples_longest_first,
+    to_lists,
+    to_samples,
+)
 
 TRAIN = [[1, 2], [3, 1, 1], [2, 3]]
 TEST = ([[3, 1], [3], [2]], [4, 1, 1])

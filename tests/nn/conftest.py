@@ -1,6 +1,6 @@
 import pytest
 
-from pyg_sessaug.nn import functional, target_attention
+from pyg_sessaug.nn.loss import catalogue, target_attention
 
 
 @pytest.fixture(params=[0, 2**20])
@@ -8,8 +8,8 @@ def small_chunks(monkeypatch, request):
     """Many chunks of 64 items, with and without any kept for the backward
     pass.
     """
-    monkeypatch.setattr(functional, 'CHUNK_SIZE', 64)
-    monkeypatch.setattr(functional, 'CACHE_BYTES', request.param)
+    monkeypatch.setattr(catalogue, 'CHUNK_SIZE', 64)
+    monkeypatch.setattr(catalogue, 'CACHE_BYTES', request.param)
     monkeypatch.setattr(target_attention, 'CACHE_BYTES', request.param)
     monkeypatch.setattr(target_attention, 'MIN_CHUNK', 64)
     monkeypatch.setattr(target_attention, 'CHUNK_BYTES', 0)

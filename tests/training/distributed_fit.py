@@ -5,9 +5,10 @@ import sys
 import torch
 from torch_geometric.transforms import Compose
 
-from pyg_sessaug import distributed, fit
+from pyg_sessaug import fit
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.training import distributed
 from pyg_sessaug.transforms import GaussianBlur, NormalizeEdges
 
 BLUR = Compose([NormalizeEdges(), GaussianBlur()])

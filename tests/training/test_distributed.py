@@ -3,18 +3,19 @@ import subprocess
 import sys
 import time
 
-import distributed_fit
 import psutil
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_main import QUICK, write
 from torch.testing import assert_close
 
-from pyg_sessaug import Recommender, distributed
+from pyg_sessaug import Recommender
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.files import load_state
+from pyg_sessaug.training import distributed
+from tests.test_main import QUICK, write
+from tests.training import distributed_fit
 
 
 def torchrun(*argv):

@@ -1,11 +1,10 @@
 import pytest
 import torch
 
-from pyg_sessaug import finetuning
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.evaluation import session_vectors
 from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.training import fit, validation_loss
+from pyg_sessaug.training import fit, switch_case, validation_loss
 from pyg_sessaug.training.switch_case import fit_switch_case, session_labels
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -53,7 +52,7 @@ def test_is_algorithm_1(data, model, monkeypatch):
         calls.append((weights(own), train.indices, val.indices, kwargs))
         return fit(own, train, val, **kwargs)
 
-    monkeypatch.setattr(finetuning, 'fit', record)
+    monkeypatch.setattr(switch_case, 'fit', record)
     before = weights(model)
     ensemble, clusters = fit_switch_case(
         model, *data, 3, seed=5, lr=0.01, weight_decay=0.1, **QUIET

@@ -24,8 +24,8 @@ class SwitchCase(torch.nn.Module):
         \boldsymbol{\mu}_k, \boldsymbol{\Sigma}_k)
 
     The models of the clusters start as copies of the global one.
-    :func:`~pyg_sessaug.training.switch_case.fit_switch_case` fits the mixture and
-    fine-tunes them (Algorithm 1).
+    :func:`~pyg_sessaug.training.switch_case.fit_switch_case` fits the mixture
+    and fine-tunes them (Algorithm 1).
 
     Args:
         model (SessionModel): The global model; it only tells clusters here

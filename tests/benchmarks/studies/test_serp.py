@@ -12,7 +12,7 @@ import serp
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'datasets'))
-from log_files import DAY, START, diginetica_text, write
+from tests.datasets.log_files import DAY, START, diginetica_text, write
 
 HEADER = (
     'queryId;sessionId;userId;timeframe;duration;eventdate;'

@@ -1,7 +1,6 @@
 import pytest
 import torch
 import torch_geometric.transforms as T
-from dense import adjacency, gated_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from pyg_sessaug.transforms import (
     NormalizeEdges,
     WeightChannels,
 )
+from tests.nn.dense import adjacency, gated_cell
 
 NUM_ITEMS = 9
 EMBEDDING = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))

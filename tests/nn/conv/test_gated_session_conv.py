@@ -1,13 +1,10 @@
 import pytest
 import torch
-from dense import adjacency, gated_cell
 from torch_geometric.testing import assert_module
 
-from pyg_sessaug.nn import (
-    AttentionReadout,
-    GatedSessionConv,
-    gated_session_conv,
-)
+from pyg_sessaug.nn import AttentionReadout, GatedSessionConv
+from pyg_sessaug.nn.conv import gated_session_conv
+from tests.nn.dense import adjacency, gated_cell
 
 
 def test_gated_session_conv_equals_dense_cell():

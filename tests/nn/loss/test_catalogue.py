@@ -3,12 +3,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loss_problems import assert_equal, attention_problem, problem
 from torch.autograd import gradcheck
 from torch.autograd.function import FunctionCtx
 from torch.utils.checkpoint import checkpoint
 
-from pyg_sessaug.nn import functional
+from pyg_sessaug.nn.loss import catalogue
 from pyg_sessaug.nn.loss.catalogue import (
     catalogue_cross_entropy,
     check_precision,
@@ -21,6 +20,7 @@ from pyg_sessaug.nn.loss.catalogue import (
 from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
 )
+from tests.nn.loss_problems import assert_equal, attention_problem, problem
 
 PRECISIONS = ['float32', 'bf16']
 
@@ -67,7 +67,7 @@ def test_catalogue_cross_entropy_gradcheck(small_chunks, num_items):
 def test_probabilities_are_kept_up_to_a_size(monkeypatch, precision, size):
     inputs = problem(3, 20)
     for num_bytes, kept in ((3 * 20 * size, 2), (3 * 20 * size - 1, 0)):
-        monkeypatch.setattr(functional, 'CACHE_BYTES', num_bytes)
+        monkeypatch.setattr(catalogue, 'CACHE_BYTES', num_bytes)
         loss = catalogue_cross_entropy(*inputs, precision)
         assert len(loss.grad_fn.saved_tensors) == 4 + kept
 
@@ -294,7 +294,7 @@ def test_is_bf16_native(monkeypatch):
 @pytest.mark.parametrize('native', [True, False])
 def test_choose_precision(monkeypatch, native):
     """bfloat16 by itself only where the processor multiplies it."""
-    monkeypatch.setattr(functional, 'is_bf16_native', lambda _: native)
+    monkeypatch.setattr(catalogue, 'is_bf16_native', lambda _: native)
     assert choose_precision('auto') == ('bf16' if native else 'float32')
     for precision in ('bf16', 'float32'):
         assert choose_precision(precision, 'cpu') == precision

@@ -3,13 +3,17 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loss_problems import assert_equal, attention_problem, padded_scores
 from torch.autograd import gradcheck
 
-from pyg_sessaug.nn import target_attention
+from pyg_sessaug.nn.loss import target_attention
 from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
+)
+from tests.nn.loss_problems import (
+    assert_equal,
+    attention_problem,
+    padded_scores,
 )
 
 PRECISIONS = ['float32', 'bf16']

@@ -1,13 +1,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from dense import encode
 
 from pyg_sessaug import Recommender
 from pyg_sessaug.clusters import ItemMixture
 from pyg_sessaug.data.session_batch import session_batch
 from pyg_sessaug.nn import SRGNN, CovarianceSRGNN
 from pyg_sessaug.transforms import NormalizeEdges
+from tests.nn.dense import encode
 
 NUM_ITEMS = 9
 SESSIONS = [[1, 2, 1, 3, 4], [5, 5], [0, 8, 7, 8, 0, 2], [3]]

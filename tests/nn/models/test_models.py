@@ -1,7 +1,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from dense import srgnn_scores, tagnn_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch, Data
@@ -11,6 +10,7 @@ from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.transforms import NormalizeEdges
+from tests.nn.dense import srgnn_scores, tagnn_scores
 
 NUM_ITEMS = 9
 REFERENCE = {SRGNN: srgnn_scores, TAGNN: tagnn_scores}
