@@ -143,6 +143,25 @@ def test_pre_transform(srgnn_root):
     assert next(iter(ours)).edge_weight.unique().tolist() == [4]
 
 
+def test_samples_know_their_session(dataset):
+    sessions = dataset.flat_sessions
+    for loader in [SessionLoader(dataset, 8), stock(dataset, batch_size=8)]:
+        session = torch.cat([batch.session for batch in loader])
+        expected = [
+            number
+            for number, length in enumerate(sessions.length.tolist())
+            for _ in range(length - 1)
+        ]
+        assert session.dtype == torch.int64
+        assert session.tolist() == expected
+    part = dataset[10:50:3]
+    session = next(iter(SessionLoader(part, 99))).session
+    assert session.tolist() == [expected[i] for i in range(10, 50, 3)]
+    test = Diginetica(dataset.root, 'test', val_ratio=0)
+    assert next(iter(SessionLoader(test))).session.tolist() == [-1]
+    assert test[0].session.tolist() == [-1]
+
+
 def test_names_of_the_stock_loader_are_taken(dataset):
     ours = SessionLoader(dataset, 4, follow_batch=['click_index'])
     assert_equal_batches(ours, stock(dataset, batch_size=4))

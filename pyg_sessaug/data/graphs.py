@@ -22,9 +22,14 @@ class SessionGraphs:
 
     Args:
         sessions (Sessions): The sessions and their samples.
+        number (Tensor, optional): What graphs carry as the number of their
+            session, ``[num_sessions]``, int64. (default: :obj:`None`, they
+            carry none)
     """
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(
+        self, sessions: Sessions, number: Optional[Tensor] = None
+    ) -> None:
         self.sessions = sessions
         item, ptr = sessions.item, sessions.ptr
         session = torch.repeat_interleave(
@@ -56,6 +61,7 @@ class SessionGraphs:
         lists = {
             **vars(sessions),
             'session': session.int(),
+            'number': number,
             'node': node,
             'node_ptr': node_ptr,
             'nodes_at': self.nodes_at,
@@ -76,8 +82,8 @@ class SessionGraphs:
         Returns:
             Data: With :obj:`x` [N] int64, :obj:`edge_index` [2, E] int64,
             :obj:`edge_weight` [E] float32 ones, :obj:`click_index` [L] int64,
-            :obj:`y` [1] int64 and, where known, :obj:`click_time` [L]
-            float64.
+            :obj:`y` [1] int64 and, where known, :obj:`session` [1] int64
+            and :obj:`click_time` [L] float64.
         """
         lists, tensor = self._arrays(), torch.from_numpy
         target = int(lists['target'][index])
@@ -95,6 +101,9 @@ class SessionGraphs:
             click_index=tensor(lists['click_node'][start:target]).long(),
             y=tensor(lists['item'][target : target + 1].copy()),
         )
+        if 'number' in lists:
+            number = lists['number'][session : session + 1]
+            data.session = tensor(number.copy())
         if 'time' in lists:
             data.click_time = tensor(lists['time'][start:target].copy())
         return data
@@ -135,6 +144,8 @@ class SessionGraphs:
             'click_index': (click_index, click_ptr, True),
             'y': (lists['item'][target], sample_ptr, False),
         }
+        if 'number' in lists:
+            values['session'] = (lists['number'][session], sample_ptr, False)
         if 'time' in lists:
             values['click_time'] = (lists['time'][click], click_ptr, False)
 
@@ -182,8 +193,8 @@ def select_graphs(data: Data, keep: Tensor) -> Data:
     r"""Some graphs of a batch, as a batch that models can read.
 
     It holds what they need and nothing else: :obj:`x`, :obj:`edge_index`,
-    :obj:`edge_attr`, :obj:`click_index`, :obj:`y` where there is one, and
-    pointers.
+    :obj:`edge_attr`, :obj:`click_index`, :obj:`y` and :obj:`session` where
+    there are such, and pointers.
 
     Args:
         data (Data): A graph, or a batch of graphs.
@@ -203,8 +214,9 @@ def select_graphs(data: Data, keep: Tensor) -> Data:
         batch=graph[batch[node]],
         ptr=cumsum(ptr.diff()[keep]),
     )
-    if 'y' in data:
-        out.y = data.y[keep]
+    for key in ('y', 'session'):
+        if key in data:
+            out[key] = data[key][keep]
     return out
 
 

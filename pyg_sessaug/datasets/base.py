@@ -258,7 +258,10 @@ class SessionDataset(Dataset, ABC):
     def graphs(self) -> SessionGraphs:
         r"""Node and edge lists, made at first use."""
         if self._graphs is None:
-            self._graphs = SessionGraphs(self.flat_sessions)
+            number = torch.arange(self.sessions)
+            if self.split != 'train':
+                number.fill_(-1)
+            self._graphs = SessionGraphs(self.flat_sessions, number)
         return self._graphs
 
     def len(self) -> int:
