@@ -12,8 +12,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from _datasets import DATASETS, SPLITS, load
-from _knn import (
+from torch import Tensor
+
+from benchmarks.experiments.datasets import DATASETS, SPLITS, load
+from benchmarks.experiments.knn import (
     VSKNN,
     WEIGHTING,
     Index,
@@ -22,10 +24,8 @@ from _knn import (
     rank_spop,
     rank_vsknn,
 )
-from _report import describe, environment, markdown
-from run import fraction, positive
-from torch import Tensor
-
+from benchmarks.experiments.report import describe, environment, markdown
+from benchmarks.run import fraction, positive
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.files import save_atomically
 from pyg_sessaug.metrics import ranking_metrics

@@ -13,12 +13,17 @@ import sys
 from typing import Any, Dict, List, Optional
 
 import torch
-from _comparison import compare, gains, per_session
-from _datasets import load
-from _earlier import check_same, load_results, read
-from _report import METRICS, environment, interval, write_report
 from torch import Tensor
 
+from benchmarks.experiments.datasets import load
+from benchmarks.experiments.earlier import check_same, load_results, read
+from benchmarks.experiments.report import (
+    METRICS,
+    environment,
+    interval,
+    write_report,
+)
+from pyg_sessaug.comparison import compare, gains, per_session
 from pyg_sessaug.datasets import SessionDataset
 
 BINS = {

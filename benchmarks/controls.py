@@ -17,12 +17,24 @@ from glob import glob
 from typing import Any, Dict, List, Optional
 
 import torch
-from _comparison import gains, holm, paired_bootstrap, per_session
-from _datasets import load
-from _earlier import check_same, read
-from _report import METRICS, environment, interval, write_report
-from evidence import FOLDERS, RESULTS
-from render import control_of, data_of, is_augmentation, place, variant
+
+from benchmarks.evidence import FOLDERS, RESULTS
+from benchmarks.experiments.datasets import load
+from benchmarks.experiments.earlier import check_same, read
+from benchmarks.experiments.report import (
+    METRICS,
+    environment,
+    interval,
+    write_report,
+)
+from benchmarks.render import (
+    control_of,
+    data_of,
+    is_augmentation,
+    place,
+    variant,
+)
+from pyg_sessaug.comparison import gains, holm, paired_bootstrap, per_session
 
 
 def main(argv: Optional[List[str]] = None) -> None:

@@ -17,8 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Dict, List, Optional
 
-from run import positive
-
+from benchmarks.run import positive
 from pyg_sessaug.nn.loss.catalogue import choose_precision
 
 HERE = osp.dirname(osp.abspath(__file__))

@@ -14,9 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Match, Optional, Tuple
 
-import search
-from _methods import parse_method
-from _report import METRICS, interval, markdown, published, tables
+from benchmarks import search
+from benchmarks.experiments.methods import parse_method
+from benchmarks.experiments.report import (
+    METRICS,
+    interval,
+    markdown,
+    published,
+    tables,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'

@@ -7,12 +7,18 @@ import sys
 from typing import Container, List, Optional, Tuple
 
 import torch
-from _datasets import DATASETS
-from _earlier import read
-from _experiment import MODELS, Experiment
-from _methods import DEFAULT, GRAMMAR, Method, parse_method
-from _plots import plot_curves, plot_metrics
-from _report import collect, summary, write
+
+from benchmarks.experiments.datasets import DATASETS
+from benchmarks.experiments.earlier import read
+from benchmarks.experiments.experiment import MODELS, Experiment
+from benchmarks.experiments.methods import (
+    DEFAULT,
+    GRAMMAR,
+    Method,
+    parse_method,
+)
+from benchmarks.experiments.plots import plot_curves, plot_metrics
+from benchmarks.experiments.report import collect, summary, write
 
 DESCRIPTION = """\
 Trains a base model on plain session graphs, takes distances and clusters of

@@ -18,12 +18,12 @@ import time
 from itertools import product
 from typing import Any, Dict, List, Optional
 
-import run
 import torch
-from _experiment import Experiment
-from _methods import Method, parse_method
-from _report import environment, markdown
 
+from benchmarks import run
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import Method, parse_method
+from benchmarks.experiments.report import environment, markdown
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.training import best_epoch
 

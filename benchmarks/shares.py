@@ -13,9 +13,10 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
-from _earlier import load_results
-from _plots import COLORS, LINES, MARKERS
-from _report import METRICS
+
+from benchmarks.experiments.earlier import load_results
+from benchmarks.experiments.plots import COLORS, LINES, MARKERS
+from benchmarks.experiments.report import METRICS
 
 
 def main(argv: Optional[List[str]] = None) -> None:

@@ -20,8 +20,9 @@ import _fuzz_files
 import _fuzz_logs
 import _fuzz_use
 import hypothesis
-from _report import environment
 from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from benchmarks.experiments.report import environment
 
 TARGETS = {
     **_fuzz_logs.TARGETS,

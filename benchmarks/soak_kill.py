@@ -22,8 +22,8 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from _report import environment
 
+from benchmarks.experiments.report import environment
 from pyg_sessaug import __main__, files
 from pyg_sessaug.datasets import SessionLog, base
 from pyg_sessaug.training import augmented

@@ -2,15 +2,20 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _categories import several_categories
-from _comparison import gains, per_session
-from _maps import scatter, tsne
-from _vectors import draw_samples, neighbor_share, session_vectors
 from torch import Tensor
 from torch.utils.data import Subset
+
+from benchmarks.experiments import study
+from benchmarks.studies.maps import scatter, tsne
+from benchmarks.studies.sample_categories import several_categories
+from benchmarks.studies.vectors import (
+    draw_samples,
+    neighbor_share,
+    session_vectors,
+)
+from pyg_sessaug.comparison import gains, per_session
 
 # HR@20 and MRR@20 in Table 5.1, of one category and of several.
 THESIS = {
@@ -20,19 +25,19 @@ THESIS = {
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'categories',
         'Table 5.1: HR@20 and MRR@20 of test sessions of one category and of '
         'several. Figures 5.1, 5.2 and B.1: maps of their vectors, coloured '
         'by that and by hit or miss.',
     )
     parser.add_argument(
-        '--samples', type=_study.positive, default=4000,
+        '--samples', type=study.positive, default=4000,
         help='sessions on the maps, one prefix of each',
     )  # fmt: skip
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args)
-    base, test = _study.model(runs), runs.data['test']
+    args = study.start(parser, argv)
+    runs = study.experiment(args)
+    base, test = study.model(runs), runs.data['test']
     rank = runs.run(args.seed, runs.methods[0])['rank']
     several = several_categories(test)
     gain = {key: x[0] for key, x in gains([rank]).items()}
@@ -42,7 +47,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     }
     overall = {key: 100 * float(x.mean()) for key, x in gain.items()}
     thesis = THESIS.get(args.dataset) if args.fraction == 1 else None
-    _study.write(
+    study.write(
         args,
         {'overall': overall, 'groups': groups},
         table(groups, overall, thesis),
@@ -67,7 +72,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         }
     }
     figure = draw(tsne(vectors), label, type(test).__name__)
-    _study.write(args, results, lines, figure, 'categories_maps')
+    study.write(args, results, lines, figure, 'categories_maps')
 
 
 def compare_groups(
@@ -153,4 +158,4 @@ def draw(points: Tensor, label: Dict[str, Tensor], name: str) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

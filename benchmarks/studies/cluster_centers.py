@@ -3,18 +3,23 @@
 import os.path as osp
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _clusters import balance, sizes, spacing, within_share
-from _comparison import compare, gains, per_session
-from _experiment import derive
-from _methods import Method, changed_edges
-from _plots import COLORS
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from benchmarks.experiments import study
+from benchmarks.experiments.experiment import derive
+from benchmarks.experiments.methods import Method, changed_edges
+from benchmarks.experiments.plots import COLORS
+from benchmarks.studies.measures import (
+    balance,
+    sizes,
+    spacing,
+    within_share,
+)
 from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.comparison import compare, gains, per_session
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.transforms import ClusterDistance, NormalizeEdges
 
@@ -31,10 +36,10 @@ COLOR = dict(zip(VARIANTS, (COLORS[1], COLORS[4], COLORS[5], COLORS[2])))
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    args = _study.start(_study.arguments('cluster_centers', DESCRIPTION), argv)
-    runs = _study.experiment(args, ['base', 'gmm', 'kmeans'])
+    args = study.start(study.arguments('cluster_centers', DESCRIPTION), argv)
+    runs = study.experiment(args, ['base', 'gmm', 'kmeans'])
     train, test = runs.data['train'], runs.data['test']
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     gmm, kmeans = (
         ItemClusters.load(
             osp.join(runs.folder, f'seed{args.seed}-{name}.clusters.pt')
@@ -80,7 +85,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             for metric in ('HR@20', 'MRR@20')
         },
     }
-    _study.write(args, results, table(results), plot(results))
+    study.write(args, results, table(results), plot(results))
 
 
 def respace(clusters: ItemClusters, distance: float) -> ItemClusters:
@@ -252,4 +257,4 @@ def _number(value: float) -> Optional[float]:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

@@ -2,13 +2,13 @@
 
 from typing import Any, Dict, List, Optional, Sequence
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _datasets import SPLITS
-from _plots import COLORS
 from torch import Tensor
 
+from benchmarks.experiments import study
+from benchmarks.experiments.datasets import SPLITS
+from benchmarks.experiments.plots import COLORS
 from pyg_sessaug.datasets import SessionDataset
 
 # Table 4.2.
@@ -26,14 +26,14 @@ NAMES = {
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'data_statistics',
         'Table 4.2: statistics of a data set. Figure 4.2: the distribution '
         'of lengths before and after sessions are cut into prefixes.',
     )
     parser.set_defaults(fraction=1.0)
-    args = _study.start(parser, argv)
-    data = {split: _study.read(args, split) for split in SPLITS}
+    args = study.start(parser, argv)
+    data = {split: study.read(args, split) for split in SPLITS}
     prefixes = torch.cat([prefix_length(x) for x in data.values()])
     lengths = {
         'sessions': torch.cat([x.flat_sessions.length for x in data.values()]),
@@ -56,7 +56,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         },
     }
     thesis = THESIS.get(args.dataset, ()) if args.fraction == 1 else ()
-    _study.write(
+    study.write(
         args, results, table(results, thesis), draw(lengths, name),
         f'data_statistics_{args.dataset}',
     )  # fmt: skip
@@ -139,4 +139,4 @@ def draw(lengths: Dict[str, Tensor], name: str) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

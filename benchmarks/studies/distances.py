@@ -2,15 +2,15 @@
 
 from typing import Any, Dict, List, Optional, Tuple
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _methods import parse_method
-from _plots import COLORS
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from benchmarks.experiments import study
+from benchmarks.experiments.methods import parse_method
+from benchmarks.experiments.plots import COLORS
 from pyg_sessaug.data.sessions import Sessions, expand_ranges
 
 DESCRIPTION = """\
@@ -25,11 +25,11 @@ LENGTHS = {'2': (2, 2), '3': (3, 3), '4–5': (4, 5), '6 or more': (6, 10**9)}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    args = _study.start(_study.arguments('distances', DESCRIPTION), argv)
-    runs = _study.experiment(args)
+    args = study.start(study.arguments('distances', DESCRIPTION), argv)
+    runs = study.experiment(args)
     test = runs.data['test']
     rank = runs.run(args.seed, parse_method('base'))['rank']
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     steps, mean, largest = step_lengths(embedding, test.flat_sessions)
     moved = steps > 0
     value = {'mean': mean[moved], 'largest': largest[moved]}
@@ -55,7 +55,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             name: compare(value, hit, group) for name, group in groups.items()
         },
     }
-    _study.write(args, results, table(results), plot(value, hit, known))
+    study.write(args, results, table(results), plot(value, hit, known))
 
 
 def step_lengths(
@@ -173,4 +173,4 @@ def plot(value: Dict[str, Tensor], hit: Tensor, known: Tensor) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

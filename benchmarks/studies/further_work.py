@@ -2,10 +2,11 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
-from _comparison import compare, gains, per_session
-from _plots import COLORS
+
+from benchmarks.experiments import study
+from benchmarks.experiments.plots import COLORS
+from pyg_sessaug.comparison import compare, gains, per_session
 
 METHODS = {
     'base': 'plain graphs',
@@ -22,7 +23,7 @@ METHODS = {
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'further_work',
         'Section 8.1, further work: time decay in three forms, soft instead '
         'of hard clusters, several weight channels and the covariance in the '
@@ -37,18 +38,18 @@ def main(argv: Optional[List[str]] = None) -> None:
         '--seeds', nargs='+', type=int, default=[0, 1], help='one run each'
     )
     parser.add_argument(
-        '--epochs', type=_study.positive, default=4,
+        '--epochs', type=study.positive, default=4,
         help='of each run; later ones have hardly a learning rate left',
     )  # fmt: skip
-    args = _study.start(parser, argv)
+    args = study.start(parser, argv)
     names, ranks, kernels = list(METHODS), {}, []
     for seed in dict.fromkeys(args.seeds):
         args.seed = seed
         options = ['--epochs', str(args.epochs)]
-        runs = _study.experiment(args, ['base'], options)
+        runs = study.experiment(args, ['base'], options)
         if runs.data['train'].flat_sessions.time is None:
             names = [x for x in METHODS if not x.startswith('time')]
-        runs = _study.experiment(args, names, options)
+        runs = study.experiment(args, names, options)
         for method in runs.methods:
             record = runs.run(seed, method)
             ranks.setdefault(method.name, []).append(record['rank'])
@@ -63,7 +64,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         },
         'channel_weights': kernels,
     }
-    _study.write(args, results, table(results), draw(results, args))
+    study.write(args, results, table(results), draw(results, args))
 
 
 def table(results: Dict[str, Any]) -> List[List[str]]:
@@ -122,4 +123,4 @@ def draw(results: Dict[str, Any], args: Any) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

@@ -4,14 +4,14 @@ import math
 from itertools import pairwise
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _datasets import SPLITS
-from _experiment import derive
-from _plots import COLORS
 from torch import Tensor
 
+from benchmarks.experiments import study
+from benchmarks.experiments.datasets import SPLITS
+from benchmarks.experiments.experiment import derive
+from benchmarks.experiments.plots import COLORS
 from pyg_sessaug import evaluate, fit
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SRGNN, SessionModel
@@ -28,19 +28,19 @@ FIRST, WINDOW = 50, 50
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'initial_embeddings',
         'Section 5.3 and figure 5.3: training loss from normal item vectors '
         'and from those of Word2Vec, free or frozen in the first epoch. '
         'Trains three models; those of --run are not used.',
     )
     add = parser.add_argument
-    add('--epochs', type=_study.positive, default=6, help='of each model')
-    add('--hidden', type=_study.positive, default=100,
+    add('--epochs', type=study.positive, default=6, help='of each model')
+    add('--hidden', type=study.positive, default=100,
         help='size of all vectors')  # fmt: skip
     add('--lr', type=float, default=1e-3, help='learning rate at the start')
-    args = _study.start(parser, argv)
-    data = {split: _study.read(args, split) for split in SPLITS}
+    args = study.start(parser, argv)
+    data = {split: study.read(args, split) for split in SPLITS}
     torch.manual_seed(derive(args.seed, 'word2vec'))
     vectors = word2vec(data['train'], args.hidden)
 
@@ -81,7 +81,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         }
         print(f'{METHODS[method]}: validation loss '
               f'{results[method]["val_loss"]:.3f}', flush=True)  # fmt: skip
-    _study.write(
+    study.write(
         args,
         {'steps_per_epoch': steps, 'models': results},
         table(results),
@@ -206,4 +206,4 @@ def draw(results: Dict[str, Any], steps: int, name: str) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

@@ -3,17 +3,25 @@
 from argparse import Namespace
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _clusters import balance, between_share, fit, sizes, spacing, within_share
-from _experiment import Experiment, derive
-from _methods import permute
-from _plots import COLORS
-from run import positive
 from torch import Tensor
 from tqdm import tqdm
+
+from benchmarks.experiments import study
+from benchmarks.experiments.experiment import Experiment, derive
+from benchmarks.experiments.methods import permute
+from benchmarks.experiments.plots import COLORS
+from benchmarks.run import positive
+from benchmarks.studies.measures import (
+    balance,
+    between_share,
+    fit,
+    sizes,
+    spacing,
+    within_share,
+)
 
 DESCRIPTION = """\
 Clusters of the item embeddings of a trained base model, by a Gaussian
@@ -30,7 +38,7 @@ STYLE = {'gmm': (COLORS[1], 'o', '-'), 'kmeans': (COLORS[5], 's', '--')}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('item_clusters', DESCRIPTION)
+    parser = study.arguments('item_clusters', DESCRIPTION)
     parser.add_argument(
         '--num-clusters',
         type=positive,
@@ -42,9 +50,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument(
         '--shown', type=positive, default=8, help='number shown in detail'
     )
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args)
-    embedding = _study.model(runs).item_embedding.detach()
+    args = study.start(parser, argv)
+    runs = study.experiment(args)
+    embedding = study.model(runs).item_embedding.detach()
     todo = [
         (k, method)
         for k in sorted({*args.num_clusters, args.shown})
@@ -60,7 +68,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'shown': args.shown,
         'rows': [{k: v for k, v in x.items() if k != 'top'} for x in rows],
     }
-    _study.write(args, results, table(rows), plot(args, rows))
+    study.write(args, results, table(rows), plot(args, rows))
 
 
 def describe(
@@ -182,4 +190,4 @@ def plot(args: Namespace, rows: List[Dict[str, Any]]) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

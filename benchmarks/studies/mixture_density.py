@@ -3,10 +3,8 @@
 import os.path as osp
 from typing import List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _plots import COLORS
 from torch import Tensor
 from torch.distributions import (
     Categorical,
@@ -15,13 +13,15 @@ from torch.distributions import (
     Normal,
 )
 
+from benchmarks.experiments import study
+from benchmarks.experiments.plots import COLORS
 from pyg_sessaug.datasets import MultimodalSessions
 
 GRID = 241
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'mixture_density',
         'Figure 6.1: the density of a mixture of Gaussians in two '
         'dimensions, here of the items of MultimodalSessions, and the '
@@ -30,10 +30,10 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     add = parser.add_argument
     parser.set_defaults(seed=2)  # Whose modes lie apart.
-    add('--num-modes', type=_study.positive, default=4, help='of the density')
-    add('--num-items', type=_study.positive, default=1000, help='to draw')
-    add('--shown', type=_study.positive, default=3, help='sessions to draw')
-    args = _study.start(parser, argv)
+    add('--num-modes', type=study.positive, default=4, help='of the density')
+    add('--num-items', type=study.positive, default=1000, help='to draw')
+    add('--shown', type=study.positive, default=3, help='sessions to draw')
+    args = study.start(parser, argv)
     data = MultimodalSessions(
         osp.join(args.output, 'data'), 'test', num_items=args.num_items,
         num_modes=args.num_modes, channels=2, seed=args.seed,
@@ -85,7 +85,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     )  # fmt: skip
     axis.legend(loc='upper left', fontsize=8, facecolor='#555555',
                 labelcolor='white', framealpha=0.8)  # fmt: skip
-    _study.write(args, results, lines, figure)
+    study.write(args, results, lines, figure)
 
 
 def fit(points: Tensor, mode: Tensor) -> MixtureSameFamily:
@@ -103,4 +103,4 @@ def peaks(density: Tensor) -> Tensor:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

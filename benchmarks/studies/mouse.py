@@ -3,12 +3,12 @@
 import math
 from typing import List, Optional, Tuple
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _maps import scatter
 from torch import Tensor
 
+from benchmarks.experiments import study
+from benchmarks.studies.maps import scatter
 from pyg_sessaug.clusters import ItemClusters
 
 # A head and two ears: centre, radius and share of the points.
@@ -21,16 +21,16 @@ METHODS = {'kmeans': 'KMeans', 'gmm': 'EM'}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'mouse',
         'Figure 4.3: KMeans and expectation maximization on the Mouse data, '
         'three discs of two sizes, generated here.',
         data=False,
     )
     add = parser.add_argument
-    add('--points', type=_study.positive, default=1000, help='of a mouse')
-    add('--repeats', type=_study.positive, default=20, help='mice to draw')
-    args = _study.start(parser, argv)
+    add('--points', type=study.positive, default=1000, help='of a mouse')
+    add('--repeats', type=study.positive, default=20, help='mice to draw')
+    args = study.start(parser, argv)
     mice = [draw_mouse(args.points) for _ in range(args.repeats)]
     labels = {
         method: [
@@ -67,7 +67,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     figure.legend(
         handles, DISCS, loc='outside lower center', ncols=3, frameon=False
     )
-    _study.write(args, results, lines, figure)
+    study.write(args, results, lines, figure)
 
 
 def draw_mouse(num_points: int) -> Tuple[Tensor, Tensor]:
@@ -101,4 +101,4 @@ def compare(label: Tensor, truth: Tensor) -> Tuple[float, float]:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

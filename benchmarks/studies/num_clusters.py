@@ -2,14 +2,14 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
-from _clusters import balance, fit, sizes
-from _comparison import compare, gains, per_session
-from _methods import Method
-from _plots import COLORS
-from run import positive
 
+from benchmarks.experiments import study
+from benchmarks.experiments.methods import Method
+from benchmarks.experiments.plots import COLORS
+from benchmarks.run import positive
+from benchmarks.studies.measures import balance, fit, sizes
+from pyg_sessaug.comparison import compare, gains, per_session
 from pyg_sessaug.training import best_epoch
 from pyg_sessaug.transforms import ClusterDistance
 
@@ -23,7 +23,7 @@ STYLE = {'gmm': (COLORS[1], 'o', '-'), 'kmeans': (COLORS[5], 's', '--')}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('num_clusters', DESCRIPTION)
+    parser = study.arguments('num_clusters', DESCRIPTION)
     parser.add_argument(
         '--num-clusters',
         type=positive,
@@ -39,10 +39,10 @@ def main(argv: Optional[List[str]] = None) -> None:
         default=['kmeans'],
         help='what makes the clusters',
     )
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args)
+    args = study.start(parser, argv)
+    runs = study.experiment(args)
     base = runs.run(args.seed, Method('base'))
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     gain = {'base': gains([base['rank']])}
     rows = []
     for method in args.methods:
@@ -80,7 +80,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             for metric in ('HR@20', 'MRR@20')
         },
     }
-    _study.write(args, results, table(results), plot(results))
+    study.write(args, results, table(results), plot(results))
 
 
 def table(results: Dict[str, Any]) -> List[List[str]]:
@@ -139,4 +139,4 @@ def plot(results: Dict[str, Any]) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

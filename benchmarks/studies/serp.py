@@ -3,16 +3,17 @@
 import argparse
 from typing import Any, Dict, List, Optional, Tuple
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _clusters import fit
-from _comparison import paired_bootstrap
-from _maps import tsne
-from _plots import COLORS, MARKERS
-from _queries import Pages, read_pages
-from run import positive
 from torch import Tensor
+
+from benchmarks.experiments import study
+from benchmarks.experiments.plots import COLORS, MARKERS
+from benchmarks.run import positive
+from benchmarks.studies.maps import tsne
+from benchmarks.studies.measures import fit
+from benchmarks.studies.queries import Pages, read_pages
+from pyg_sessaug.comparison import paired_bootstrap
 
 DESCRIPTION = """\
 Section 7.4 and figure 7.2: the share of the items on the result page of the
@@ -24,17 +25,17 @@ TOP = 2
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('serp', DESCRIPTION)
+    parser = study.arguments('serp', DESCRIPTION)
     add = parser.add_argument
     add('--queries', help='train-queries.csv; ROOT/raw/ has it without')
     add('--clusters', choices=('gmm', 'kmeans'), default='gmm', help='modes')
     add('--num-clusters', type=positive, default=8, help='their number')
     add('--points', type=positive, default=4000, help='items on the map')
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args)
+    args = study.start(parser, argv)
+    runs = study.experiment(args)
     test = runs.data['test']
     pages = read_pages(args, test)
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     clusters, _ = fit(runs, embedding, args.clusters, args.num_clusters)
     torch.manual_seed(args.seed)
     own, other = shares(pages, clusters.labels, args.num_clusters)
@@ -69,7 +70,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     figure = plot(
         args, pages, embedding, clusters.labels, test.seen_items, values
     )
-    _study.write(args, results, table(results), figure)
+    study.write(args, results, table(results), figure)
 
 
 def shares(
@@ -212,4 +213,4 @@ def plot(
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

@@ -2,15 +2,15 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _categories import several_categories
-from _maps import scatter, tsne
-from _vectors import draw_samples, session_vectors
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.experiments import study
+from benchmarks.studies.maps import scatter, tsne
+from benchmarks.studies.sample_categories import several_categories
+from benchmarks.studies.vectors import draw_samples, session_vectors
 from pyg_sessaug.clusters import ItemClusters
 
 METHODS = {'kmeans': 'KMeans', 'gmm': 'GMM'}
@@ -18,7 +18,7 @@ READINGS = ('clicks seen', 'whole session')
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'session_clusters',
         'Section 5.4 and figure 5.4: KMeans and a Gaussian mixture on the '
         'vectors of test sessions, and their agreement with the label "of '
@@ -27,18 +27,18 @@ def main(argv: Optional[List[str]] = None) -> None:
     add = parser.add_argument
     add(
         '--num-clusters',
-        type=_study.positive,
+        type=study.positive,
         nargs='+',
         default=[2, 8],
         help='one map each',
     )
-    add('--repeats', type=_study.positive, default=3, help='fits of each kind')
-    add('--samples', type=_study.positive, default=4000,
+    add('--repeats', type=study.positive, default=3, help='fits of each kind')
+    add('--samples', type=study.positive, default=4000,
         help='sessions on the maps, one prefix of each')  # fmt: skip
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args)
+    args = study.start(parser, argv)
+    runs = study.experiment(args)
     test = runs.data['test']
-    vectors = session_vectors(_study.model(runs), test)
+    vectors = session_vectors(study.model(runs), test)
     several = several_categories(test)
     several = {reading: several[reading] for reading in READINGS}
 
@@ -72,7 +72,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     name = f'{type(test).__name__}: {len(drawn):,} test sessions'
     shown = {kind: labels[kind][0][drawn] for kind in kinds}
     figure = draw(points, shown, name)
-    _study.write(
+    study.write(
         args, {'alike': alike, 'clusters': rows}, table(rows, alike), figure
     )
 
@@ -156,4 +156,4 @@ def table(rows: List[Dict[str, Any]], alike: Dict[str, float]) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

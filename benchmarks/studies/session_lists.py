@@ -2,19 +2,24 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _comparison import paired_bootstrap
-from _maps import tsne
-from _methods import parse_method
-from _plots import COLORS, MARKERS
-from _session import add_arguments, choose, clicks_and_target, describe
-from _vectors import draw_samples
-from run import positive
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.experiments import study
+from benchmarks.experiments.methods import parse_method
+from benchmarks.experiments.plots import COLORS, MARKERS
+from benchmarks.run import positive
+from benchmarks.studies.maps import tsne
+from benchmarks.studies.one_session import (
+    add_arguments,
+    choose,
+    clicks_and_target,
+    describe,
+)
+from benchmarks.studies.vectors import draw_samples
+from pyg_sessaug.comparison import paired_bootstrap
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn import SessionModel
 from pyg_sessaug.ranking import top_items
@@ -31,7 +36,7 @@ SHOWN = 6
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('session_lists', DESCRIPTION)
+    parser = study.arguments('session_lists', DESCRIPTION)
     add_arguments(parser)
     add = parser.add_argument
     add('--methods', nargs='+', type=method, metavar='METHOD',
@@ -40,9 +45,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     add('--sessions', type=positive, default=5000,
         help='test sessions to compare on')  # fmt: skip
     add('--points', type=positive, default=3000, help='items on the map')
-    args = _study.start(parser, argv)
+    args = study.start(parser, argv)
     names = list(dict.fromkeys(['base', 'i2i', *args.methods]))
-    runs = _study.experiment(args, names)
+    runs = study.experiment(args, names)
     test = runs.data['test']
     one = choose(args, runs)
     many = draw_samples(test, args.sessions)
@@ -50,10 +55,10 @@ def main(argv: Optional[List[str]] = None) -> None:
     target = sessions.item[sessions.target]
     many = many[test.seen_items[target[many]]]
     index = torch.cat([torch.tensor([one]), many])
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     lists, lengths = {}, {}
     for name in names:
-        items = recommend(_study.model(runs, name), test[index])
+        items = recommend(study.model(runs, name), test[index])
         lists[name] = items[0].tolist()
         lengths[name] = list_distance(embedding, items, target[index])
     results = {
@@ -72,7 +77,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         embedding, test.seen_items, lists, clicks_and_target(test, one),
         args.points,
     )  # fmt: skip
-    _study.write(args, results, table(results), figure)
+    study.write(args, results, table(results), figure)
 
 
 def method(name: str) -> str:
@@ -231,4 +236,4 @@ def _place(items: List[int], target: int) -> Optional[int]:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

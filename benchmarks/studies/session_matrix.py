@@ -2,17 +2,17 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _methods import parse_method, training_transform
-from _plots import COLORS
-from _session import add_arguments, choose, describe
 from scipy.stats import spearmanr
 from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
+from benchmarks.experiments import study
+from benchmarks.experiments.methods import parse_method, training_transform
+from benchmarks.experiments.plots import COLORS
+from benchmarks.studies.one_session import add_arguments, choose, describe
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.transforms import ItemDistance, NormalizeEdges
 
@@ -27,14 +27,14 @@ BLOCK = 2048
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('session_matrix', DESCRIPTION)
+    parser = study.arguments('session_matrix', DESCRIPTION)
     add_arguments(parser)
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args, ['base', 'i2i'])
+    args = study.start(parser, argv)
+    runs = study.experiment(args, ['base', 'i2i'])
     test, seen = runs.data['test'], runs.data['train'].seen_items
     index = choose(args, runs)
     base, augmented = (
-        _study.model(runs, name).item_embedding.detach()
+        study.model(runs, name).item_embedding.detach()
         for name in ('base', 'i2i')
     )
     torch.manual_seed(args.seed)
@@ -73,7 +73,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'pairs': pairs.size(1),
         'correlation': float(spearmanr(*lengths).statistic),
     }
-    _study.write(args, results, table(results), plot(results, lengths))
+    study.write(args, results, table(results), plot(results, lengths))
 
 
 def outgoing(data: Data) -> Tensor:
@@ -184,4 +184,4 @@ def plot(results: Dict[str, Any], lengths: List[Tensor]) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

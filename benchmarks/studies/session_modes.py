@@ -2,15 +2,21 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
 import torch
-from _clusters import fit, within_share
-from _maps import tsne
-from _plots import COLORS, MARKERS
-from _session import add_arguments, choose, clicks_and_target, describe
-from run import positive
 from torch import Tensor
+
+from benchmarks.experiments import study
+from benchmarks.experiments.plots import COLORS, MARKERS
+from benchmarks.run import positive
+from benchmarks.studies.maps import tsne
+from benchmarks.studies.measures import fit, within_share
+from benchmarks.studies.one_session import (
+    add_arguments,
+    choose,
+    clicks_and_target,
+    describe,
+)
 
 DESCRIPTION = """\
 Figure 7.1: the region of the items' latent space around one test session,
@@ -20,17 +26,17 @@ the modes of its items beside the share of test sessions that stay in one.
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('session_modes', DESCRIPTION)
+    parser = study.arguments('session_modes', DESCRIPTION)
     add_arguments(parser)
     add = parser.add_argument
     add('--clusters', choices=('gmm', 'kmeans'), default='gmm', help='modes')
     add('--num-clusters', type=positive, default=8, help='their number')
     add('--points', type=positive, default=4000, help='items on the map')
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args, ['base', 'i2i'])
+    args = study.start(parser, argv)
+    runs = study.experiment(args, ['base', 'i2i'])
     test = runs.data['test']
     index = choose(args, runs)
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     clusters, _ = fit(runs, embedding, args.clusters, args.num_clusters)
     session = clicks_and_target(test, index)
     results = {
@@ -48,7 +54,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         clusters.labels[item],
         torch.searchsorted(item, session),
     )
-    _study.write(args, results, table(results), figure)
+    study.write(args, results, table(results), figure)
 
 
 def table(results: Dict[str, Any]) -> List[List[str]]:
@@ -119,4 +125,4 @@ def plot(point: Tensor, label: Tensor, session: Tensor) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

@@ -10,14 +10,16 @@ sessions: what it gains comes from training on and not from the clusters.
 import copy
 from typing import Any, Dict, List, Optional
 
-import _study  # Before its neighbours: it tells where they are.
-import run
 import torch
-from _comparison import compare, gains, per_session
-from _methods import parse_method
-from _report import METRICS
 from torch import Tensor
 
+from benchmarks import run
+from benchmarks.experiments import (
+    study,  # Before its neighbours: it tells where they are.
+)
+from benchmarks.experiments.methods import parse_method
+from benchmarks.experiments.report import METRICS
+from pyg_sessaug.comparison import compare, gains, per_session
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.nn import SessionModel
 from pyg_sessaug.training import fit, validation_loss
@@ -122,7 +124,7 @@ def table(results: Dict[str, Any]) -> List[List[str]]:
 
 def plot(results: Dict[str, Any]) -> Any:
     """Differences to the base, per cluster."""
-    from _plots import COLORS, plt
+    from benchmarks.experiments.plots import COLORS, plt
 
     names = [f'{x["cluster"]}\n{x["test"]:,}' for x in results['clusters']] + [
         f'all\n{results["all"]["test"]:,}'
@@ -155,7 +157,7 @@ def plot(results: Dict[str, Any]) -> Any:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('switch_case', __doc__)
+    parser = study.arguments('switch_case', __doc__)
     add = parser.add_argument
     add('--num-clusters', type=run.positive, default=8, help='of sessions')
     add('--lr', type=float, default=1e-4, help='of fine-tuning')
@@ -166,9 +168,9 @@ def main(argv: Optional[List[str]] = None) -> None:
         default=2,
         help='epochs of it without improvement before stopping',
     )
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args)
-    base, data = _study.model(runs), runs.data
+    args = study.start(parser, argv)
+    runs = study.experiment(args)
+    base, data = study.model(runs), runs.data
     options = {
         key: getattr(args, key) for key in ('lr', 'epochs', 'patience', 'seed')
     }
@@ -194,8 +196,8 @@ def main(argv: Optional[List[str]] = None) -> None:
         },
         'thesis': thesis(),
     }
-    _study.write(args, results, table(results), plot(results))
+    study.write(args, results, table(results), plot(results))
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

@@ -2,13 +2,13 @@
 
 from typing import Any, Dict, List, Optional
 
-import _study
 import matplotlib.pyplot as plt
-from _categories import several_categories
-from _comparison import compare, gains, per_session
-from _plots import COLORS
 from torch import Tensor
 
+from benchmarks.experiments import study
+from benchmarks.experiments.plots import COLORS
+from benchmarks.studies.sample_categories import several_categories
+from pyg_sessaug.comparison import compare, gains, per_session
 from pyg_sessaug.training import best_epoch
 
 NAMES = {'base': 'plain sessions', 'inject': 'with injected items'}
@@ -17,14 +17,14 @@ THESIS = {'base': (55.87, 25.27), 'inject': (44.41, 20.27)}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments(
+    parser = study.arguments(
         'vertex_injection',
         'Section 5.2, vertex injection: HR@20 and MRR@20 of a model trained '
         'with an item of another category at a random place of half of the '
         'sessions of one category, and of the plain model.',
     )
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args, NAMES)
+    args = study.start(parser, argv)
+    runs = study.experiment(args, NAMES)
     records = {
         method.name: runs.run(args.seed, method) for method in runs.methods
     }
@@ -60,7 +60,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'thesis': THESIS,
     }
     figure = draw(results, type(runs.data['test']).__name__)
-    _study.write(args, results, table(results), figure)
+    study.write(args, results, table(results), figure)
 
 
 def compare_within(
@@ -148,4 +148,4 @@ def draw(results: Dict[str, Any], name: str) -> Any:
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

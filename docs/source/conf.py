@@ -1,8 +1,6 @@
 import inspect
 import json
 import re
-import sys
-from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, List
@@ -14,14 +12,11 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+import pyg_sessaug
+from benchmarks.experiments.report import markdown
+from benchmarks.speed import speed
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
-
-import _report  # noqa: E402
-import alternatives  # noqa: E402
-import speed  # noqa: E402
-
-import pyg_sessaug  # noqa: E402
 
 project = 'pyg_sessaug'
 author = copyright = 'The pyg_sessaug authors'
@@ -107,7 +102,7 @@ def name_at_home(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def table_of_speed(report: Dict[str, Any]) -> str:
-    """What `benchmarks/speed.py` measured."""
+    """What `benchmarks/speed/speed.py` measured."""
     used = '; '.join(
         f'{row["model"]}, {row["precision"]}, {row["num_items"]:,} items: '
         f'{row["peak_mb"]} MB, the whole process {row["process_mb"]} MB'
@@ -122,7 +117,7 @@ def table_of_speed(report: Dict[str, Any]) -> str:
 
 
 def table_of_preparation(report: Dict[str, Any]) -> str:
-    """What `benchmarks/prepare.py` measured."""
+    """What `benchmarks/speed/prepare.py` measured."""
     lines = [['', 'clicks', 'seconds', 'clicks per second', 'peak GiB']]
     lines += [
         [
@@ -137,30 +132,14 @@ def table_of_preparation(report: Dict[str, Any]) -> str:
     return (
         f'### Preparing a log\n\nGenerated logs in the official formats, '
         f'{report["cpus"]} CPUs, Python {report["python"]}.\n\n'
-        f'{_report.markdown(lines)}\n'
-    )
-
-
-def table_of_alternatives(report: Dict[str, Any]) -> str:
-    """What `benchmarks/alternatives.py` measured."""
-    where = report['environment']
-    scatter = where['torch_scatter'] or 'not installed'
-    return (
-        f'(alternatives)=\n\n### Alternatives\n\n'
-        f'{report["dataset"]}, {report["num_items"]:,} items, '
-        f'batches of {report["batch_size"]}, {report["channels"]} '
-        f'channels, {report["threads"]} thread(s), medians of '
-        f'{report["rounds"]} batches; torch {where["torch"]}, '
-        f'torch-scatter {scatter}, {where["cpu"]}. Ratios are '
-        f'to the first line of each table, batch by batch.\n\n'
-        f'{alternatives.table(report)}'
+        f'{markdown(lines)}\n'
     )
 
 
 def table_of_kills(report: Dict[str, Any]) -> str:
     """What `benchmarks/soak_kill.py` killed."""
     lines = [['killed in', 'times'], *map(list, report['kills'].items())]
-    text = _report.markdown([list(map(str, line)) for line in lines])
+    text = report.markdown([list(map(str, line)) for line in lines])
     return (
         f'### Killed runs\n\n{len(report["runs"])} runs by '
         f'{report["settings"]["threads"]} threads, killed and resumed: the '
@@ -180,32 +159,7 @@ def table_of_fuzzing(report: Dict[str, Any]) -> str:
         f'### Strange input\n\n{report["cases"]:,} cases: each was read as '
         f'plain code reads it, or refused with its place. Sound logs are '
         f'refused where too few clicks are left to train and test on.\n\n'
-        f'{_report.markdown(lines)}\n'
-    )
-
-
-def table_of_mutants(report: Dict[str, Any]) -> str:
-    """What `benchmarks/mutants.py` changed, and why some changes live."""
-    modules = report['modules']
-    counts = {name: Counter(x['counts']) for name, x in modules.items()}
-    total = sum(counts.values(), Counter())
-    kinds = sorted(total)  # Those that occur
-    lines = [['module', *kinds]]
-    for name, count in sorted(counts.items()):
-        lines.append([f'`{name}`', *(f'{count[x]:,}' for x in kinds)])
-    lines.append(['all', *(f'{total[x]:,}' for x in kinds)])
-    verdicts = Counter(
-        x['verdict'] or 'not looked at'
-        for module in modules.values()
-        for x in module['survivors']
-    )
-    reasons = [['why it lives', 'mutants']]
-    reasons += [[why, str(n)] for why, n in verdicts.most_common()]
-    return (
-        f'### Mutation testing\n\nOf each module, its mutants or a sample of '
-        f'them; every survivor is in the file, with its line. '
-        f'{report.get("note", "")}\n\n'
-        f'{_report.markdown(lines)}\n\n{_report.markdown(reasons)}\n'
+        f'{markdown(lines)}\n'
     )
 
 
@@ -213,10 +167,8 @@ def table_of_mutants(report: Dict[str, Any]) -> str:
 TABLES = [
     ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
     ({'formats', 'cpus'}, table_of_preparation),
-    ({'alternatives', 'rounds'}, table_of_alternatives),
     ({'kills', 'runs', 'files_compared'}, table_of_kills),
     ({'targets', 'cases'}, table_of_fuzzing),
-    ({'modules'}, table_of_mutants),
 ]
 
 

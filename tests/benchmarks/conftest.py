@@ -1,13 +1,9 @@
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
+from benchmarks.experiments import datasets
 from pyg_sessaug.datasets import MultimodalSessions
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _datasets
 
 
 @pytest.fixture(scope='module')
@@ -17,7 +13,7 @@ def tiny_sessions():
         MultimodalSessions, num_sessions=200, num_items=40, num_modes=4
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_datasets.DATASETS, 'multimodal', data)
+        patch.setitem(datasets.DATASETS, 'multimodal', data)
         yield
 
 

@@ -1,20 +1,14 @@
 import json
 import math
-import sys
 from collections import Counter
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pyg_sessaug.data.sessions import Sessions
-from pyg_sessaug.metrics import ranking_metrics, target_rank
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import baselines
-from _knn import (
+from benchmarks import baselines
+from benchmarks.experiments.knn import (
     VSKNN,
     Index,
     neighbours,
@@ -24,6 +18,8 @@ from _knn import (
     rank_vsknn,
     sparse_rank,
 )
+from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.metrics import ranking_metrics, target_rank
 
 NUM_ITEMS = 30
 UNKNOWN = (28, 29)

@@ -1,14 +1,9 @@
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
+from benchmarks import breakdown, run
 from pyg_sessaug.datasets import MultimodalSessions
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import breakdown
-import run
 
 pytestmark = pytest.mark.usefixtures('tiny_sessions')
 OPTIONS = '--hidden 8 --epochs 1 --lr 0.02 --seeds 0 1 --methods'.split()

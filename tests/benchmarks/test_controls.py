@@ -1,14 +1,10 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import controls
-import render
-import run
-from _report import METRICS
+from benchmarks import controls, render, run
+from benchmarks.experiments.report import METRICS
 
 pytestmark = pytest.mark.usefixtures('tiny_sessions')
 OPTIONS = '--hidden 8 --epochs 1 --lr 0.02 --seeds'.split()

@@ -1,10 +1,6 @@
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-from _datasets import YooChoose100k, load
+from benchmarks.experiments.datasets import YooChoose100k, load
 
 
 def log(path, sessions, day):

@@ -1,14 +1,11 @@
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import run
-from _earlier import differing, pack, read, unpack
-from _methods import parse_method
+from benchmarks import run
+from benchmarks.experiments.earlier import differing, pack, read, unpack
+from benchmarks.experiments.methods import parse_method
 
 METHODS = ('base', 'nograph', 'blur', 'inject', 'base-patience')
 OPTIONS = ['--hidden', '8', '--epochs', '1', '--num-clusters', '4']

@@ -1,12 +1,8 @@
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import evidence
-import run
+from benchmarks import evidence, run
 
 
 @pytest.mark.parametrize('name', evidence.EXPERIMENTS)

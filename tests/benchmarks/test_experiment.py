@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _experiment
-import run
+from benchmarks import run
+from benchmarks.experiments import experiment
 
 pytestmark = pytest.mark.usefixtures('tiny_sessions')
 
@@ -26,8 +25,8 @@ def test_less_patience_is_the_same_run_cut_short(
         folders.append(Path(kwargs['checkpoint']).parents[1].name)
         return _fit(*args, **kwargs)
 
-    _fit = _experiment.fit
-    monkeypatch.setattr(_experiment, 'fit', fit)
+    _fit = experiment.fit
+    monkeypatch.setattr(experiment, 'fit', fit)
     monkeypatch.setattr(
         sys.modules['pyg_sessaug.training.fit'],
         'validation_loss',
@@ -38,7 +37,7 @@ def test_less_patience_is_the_same_run_cut_short(
     run.main([*command, '--output', str(tmp_path / 'cut')])
     with monkeypatch.context() as patch:
         patch.setattr(
-            _experiment.Experiment, '_stopped_sooner', lambda *_: None
+            experiment.Experiment, '_stopped_sooner', lambda *_: None
         )
         run.main([*command, '--output', str(tmp_path / 'trained')])
     assert folders == ['cut'] * num_trained + ['trained'] * 2

@@ -1,20 +1,16 @@
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import torch
 
+from benchmarks.experiments import datasets
+from benchmarks.speed import latency
 from pyg_sessaug.datasets import MultimodalSessions
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _datasets
-import latency
 
 
 def test_times_what_it_says(tmp_path, monkeypatch):
     data = partial(MultimodalSessions, num_sessions=100, num_items=20)
-    monkeypatch.setitem(_datasets.DATASETS, 'multimodal', data)
+    monkeypatch.setitem(datasets.DATASETS, 'multimodal', data)
     # Each look at a clock is a second later, at that of the CPU two.
     wall, cpu = iter(range(10**6)), iter(range(0, 10**6, 2))
     monkeypatch.setattr(latency.time, 'perf_counter', lambda: next(wall))

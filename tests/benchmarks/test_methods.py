@@ -1,5 +1,4 @@
 import json
-import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -7,6 +6,17 @@ import pytest
 import torch
 from torch_geometric.transforms import Compose
 
+from benchmarks import run
+from benchmarks.experiments import experiment
+from benchmarks.experiments.methods import (
+    WEIGHTED,
+    Annealed,
+    LiveItemDistance,
+    Power,
+    ShuffleGaps,
+    fit_mixture,
+    parse_method,
+)
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.nn import SRGNN
@@ -17,19 +27,6 @@ from pyg_sessaug.transforms import (
     TimeDecay,
     VertexInjection,
     WeightChannels,
-)
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _experiment
-import run
-from _methods import (
-    WEIGHTED,
-    Annealed,
-    LiveItemDistance,
-    Power,
-    ShuffleGaps,
-    fit_mixture,
-    parse_method,
 )
 
 TINY = '--hidden 4 --epochs 1 --num-clusters 2 --seeds 0'.split()
@@ -164,8 +161,8 @@ def test_options_of_weights_reach_training(tmp_path, monkeypatch):
         given.append(str(transform))
         return _fit(model, train, val, transform, **kwargs)
 
-    _fit = _experiment.fit
-    monkeypatch.setattr(_experiment, 'fit', fit)
+    _fit = experiment.fit
+    monkeypatch.setattr(experiment, 'fit', fit)
     command = [*TINY, '--output', str(tmp_path), '--methods', 'live']
     options = '--fraction 0.1 --edge-p 0.3 --edge-power 2 --anneal 3'
     run.main([*command, *options.split()])
@@ -186,8 +183,8 @@ def test_injected_items_are_trained_like_the_base(tmp_path, monkeypatch):
         )
         return _fit(model, train, val, transform, **kwargs)
 
-    _fit = _experiment.fit
-    monkeypatch.setattr(_experiment, 'fit', fit)
+    _fit = experiment.fit
+    monkeypatch.setattr(experiment, 'fit', fit)
     command = [*TINY, '--output', str(tmp_path), '--methods', 'inject']
     run.main([*command, '--fraction', '0.1'])
     base, inject = calls['seed0-base'], calls['seed0-inject']
@@ -207,7 +204,7 @@ def test_injected_items_of_the_same_kind(tmp_path, monkeypatch, name):
             given.update(categories=categories, **kwargs)
             super().__init__(categories, **kwargs)
 
-    monkeypatch.setattr(_experiment, 'VertexInjection', Injection)
+    monkeypatch.setattr(experiment, 'VertexInjection', Injection)
     options = ['--output', str(tmp_path), '--inject-p', '0.25']
     run.main([*TINY, *options, '--fraction', '0.1', '--methods', name])
     assert given['same']

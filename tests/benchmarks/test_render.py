@@ -1,12 +1,9 @@
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import render
-from _methods import parse_method
+from benchmarks import render
+from benchmarks.experiments.methods import parse_method
 
 
 @pytest.mark.parametrize('path', render.pages(), ids=lambda path: path.name)

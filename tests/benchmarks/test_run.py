@@ -5,14 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import run
+from benchmarks.experiments import experiment, report
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import _experiment
-import _report
-import run
 
 METHODS = (
     'i2i base blur gmm kmeans category gmm-shuffled-noblur i2i-shuffled '
@@ -137,7 +134,7 @@ def test_weights_come_from_the_base_of_the_seed(finished, results):
     ).seen_items
     for seed in (0, 1):
         base = torch.load(models / f'seed{seed}-base.pt')['model']
-        torch.manual_seed(_experiment.derive(seed, 'kmeans', 'weights'))
+        torch.manual_seed(experiment.derive(seed, 'kmeans', 'weights'))
         expected = ItemClusters.fit(base['item_embedding'], 'kmeans', 4, seen)
         saved = ItemClusters.load(models / f'seed{seed}-kmeans.clusters.pt')
         assert torch.equal(saved.labels, expected.labels)
@@ -171,8 +168,8 @@ def test_protocol_of_each_method(tmp_path, monkeypatch):
         calls[name] = (model, train, str(transform), kwargs)
         return _fit(model, train, val, transform, **kwargs)
 
-    _fit = _experiment.fit
-    monkeypatch.setattr(_experiment, 'fit', fit)
+    _fit = experiment.fit
+    monkeypatch.setattr(experiment, 'fit', fit)
     names = (
         'base nograph base-wd base-patience base-wd-patience blur i2i '
         'i2i-noblur'
@@ -210,7 +207,7 @@ def test_protocol_of_each_method(tmp_path, monkeypatch):
 
 
 def test_resume_skips_finished_runs(finished, results, monkeypatch):
-    monkeypatch.setattr(_experiment, 'fit', None)
+    monkeypatch.setattr(experiment, 'fit', None)
     command = [*TINY, '--output', str(finished), '--resume', '--methods']
     run.main([*command, *METHODS])
     again = json.loads((finished / 'results.json').read_text())
@@ -246,7 +243,7 @@ def test_runs_older_than_a_setting(finished, monkeypatch):
     for name in ('scale', 'dropout'):
         assert not settings.pop(name)
     path.write_text(json.dumps(settings))
-    monkeypatch.setattr(_experiment, 'fit', None)  # All is finished.
+    monkeypatch.setattr(experiment, 'fit', None)  # All is finished.
     command = [*TINY, '--output', str(finished), '--resume', '--methods']
     with pytest.raises(SystemExit, match=r'dropout=None, not 0.5'):
         run.main([*command, *METHODS, '--dropout', '0.5'])
@@ -299,22 +296,22 @@ def test_without_resume_all_starts_anew(tmp_path, monkeypatch):
 
 
 def test_fraction_and_schedule(tmp_path):
-    def experiment(*options):
+    def prepare(*options):
         folder = tmp_path / '-'.join(options)
-        return _experiment.Experiment(
+        return experiment.Experiment(
             run.parse_args(['--output', str(folder), *options])
         )
 
-    whole = experiment()
+    whole = prepare()
     assert (whole.decay_steps, whole.epochs) == (None, 4)
-    part = experiment('--fraction', '0.25')
+    part = prepare('--fraction', '0.25')
     assert part.data['train'].sessions == 41
     assert (part.decay_steps, part.epochs) == (None, 4)
-    steps = experiment('--fraction', '0.25', '--schedule', 'steps')
+    steps = prepare('--fraction', '0.25', '--schedule', 'steps')
     assert len(steps.data['train']) == len(part.data['train'])
     batches = -(-len(whole.data['train']) // 100)
     assert (steps.decay_steps, steps.epochs) == (2 * batches, 16)
-    assert f'every {2 * batches} steps, at most 16' in _report.summary(steps)
+    assert f'every {2 * batches} steps, at most 16' in report.summary(steps)
 
 
 def test_fraction_of_yoochoose_is_its_newest_share(tmp_path, srgnn_root):
@@ -322,9 +319,9 @@ def test_fraction_of_yoochoose_is_its_newest_share(tmp_path, srgnn_root):
     command = ['--dataset', 'yoochoose', '--root', str(root), '--fraction']
     command += ['0.5', '--schedule', 'steps', '--batch-size', '10']
     args = run.parse_args([*command, '--output', str(tmp_path / 'output')])
-    experiment = _experiment.Experiment(args)
-    assert experiment.data['train'].sessions == 18
-    assert experiment.decay_steps == 2 * 8  # 36 sessions, 72 samples
+    runs = experiment.Experiment(args)
+    assert runs.data['train'].sessions == 18
+    assert runs.decay_steps == 2 * 8  # 36 sessions, 72 samples
 
 
 def test_raw_data_are_read_and_processed_elsewhere(tmp_path, srgnn_root):

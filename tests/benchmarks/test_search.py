@@ -1,15 +1,11 @@
 import json
 import re
 import shlex
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import run
-import search
+from benchmarks import run, search
 
 pytestmark = pytest.mark.usefixtures('tiny_sessions')
 
@@ -55,7 +51,7 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     assert args.weight_decay == decay
 
     # A second call trains nothing again.
-    monkeypatch.setattr('_experiment.fit', None)
+    monkeypatch.setattr('benchmarks.experiments.experiment.fit', None)
     search.main(command)
     assert json.loads((tmp_path / 'search.json').read_text()) == found
 

@@ -1,11 +1,9 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import shares
+from benchmarks import shares
 
 
 def results(fraction, difference, dataset='diginetica'):

@@ -1,15 +1,11 @@
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import speed
-from _memory import measured_apart
-
+from benchmarks.speed import speed
+from benchmarks.speed.memory import measured_apart
 from pyg_sessaug.nn.loss.catalogue import is_bf16_native
 
 

@@ -1,15 +1,10 @@
-import sys
-from pathlib import Path
-
 import torch
 
+from benchmarks.speed.yardsticks import DenseModel, dense_batch
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.transforms import NormalizeEdges
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-from _yardsticks import DenseModel, dense_batch
 
 D = 6
 

@@ -1,16 +1,12 @@
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from benchmarks import run
+from benchmarks.experiments import datasets
 from pyg_sessaug.datasets import MultimodalSessions
-
-sys.path.insert(0, str(Path(__file__).parents[3] / 'benchmarks'))
-sys.path.insert(0, sys.path[0] + '/studies')
-import _datasets
-import run
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -20,7 +16,7 @@ def tiny_data():
         MultimodalSessions, num_sessions=300, num_items=60, num_modes=4
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_datasets.DATASETS, 'multimodal', data)
+        patch.setitem(datasets.DATASETS, 'multimodal', data)
         yield data
 
 
@@ -36,7 +32,7 @@ def tiny_run(tiny_data, tmp_path_factory):
 
 
 @pytest.fixture
-def study(tmp_path):
+def run_study(tmp_path):
     """Runs a study on generated sessions and returns its results."""
 
     def call(module, *options, name=None):

@@ -1,12 +1,11 @@
 import json
 
-import _categories
-import categories
 import pytest
 import torch
-from _categories import several_categories
-from _comparison import per_session
 
+from benchmarks.studies import categories, sample_categories
+from benchmarks.studies.sample_categories import several_categories
+from pyg_sessaug.comparison import per_session
 from pyg_sessaug.datasets import Diginetica
 
 
@@ -62,8 +61,8 @@ def test_metrics_of_groups_against_a_loop():
     assert row['low'] < row['difference'] < row['high'] < 0
 
 
-def test_study(study, tiny_run, tmp_path):
-    results = study(categories, '--run', tiny_run, '--samples', 25)
+def test_study(run_study, tiny_run, tmp_path):
+    results = run_study(categories, '--run', tiny_run, '--samples', 25)
     rank = torch.load(tiny_run / 'models' / 'seed0-base.pt')['rank']
     published = json.loads((tiny_run / 'results.json').read_text())
     for metric, rows in published['metrics'].items():
@@ -104,7 +103,7 @@ def test_thesis_stands_beside_the_whole_of_diginetica():
 def test_shares_on_diginetica(shared_data, tmp_path):
     root = shared_data('diginetica')
     test = Diginetica(root, 'test', processed_root=str(tmp_path))
-    labels = _categories.several_categories(test)
+    labels = sample_categories.several_categories(test)
     # Whole sessions, each once: the statistic of Table 4.2 needs the same.
     session = per_session(test)
     whole = torch.zeros(test.sessions).index_put_(

@@ -1,10 +1,11 @@
-import data_statistics
 import pytest
 import torch
 
+from benchmarks.studies import data_statistics
 
-def test_study(study, tiny_data, tmp_path):
-    results = study(data_statistics, name='data_statistics_multimodal')
+
+def test_study(run_study, tiny_data, tmp_path):
+    results = run_study(data_statistics, name='data_statistics_multimodal')
     splits = [tiny_data(tmp_path, x) for x in ('train', 'val', 'test')]
     sessions = [
         x.tolist()

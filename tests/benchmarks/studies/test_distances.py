@@ -1,8 +1,8 @@
-import _study
-import distances
 import pytest
 import torch
 
+from benchmarks.experiments import study
+from benchmarks.studies import distances
 from pyg_sessaug.data.sessions import Sessions
 
 
@@ -16,13 +16,13 @@ def test_steps_by_hand():
     assert largest.tolist() == pytest.approx([0, 5, 5, 5, 0, 0])
 
 
-def test_groups_against_a_loop(study, tiny_run):
-    found = study(distances, '--run', tiny_run)
-    args = _study.start(_study.arguments('x', ''), ['--run', str(tiny_run)])
-    runs = _study.experiment(args)
+def test_groups_against_a_loop(run_study, tiny_run):
+    found = run_study(distances, '--run', tiny_run)
+    args = study.start(study.arguments('x', ''), ['--run', str(tiny_run)])
+    runs = study.experiment(args)
     test = runs.data['test']
     rank = torch.load(tiny_run / 'models' / 'seed0-base.pt')['rank']
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     rows = []
     for i in range(len(test)):
         data = test[i]

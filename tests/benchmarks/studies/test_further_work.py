@@ -1,16 +1,17 @@
 import json
 
-import further_work
 import pytest
 import torch
+
+from benchmarks.studies import further_work
 
 
 @pytest.fixture(autouse=True)
 def few_clusters(monkeypatch):
-    parse = further_work._study.run.parse_args
+    parse = further_work.study.run.parse_args
     small = ['--hidden', '6', '--num-clusters', '3']
     monkeypatch.setattr(
-        further_work._study.run, 'parse_args', lambda x: parse([*x, *small])
+        further_work.study.run, 'parse_args', lambda x: parse([*x, *small])
     )
 
 
@@ -49,8 +50,8 @@ def test_each_idea_against_the_plain_model(timed_log, tmp_path, capsys):
     assert torch.equal(mixture['posterior'].argmax(1), hard['labels'])
 
 
-def test_without_times(study):
-    results = study(further_work, '--epochs', 1, '--seeds', 1)
+def test_without_times(run_study):
+    results = run_study(further_work, '--epochs', 1, '--seeds', 1)
     names = [x for x in further_work.METHODS if not x.startswith('time')]
     assert list(results['metrics']['HR@20']) == names
     assert [len(kernel) for kernel in results['channel_weights']] == [2]

@@ -1,8 +1,8 @@
-import initial_embeddings
 import pytest
 import torch
-from _datasets import SPLITS
 
+from benchmarks.experiments.datasets import SPLITS
+from benchmarks.studies import initial_embeddings
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN
 
@@ -27,7 +27,7 @@ def test_items_clicked_together_get_near_vectors(tmp_path):
     assert torch.equal(initial_embeddings.word2vec(data, 8), vectors)
 
 
-def test_study(study, tmp_path, monkeypatch):
+def test_study(run_study, tmp_path, monkeypatch):
     kept, fit = {}, initial_embeddings.fit
 
     def watched(model, train, *args, **kwargs):
@@ -46,7 +46,7 @@ def test_study(study, tmp_path, monkeypatch):
 
     changes = {}
     monkeypatch.setattr(initial_embeddings, 'fit', watched)
-    results = study(initial_embeddings, *OPTIONS)
+    results = run_study(initial_embeddings, *OPTIONS)
     steps = results['steps_per_epoch']
     # Whether item vectors had moved before each step:
     assert changes['normal'] == [False] + [True] * (2 * steps - 1)

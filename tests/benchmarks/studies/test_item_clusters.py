@@ -1,16 +1,18 @@
 import math
 
-import _clusters
-import _study
-import cluster_centers
-import item_clusters
-import num_clusters
 import numpy as np
 import pytest
 import torch
-from _experiment import derive
 from scipy.stats import multivariate_normal, spearmanr
 
+from benchmarks.experiments import study
+from benchmarks.experiments.experiment import derive
+from benchmarks.studies import (
+    cluster_centers,
+    item_clusters,
+    measures,
+    num_clusters,
+)
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.training.augmented import fit_clusters
@@ -18,8 +20,8 @@ from pyg_sessaug.training.augmented import fit_clusters
 
 @pytest.fixture(scope='module')
 def runs(tiny_run):
-    args = _study.start(_study.arguments('x', ''), ['--run', str(tiny_run)])
-    return _study.experiment(args)
+    args = study.start(study.arguments('x', ''), ['--run', str(tiny_run)])
+    return study.experiment(args)
 
 
 def by_name(found):
@@ -27,10 +29,10 @@ def by_name(found):
 
 
 def test_balance_is_relative_entropy():
-    assert _clusters.balance([5, 5, 5]) == pytest.approx(1)
-    assert _clusters.balance([7, 0]) == 0
+    assert measures.balance([5, 5, 5]) == pytest.approx(1)
+    assert measures.balance([7, 0]) == 0
     expected = -(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25))
-    assert _clusters.balance([3, 1]) == pytest.approx(expected)
+    assert measures.balance([3, 1]) == pytest.approx(expected)
 
 
 def test_shares_of_sessions_by_hand():
@@ -38,14 +40,14 @@ def test_shares_of_sessions_by_hand():
     item = torch.tensor([0, 1, 0, 2, 3, 1, 2, 2, 2])
     sessions = Sessions.from_lengths(item, torch.tensor([3, 2, 2, 2]))
     # Of one item alone is the last session; the first two are in a cluster.
-    assert _clusters.within_share(labels, sessions) == pytest.approx(2 / 3)
+    assert measures.within_share(labels, sessions) == pytest.approx(2 / 3)
     # Steps 0-1, 1-0, 2-3, 1-2; that from 2 to 2 is none.
-    assert _clusters.between_share(labels, sessions) == pytest.approx(1 / 4)
+    assert measures.between_share(labels, sessions) == pytest.approx(1 / 4)
 
 
 def test_spacing_by_hand():
     centers = torch.tensor([[0.0, 0], [3, 4], [0, 1]])
-    found = _clusters.spacing(centers)
+    found = measures.spacing(centers)
     assert found['min'] == pytest.approx(1)
     assert found['max'] == pytest.approx(5)
     assert found['mean'] == pytest.approx((1 + 5 + math.sqrt(18)) / 3)
@@ -53,11 +55,11 @@ def test_spacing_by_hand():
 
 @pytest.mark.parametrize('method', ['gmm', 'kmeans'])
 def test_clusters_are_those_of_run(runs, method):
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     seen = runs.data['train'].seen_items.clone()
     seen[::7] = False
     runs.data['train'].seen_items, old = seen, runs.data['train'].seen_items
-    found, _ = _clusters.fit(runs, embedding, method, 3)
+    found, _ = measures.fit(runs, embedding, method, 3)
     runs.data['train'].seen_items = old
     torch.manual_seed(derive(0, method, 'weights'))
     expected = fit_clusters(method, embedding, seen, None, 3)
@@ -65,17 +67,17 @@ def test_clusters_are_those_of_run(runs, method):
     torch.testing.assert_close(found.centers, expected.centers)
 
 
-def test_item_clusters(study, tiny_run, runs):
-    found = study(
+def test_item_clusters(run_study, tiny_run, runs):
+    found = run_study(
         item_clusters,
         *('--run', tiny_run, '--num-clusters', 2, '--shown', 3),
     )
     rows = by_name(found)
     assert set(rows) == {(m, k) for m in ('gmm', 'kmeans') for k in (2, 3)}
     train, test = runs.data['train'], runs.data['test']
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     for (method, k), row in rows.items():
-        clusters, model = _clusters.fit(runs, embedding, method, k)
+        clusters, model = measures.fit(runs, embedding, method, k)
         size = clusters.labels[train.seen_items].bincount().tolist()
         assert row['sizes'] == sorted(size, reverse=True)
         gaps = torch.cdist(clusters.centers, clusters.centers)
@@ -109,15 +111,15 @@ def test_item_clusters(study, tiny_run, runs):
 def test_respaced_centers():
     clusters = ItemClusters(torch.tensor([0, 2, 1]), torch.randn(3, 5))
     moved = cluster_centers.respace(clusters, 2.5)
-    assert _clusters.spacing(moved.centers)['mean'] == pytest.approx(2.5)
+    assert measures.spacing(moved.centers)['mean'] == pytest.approx(2.5)
     assert torch.equal(moved.labels, clusters.labels)
     torch.testing.assert_close(
         moved.centers.mean(dim=0), clusters.centers.mean(dim=0)
     )
 
 
-def test_cluster_centers(study, tiny_run, runs):
-    found = study(cluster_centers, '--run', tiny_run)
+def test_cluster_centers(run_study, tiny_run, runs):
+    found = run_study(cluster_centers, '--run', tiny_run)
     variants = found['variants']
     assert list(variants) == list(cluster_centers.VARIANTS)
     for a, b in (('gmm-spread', 'kmeans'), ('kmeans-squeezed', 'gmm')):
@@ -127,7 +129,7 @@ def test_cluster_centers(study, tiny_run, runs):
             )
     assert variants['kmeans']['nearest'] == 1
     train = runs.data['train']
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     for name in ('gmm', 'kmeans'):
         clusters = ItemClusters.load(
             tiny_run / 'models' / f'seed0-{name}.clusters.pt'
@@ -172,8 +174,8 @@ def test_cluster_centers(study, tiny_run, runs):
     assert len(set(gain.values())) > 1
 
 
-def test_num_clusters(study, tiny_run, runs):
-    found = study(
+def test_num_clusters(run_study, tiny_run, runs):
+    found = run_study(
         num_clusters,
         *('--run', tiny_run, '--num-clusters', 3, 2),
         *('--methods', 'gmm', 'kmeans'),
@@ -181,7 +183,7 @@ def test_num_clusters(study, tiny_run, runs):
     rows = by_name(found)
     assert [*rows] == [(m, k) for m in ('gmm', 'kmeans') for k in (2, 3)]
     base = torch.load(tiny_run / 'models' / 'seed0-base.pt')['rank']
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     for (method, k), row in rows.items():
         record = torch.load(tiny_run / 'models' / f'seed0-{method}-{k}.pt')
         gain = [(1 / x * (x <= 20)).mean() for x in (record['rank'], base)]
@@ -190,6 +192,6 @@ def test_num_clusters(study, tiny_run, runs):
         assert metric['difference'] == pytest.approx(expected, abs=1e-4)
         loss = min(x['val_loss'] for x in record['history'])
         assert row['val_loss'] == pytest.approx(loss, abs=1e-4)
-        clusters, _ = _clusters.fit(runs, embedding, method, k)
+        clusters, _ = measures.fit(runs, embedding, method, k)
         size = clusters.labels[runs.data['train'].seen_items].bincount()
-        assert row['balance'] == _clusters.balance(size.tolist())
+        assert row['balance'] == measures.balance(size.tolist())

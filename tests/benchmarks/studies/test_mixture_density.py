@@ -1,8 +1,9 @@
 import json
 
-import mixture_density
 import pytest
 import torch
+
+from benchmarks.studies import mixture_density
 
 
 def test_study(tmp_path):

@@ -1,9 +1,10 @@
 import json
 
-import mouse
 import pytest
 import torch
 from matplotlib.image import imread
+
+from benchmarks.studies import mouse
 
 
 def test_points_fill_their_discs():

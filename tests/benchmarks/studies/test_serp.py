@@ -1,17 +1,13 @@
 import gzip
 import json
 import random
-import sys
 from collections import Counter
-from pathlib import Path
 
-import _queries
 import pytest
-import run
-import serp
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'datasets'))
+from benchmarks import run
+from benchmarks.studies import queries, serp
 from tests.datasets.log_files import DAY, START, diginetica_text, write
 
 HEADER = (
@@ -33,7 +29,7 @@ def read(tmp_path, text, name='train-queries.csv'):
     data = text.encode()
     path = tmp_path / name
     path.write_bytes(gzip.compress(data) if name.endswith('gz') else data)
-    return _queries.read_queries(str(path))
+    return queries.read_queries(str(path))
 
 
 @pytest.mark.parametrize('name', ['train-queries.csv', 'train-queries.csv.gz'])
@@ -151,14 +147,14 @@ def test_serp_against_a_loop(root, trained, tmp_path):
         + ['--clusters', 'kmeans', '--output', str(tmp_path)]
     )
     found = json.loads((tmp_path / 'serp.json').read_text())
-    runs = serp._study.experiment(
-        serp._study.start(
-            serp._study.arguments('x', ''),
+    runs = serp.study.experiment(
+        serp.study.start(
+            serp.study.arguments('x', ''),
             ['--root', str(root), '--run', str(trained)],
         )
     )
     test = runs.data['test']
-    embedding = serp._study.model(runs).item_embedding.detach()
+    embedding = serp.study.model(runs).item_embedding.detach()
     labels = serp.fit(runs, embedding, 'kmeans', 3)[0].labels
     mode = dict(zip(test.item_ids.tolist(), labels.tolist()))
 

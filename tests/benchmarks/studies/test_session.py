@@ -1,23 +1,25 @@
 from itertools import pairwise
 
-import _session
-import _study
 import pytest
-import session_lists
-import session_matrix
-import session_modes
 import torch
-from _vectors import draw_samples
 from scipy.stats import spearmanr
 
+from benchmarks.experiments import study
+from benchmarks.studies import (
+    one_session,
+    session_lists,
+    session_matrix,
+    session_modes,
+)
+from benchmarks.studies.vectors import draw_samples
 from pyg_sessaug.transforms import NormalizeEdges
 
 
 def start(tiny_run, *options):
-    parser = _study.arguments('x', '')
-    _session.add_arguments(parser)
-    args = _study.start(parser, ['--run', str(tiny_run), *options])
-    return args, _study.experiment(args, ['base', 'i2i'])
+    parser = study.arguments('x', '')
+    one_session.add_arguments(parser)
+    args = study.start(parser, ['--run', str(tiny_run), *options])
+    return args, study.experiment(args, ['base', 'i2i'])
 
 
 @pytest.fixture(scope='module')
@@ -57,24 +59,24 @@ def test_chosen_session_is_as_asked_for(tiny_run):
             and max(ranks) <= 20
         ):
             fitting.append(i)
-    index = _session.choose(args, runs)
+    index = one_session.choose(args, runs)
     assert index in fitting
-    assert _session.choose(args, runs) == index
+    assert one_session.choose(args, runs) == index
     args.sample = 7
-    assert _session.choose(args, runs) == 7
+    assert one_session.choose(args, runs) == 7
 
 
 def test_session_that_is_not_there(tiny_run):
     args, runs = start(tiny_run, '--clicks', '3', '--items', '9')
     with pytest.raises(ValueError, match=r'3 clicks on 9 items.*--sample'):
-        _session.choose(args, runs)
+        one_session.choose(args, runs)
     args.sample = 10**6
     with pytest.raises(ValueError, match='--sample 1000000 is beyond'):
-        _session.choose(args, runs)
+        one_session.choose(args, runs)
 
 
-def test_session_matrix(study, tiny_run, runs, sample):
-    found = study(session_matrix, '--run', tiny_run, *sample)
+def test_session_matrix(run_study, tiny_run, runs, sample):
+    found = run_study(session_matrix, '--run', tiny_run, *sample)
     test, session = runs.data['test'], found['session']
     data = test[session['sample']]
     item = clicks(data)
@@ -95,7 +97,7 @@ def test_session_matrix(study, tiny_run, runs, sample):
     assert 0 < float((noise != 0).double().mean()) < 1
     assert float(noise.abs().max()) < 0.07  # Five deviations of the blur.
     base, augmented = (
-        _study.model(runs, x).item_embedding.detach() for x in ('base', 'i2i')
+        study.model(runs, x).item_embedding.detach() for x in ('base', 'i2i')
     )
     for edge in found['edges']:
         a, b = (data.x[edge[key] - 1] for key in ('from', 'to'))
@@ -127,19 +129,19 @@ def test_diameter_over_several_blocks(monkeypatch):
     assert session_matrix.diameter(points) == pytest.approx(expected)
 
 
-def test_session_lists(study, tiny_run, runs, sample):
-    found = study(
+def test_session_lists(run_study, tiny_run, runs, sample):
+    found = run_study(
         session_lists,
         *('--run', tiny_run, '--methods', 'kmeans', '--sessions', 15, *sample),
     )
     test, index = runs.data['test'], found['session']['sample']
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     torch.manual_seed(0)
     many = draw_samples(test, 15)
     assert found['sessions'] == 15
     mean = {}
     for name in ('base', 'i2i', 'kmeans'):
-        model = _study.model(runs, name)
+        model = study.model(runs, name)
         sums = []
         for i in [index, *many.tolist()]:
             data = NormalizeEdges()(test[i])
@@ -175,12 +177,12 @@ def test_target_outside_the_list_has_no_place():
     assert session_lists.table(results)[1][:2] == ['base', '–']
 
 
-def test_session_modes(study, tiny_run, runs, sample):
+def test_session_modes(run_study, tiny_run, runs, sample):
     options = ('--clusters', 'kmeans', '--num-clusters', 3, *sample)
-    found = study(session_modes, '--run', tiny_run, *options)
+    found = run_study(session_modes, '--run', tiny_run, *options)
     test = runs.data['test']
     data = test[found['session']['sample']]
-    embedding = _study.model(runs).item_embedding.detach()
+    embedding = study.model(runs).item_embedding.detach()
     clusters, _ = session_modes.fit(runs, embedding, 'kmeans', 3)
     distance = torch.cdist(embedding, clusters.centers)
     nearest = distance.argmin(dim=1) + 1

@@ -1,9 +1,10 @@
 from itertools import product
 
 import pytest
-import session_clusters
 import torch
 from sklearn.metrics import adjusted_mutual_info_score
+
+from benchmarks.studies import session_clusters
 
 
 def best_agreement(cluster, label):
@@ -41,9 +42,9 @@ def test_clusters_that_know_nothing_agree_less_than_one_cluster():
     assert result['information'] == pytest.approx(0, abs=1e-3)
 
 
-def test_study(study, tiny_run, tmp_path):
+def test_study(run_study, tiny_run, tmp_path):
     options = '--num-clusters 2 3 --repeats 2 --samples 25'.split()
-    results = study(session_clusters, '--run', tiny_run, *options)
+    results = run_study(session_clusters, '--run', tiny_run, *options)
     rank = torch.load(tiny_run / 'models' / 'seed0-base.pt')['rank']
     kinds = [(x['method'], x['num_clusters']) for x in results['clusters']]
     assert kinds == [('kmeans', 2), ('kmeans', 3), ('gmm', 2), ('gmm', 3)]

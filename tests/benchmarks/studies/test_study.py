@@ -2,39 +2,46 @@
 
 import importlib
 import json
-import re
 from pathlib import Path
 
-import _maps
-import _study
-import _vectors
 import pytest
-import run
 import torch
-from _comparison import per_session
 from torch_geometric.data import Batch
 
+from benchmarks import run, studies
+from benchmarks.experiments import study
+from benchmarks.studies import maps
+from benchmarks.studies.vectors import (
+    draw_samples,
+    neighbor_share,
+    session_vectors,
+)
+from pyg_sessaug.comparison import per_session
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.transforms import NormalizeEdges
 
-STUDIES = sorted(Path(_study.__file__).parent.glob('[!_]*.py'))
+STUDIES = [
+    path
+    for path in sorted(Path(studies.__file__).parent.glob('*.py'))
+    if '\ndef main(' in path.read_text()
+]
 
 
 def start(*options):
-    parser = _study.arguments('x', 'What it shows.')
-    return _study.start(parser, list(map(str, options)))
+    parser = study.arguments('x', 'What it shows.')
+    return study.start(parser, list(map(str, options)))
 
 
 def test_settings_of_the_run_hold(tiny_run, tmp_path):
     args = start('--run', tiny_run, '--output', tmp_path)
     assert (args.dataset, args.fraction) == ('diginetica', 0.0625)
-    runs = _study.experiment(args)
+    runs = study.experiment(args)
     assert (args.dataset, args.fraction) == ('multimodal', 1.0)
     assert args.run_settings['hidden'] == 16
     state = torch.load(tiny_run / 'models' / 'seed0-base.pt')
-    model = _study.model(runs)
+    model = study.model(runs)
     assert torch.equal(rank_samples(model, runs.data['test']), state['rank'])
-    _study.write(args, {'a': 1}, [['b'], ['2']])
+    study.write(args, {'a': 1}, [['b'], ['2']])
     report = json.loads((tmp_path / 'x.json').read_text())
     assert (report['a'], report['table']) == (1, [['b'], ['2']])
     assert report['settings']['run_settings']['epochs'] == 2
@@ -51,9 +58,11 @@ def test_missing_models_are_trained_and_change_no_draw(tmp_path, monkeypatch):
     )
     drawn = []
     for _ in range(2):
-        _study.experiment(args, ['base', 'kmeans'])
+        study.experiment(args, ['base', 'kmeans'])
         drawn.append(torch.rand(3))
-        monkeypatch.setattr('_experiment.fit', None)  # Trained already.
+        monkeypatch.setattr(
+            'benchmarks.experiments.experiment.fit', None
+        )  # Trained already.
     assert torch.equal(*drawn)
     names = {x.name for x in (tmp_path / 'run' / 'models').iterdir()}
     assert names >= {'seed0-base.pt', 'seed0-kmeans.pt'}
@@ -64,13 +73,13 @@ def test_bad_input_ends_in_a_line():
         raise ValueError('what is wrong')
 
     with pytest.raises(SystemExit, match='error: what is wrong'):
-        _study.call(main)
+        study.call(main)
 
 
 def test_session_vectors(tiny_run, tmp_path):
-    runs = _study.experiment(start('--run', tiny_run))
-    model, data = _study.model(runs), runs.data['test']
-    vectors = _vectors.session_vectors(model, data, batch_size=7)
+    runs = study.experiment(start('--run', tiny_run))
+    model, data = study.model(runs), runs.data['test']
+    vectors = session_vectors(model, data, batch_size=7)
     graphs = [NormalizeEdges()(data[i]) for i in range(len(data))]
     with torch.no_grad():
         expected = model(Batch.from_data_list(graphs))
@@ -79,12 +88,12 @@ def test_session_vectors(tiny_run, tmp_path):
 
 def test_drawn_samples_are_of_different_sessions(tiny_data, tmp_path):
     data = tiny_data(tmp_path, 'test')
-    drawn = _vectors.draw_samples(data, 20)
+    drawn = draw_samples(data, 20)
     session = per_session(data)
     assert drawn.numel() == session[drawn].unique().numel() == 20
-    assert _vectors.draw_samples(data, 10**6).numel() == data.sessions
+    assert draw_samples(data, 10**6).numel() == data.sessions
     # Each sample of a session is as likely as any other.
-    chosen = torch.cat([_vectors.draw_samples(data, 10**6)
+    chosen = torch.cat([draw_samples(data, 10**6)
                         for _ in range(600)])  # fmt: skip
     count = chosen.bincount(minlength=len(data))
     expected = 600 / session.bincount()[session]
@@ -93,7 +102,7 @@ def test_drawn_samples_are_of_different_sessions(tiny_data, tmp_path):
 
 def test_neighbor_share_against_a_loop():
     vectors, label = torch.randn(1100, 3), torch.randint(3, (1100,))
-    share, chance = _vectors.neighbor_share(vectors, label, k=4)
+    share, chance = neighbor_share(vectors, label, k=4)
     total = 0
     for i in range(1100):
         distance = (vectors - vectors[i]).norm(dim=1)
@@ -108,27 +117,27 @@ def test_neighbor_share_against_a_loop():
 def test_tsne_keeps_groups_apart_and_follows_the_seed(capsys):
     label = torch.arange(60) % 2
     vectors = torch.randn(60, 5) + 20 * label.unsqueeze(1)
-    maps = []
+    drawn = []
     for _ in range(2):
         torch.manual_seed(1)
-        maps.append(_maps.tsne(vectors))
-    assert torch.equal(*maps)
-    assert _vectors.neighbor_share(maps[0], label, k=5)[0] == 1
+        drawn.append(maps.tsne(vectors))
+    assert torch.equal(*drawn)
+    assert neighbor_share(drawn[0], label, k=5)[0] == 1
     assert capsys.readouterr().out == ''
 
 
 def test_tsne_shows_its_progress(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        _maps.tqdm, 'update', lambda bar, n: seen.append((bar.n, n))
+        maps.tqdm, 'update', lambda bar, n: seen.append((bar.n, n))
     )
-    _maps.tsne(torch.randn(40, 3))
+    maps.tsne(torch.randn(40, 3))
     assert len(seen) >= 2
 
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
 def test_help_says_what_of_the_thesis_it_is(path, capsys):
-    module = importlib.import_module(path.stem)
+    module = importlib.import_module(f'benchmarks.studies.{path.stem}')
     with pytest.raises(SystemExit) as error:
         module.main(['--help'])
     assert error.value.code == 0
@@ -136,8 +145,3 @@ def test_help_says_what_of_the_thesis_it_is(path, capsys):
     assert '%%' not in text
     assert 'none' not in text
     assert any(word in text for word in ('figure', 'table', 'section'))
-    # The folder of the shared modules is known before they are imported.
-    own = {x.stem for x in path.parent.parent.glob('*.py')}
-    own |= {x.stem for x in path.parent.glob('*.py')}
-    imported = re.findall(r'^(?:from|import) (\w+)', path.read_text(), re.M)
-    assert next(x for x in imported if x in own) == '_study'

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-import switch_case
 import torch
 
+from benchmarks.studies import switch_case
 from pyg_sessaug.metrics import ranking_metrics
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-import vector_index
+
+from benchmarks.speed import vector_index
 
 pytest.importorskip('faiss')
 
 
-def test_recall_of_a_trained_model(tiny_run, study, tmp_path):
-    results = study(vector_index, '--run', tiny_run, '--k', 5)
+def test_recall_of_a_trained_model(tiny_run, run_study, tmp_path):
+    results = run_study(vector_index, '--run', tiny_run, '--k', 5)
     rows = results['indexes']
     assert [row['index'] for row in rows] == [
         'exact',

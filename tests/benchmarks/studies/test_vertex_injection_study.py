@@ -1,11 +1,12 @@
 import pytest
 import torch
-import vertex_injection
-from _categories import several_categories
+
+from benchmarks.studies import vertex_injection
+from benchmarks.studies.sample_categories import several_categories
 
 
-def test_both_models_by_categories(study, tiny_data, tiny_run, tmp_path):
-    results = study(vertex_injection, '--run', tiny_run)
+def test_both_models_by_categories(run_study, tiny_data, tiny_run, tmp_path):
+    results = run_study(vertex_injection, '--run', tiny_run)
     several = several_categories(tiny_data(tmp_path, 'test'))['clicks seen']
     assert 0 < int(several.sum()) < several.numel()
     rank = {
@@ -43,7 +44,7 @@ def test_both_models_by_categories(study, tiny_data, tiny_run, tmp_path):
     assert (tmp_path / 'vertex_injection.png').stat().st_size > 10_000
 
 
-def test_categories_are_needed(study, tmp_path, srgnn_root):
+def test_categories_are_needed(run_study, tmp_path, srgnn_root):
     root = srgnn_root([[1, 2, 3]] * 30, ([[1], [2, 1]], [2, 3]))
     with pytest.raises(ValueError, match='no item categories'):
         vertex_injection.main(

@@ -17,10 +17,15 @@ from statistics import median
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
-from _memory import measured_apart
-from _report import environment, markdown
-from _yardsticks import DenseModel, Floor, dense_batch, prefixes
 
+from benchmarks.experiments.report import environment, markdown
+from benchmarks.speed.memory import measured_apart
+from benchmarks.speed.yardsticks import (
+    DenseModel,
+    Floor,
+    dense_batch,
+    prefixes,
+)
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions

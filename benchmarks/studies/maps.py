@@ -6,9 +6,10 @@ from contextlib import redirect_stdout
 from typing import Any, Sequence
 
 import torch
-from _plots import COLORS
 from torch import Tensor
 from tqdm import tqdm
+
+from benchmarks.experiments.plots import COLORS
 
 ITERATIONS = 1000  # The default, whose name differs between versions.
 

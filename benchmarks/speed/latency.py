@@ -15,12 +15,12 @@ from statistics import median
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
-import run
 import torch
-from _datasets import DATASETS, load
-from _experiment import MODELS
-from _report import environment, markdown
 
+from benchmarks import run
+from benchmarks.experiments.datasets import DATASETS, load
+from benchmarks.experiments.experiment import MODELS
+from benchmarks.experiments.report import environment, markdown
 from pyg_sessaug import Recommender
 
 # For SRGNN: milliseconds for one session, sessions per second in batches.

@@ -3,9 +3,9 @@
 from typing import Tuple
 
 import torch
-from _comparison import per_session
 from torch import Tensor
 
+from pyg_sessaug.comparison import per_session
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import session_vectors
 

@@ -4,11 +4,11 @@ import argparse
 from typing import Any, Dict
 
 import torch
-from _experiment import Experiment
-from _methods import parse_method
-from run import natural, positive
 from torch import Tensor
 
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import parse_method
+from benchmarks.run import natural, positive
 from pyg_sessaug.datasets import SessionDataset
 
 

@@ -11,12 +11,12 @@ from typing import Any, Dict, List, Tuple
 import sklearn
 import torch
 import torch_geometric
-from _comparison import compare, gains, per_session
-from _datasets import SPLITS
-from _earlier import pack
-from _experiment import Experiment
 
 import pyg_sessaug
+from benchmarks.experiments.datasets import SPLITS
+from benchmarks.experiments.earlier import pack
+from benchmarks.experiments.experiment import Experiment
+from pyg_sessaug.comparison import compare, gains, per_session
 from pyg_sessaug.training import best_epoch
 
 # HR@20 and MRR@20 in Tables 7.1 and 7.6 of the thesis; but for the bases and

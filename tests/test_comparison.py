@@ -1,13 +1,9 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-from _comparison import compare, holm, paired_bootstrap
+from pyg_sessaug.comparison import compare, holm, paired_bootstrap
 
 
 def test_bootstrap_by_hand():

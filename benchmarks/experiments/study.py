@@ -12,14 +12,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import matplotlib.pyplot as plt
 import torch
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-import run
-from _datasets import DATASETS, load
-from _experiment import Experiment
-from _methods import parse_method
-from _report import environment, markdown
-from run import positive
-
+from benchmarks import run
+from benchmarks.experiments.datasets import DATASETS, load
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import parse_method
+from benchmarks.experiments.report import environment, markdown
+from benchmarks.run import positive
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SessionModel
 

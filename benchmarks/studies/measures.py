@@ -3,9 +3,9 @@
 from typing import Any, Dict, List, Tuple
 
 import torch
-from _experiment import Experiment, derive
 from torch import Tensor
 
+from benchmarks.experiments.experiment import Experiment, derive
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.clusters.item_clusters import (
     gaussian_mixture,

@@ -7,7 +7,6 @@ timed in one thread, all sessions at once.
 """
 
 import os.path as osp
-import sys
 import time
 from statistics import median
 from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -16,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, osp.join(osp.dirname(osp.abspath(__file__)), 'studies'))
-import _study
-import run
-
+from benchmarks import run
+from benchmarks.experiments import study
 from pyg_sessaug.ranking import top_items
 from pyg_sessaug.serving.export import save_vectors
 from pyg_sessaug.transforms import NormalizeEdges
@@ -59,13 +56,13 @@ def recall(found: Tensor, best: Tensor) -> float:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = _study.arguments('vector_index', __doc__)
+    parser = study.arguments('vector_index', __doc__)
     add = parser.add_argument
     add('--samples', type=run.positive, default=2000, help='test sessions')
     add('--k', type=run.positive, default=20, help='length of the list')
-    args = _study.start(parser, argv)
-    runs = _study.experiment(args)
-    model, test = _study.model(runs), runs.data['test']
+    args = study.start(parser, argv)
+    runs = study.experiment(args)
+    model, test = study.model(runs), runs.data['test']
     sample = torch.randperm(len(test))[: args.samples].sort()[0]
     save_vectors(model, test[sample], args.output)
     items, sessions = (
@@ -90,7 +87,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         for row in results
     ]
     about = {'num_items': len(items), 'sessions': len(sessions)}
-    _study.write(args, {**about, 'indexes': results}, lines)
+    study.write(args, {**about, 'indexes': results}, lines)
 
 
 def measure(
@@ -119,4 +116,4 @@ def measure(
 
 
 if __name__ == '__main__':
-    _study.call(main)
+    study.call(main)

@@ -12,9 +12,11 @@ from glob import glob
 from typing import Any, Callable, Dict, List, Optional
 
 import torch
-from _datasets import SPLITS, load
-from _earlier import check_same
-from _methods import (
+from torch import Tensor
+
+from benchmarks.experiments.datasets import SPLITS, load
+from benchmarks.experiments.earlier import check_same
+from benchmarks.experiments.methods import (
     DEFAULT,
     PLAIN,
     TIMED,
@@ -29,8 +31,6 @@ from _methods import (
     time_weights,
     training_transform,
 )
-from torch import Tensor
-
 from pyg_sessaug.clusters import ItemClusters, ItemMixture
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples

@@ -1,6 +1,6 @@
-"""Paired comparison of methods over test sessions."""
+r"""Paired comparison of models by the ranks they give the same samples."""
 
-from typing import Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +9,10 @@ from pyg_sessaug.datasets import SessionDataset
 
 
 class Comparison(NamedTuple):
-    """Differences of means with 95 % intervals and p-values, ``[M]`` each."""
+    r"""Mean differences of :math:`M` methods to one, each of shape
+    :math:`(M)`: the ``difference``, the ends ``low`` and ``high`` of its 95 %
+    interval, and the two-sided p-value ``p``.
+    """
 
     difference: Tensor
     low: Tensor
@@ -23,19 +26,31 @@ def paired_bootstrap(
     num_draws: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
-    """Bootstraps mean differences by resampling whole sessions.
+    r"""The paired bootstrap of `"An Introduction to the Bootstrap"
+    <https://doi.org/10.1201/9780429246593>`_ over whole sessions.
 
-    The prefixes of a session are no independent samples, so sessions are
-    drawn, with all their samples; the statistic is the mean over samples.
-    The interval holds the middle 95 % of the draws; the two-sided p-value is
-    twice the share of draws on the rarer side of zero.
+    The prefixes of a session are no independent samples, so each draw takes
+    :math:`S` of the :math:`S` sessions with replacement, session :math:`s`
+    :math:`c_s` times, with all its samples :math:`i \in s`:
+
+    .. math::
+        \bar{d} = \frac{\sum_s c_s \sum_{i \in s} d_i}{\sum_s c_s |s|}
+
+    The interval holds the middle 95 % of the :math:`R` draws, and
+
+    .. math::
+        p = \min\left(1, \; 2 \, \frac{1 + \min(\#\{\bar{d} \leq 0\}, \,
+        \#\{\bar{d} \geq 0\})}{R + 1}\right)
 
     Args:
-        difference: Per-sample differences of M methods to the base,
-            ``[M, num_samples]``.
-        session: Session of each sample, ``[num_samples]``, from 0.
-        num_draws: Number of resamples.
-        seed: Seed of the draws.
+        difference (torch.Tensor): What each sample adds to a metric under
+            each of :math:`M` methods, less what it adds under the one they
+            are compared with, of shape :math:`(M, N)`.
+        session (torch.Tensor): Session of each sample, from 0 and without
+            gaps, of shape :math:`(N)`, see :func:`per_session`.
+        num_draws (int, optional): Number of draws :math:`R`.
+            (default: :obj:`10000`)
+        seed (int, optional): Seed of the draws. (default: :obj:`0`)
     """
     num_sessions = int(session.max()) + 1
     values = torch.cat([difference, torch.ones(1, session.numel())]).double()
@@ -58,7 +73,17 @@ def paired_bootstrap(
 
 
 def holm(p: List[float]) -> List[float]:
-    """Holm's correction of p-values for their number."""
+    r"""Corrects p-values for their number, as in `"A Simple Sequentially
+    Rejective Multiple Test Procedure" <https://www.jstor.org/stable/4615733>`_.
+
+    With :math:`p_{(1)} \leq \dots \leq p_{(m)}`,
+
+    .. math::
+        \tilde{p}_{(i)} = \max_{j \leq i} \; \min(1, (m - j + 1) \, p_{(j)})
+
+    Args:
+        p (List[float]): P-values, in any order.
+    """
     order = sorted(range(len(p)), key=p.__getitem__)
     corrected, highest = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):
@@ -69,15 +94,18 @@ def holm(p: List[float]) -> List[float]:
 
 def compare(
     gains: Dict[str, Tensor], session: Tensor, base: str = 'base'
-) -> Dict[str, Dict[str, float]]:
-    """Compares methods by one metric, in percent.
+) -> Dict[str, Dict[str, Any]]:
+    r"""Compares methods by one metric, in percent.
 
     Args:
-        gains: What each sample adds to the metric, by method,
-            ``[num_seeds, num_samples]``, in [0, 1]; NaN in all of a row
-            where a method was not run with the seed, which the base was.
-        session: Session of each sample, ``[num_samples]``.
-        base: The method to compare with.
+        gains (Dict[str, torch.Tensor]): What each sample adds to the metric,
+            in :math:`[0, 1]`, by method, each of shape
+            :math:`(\text{seeds}, N)`, see :func:`gains`. A row is NaN where a
+            method was not run with a seed that the base was run with.
+        session (torch.Tensor): Session of each sample, from 0 and without
+            gaps, of shape :math:`(N)`.
+        base (str, optional): The method to compare with.
+            (default: :obj:`"base"`)
 
     Returns:
         dict: By method ``mean``, ``std`` over seeds (:obj:`None` for one
@@ -85,7 +113,7 @@ def compare(
         ``difference``, ``low``, ``high``, ``p`` and ``p_holm``, over the
         seeds that both have.
     """
-    rows = {}
+    rows: Dict[str, Dict[str, Any]] = {}
     for name, gain in gains.items():
         values = 100 * gain.double().mean(dim=1)
         values = values[~values.isnan()]
@@ -114,14 +142,26 @@ def compare(
 
 
 def per_session(dataset: SessionDataset) -> Tensor:
-    """Session of each sample, from 0 without gaps."""
+    r"""Session of each sample, from 0 and without gaps, of shape :math:`(N)`.
+
+    Args:
+        dataset (SessionDataset): The samples.
+    """
     sessions = dataset.flat_sessions
     session = sessions.session_of(sessions.target)
     return session.unique(return_inverse=True)[1]
 
 
 def gains(rank: List[Tensor], k: int = 20) -> Dict[str, Tensor]:
-    """What each sample adds to each metric, ``[num_seeds, num_samples]``."""
-    rank = torch.stack(rank).double()
-    hit = (rank <= k).double()
-    return {f'HR@{k}': hit, f'MRR@{k}': hit / rank}
+    r"""What each sample adds to HR@k and MRR@k, by metric, each of shape
+    :math:`(\text{seeds}, N)`: :math:`[r_i \leq k]` and
+    :math:`[r_i \leq k] / r_i`.
+
+    Args:
+        rank (List[torch.Tensor]): Ranks :math:`r_i` of the targets, from 1,
+            by seed, each of shape :math:`(N)`.
+        k (int, optional): Length of the list. (default: :obj:`20`)
+    """
+    ranks = torch.stack(rank).double()
+    hit = (ranks <= k).double()
+    return {f'HR@{k}': hit, f'MRR@{k}': hit / ranks}
