@@ -139,7 +139,7 @@ def table_of_preparation(report: Dict[str, Any]) -> str:
 def table_of_kills(report: Dict[str, Any]) -> str:
     """What `benchmarks/soak_kill.py` killed."""
     lines = [['killed in', 'times'], *map(list, report['kills'].items())]
-    text = report.markdown([list(map(str, line)) for line in lines])
+    text = markdown([list(map(str, line)) for line in lines])
     return (
         f'### Killed runs\n\n{len(report["runs"])} runs by '
         f'{report["settings"]["threads"]} threads, killed and resumed: the '
