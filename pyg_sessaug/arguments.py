@@ -1,32 +1,15 @@
-r"""Arguments of the command line, and the data they name."""
+r"""Arguments of the command line, read before torch is imported."""
 
 import argparse
+import ast
 import os.path as osp
 import re
-from typing import Any, Dict, List, Optional, Sequence, Type
+from typing import Any, Optional, Sequence, Tuple
 
-import torch
+from pyg_sessaug import __version__
+from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, MODELS
 
-from pyg_sessaug.datasets import (
-    Diginetica,
-    LogDataset,
-    Otto,
-    SessionLog,
-    YooChoose,
-)
-from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.nn.loss.catalogue import PRECISIONS
-from pyg_sessaug.nn.models.session_model import SessionModel
-from pyg_sessaug.training.augmented import AUGMENTATIONS
-
-DATASETS: Dict[str, Type[LogDataset]] = {
-    'diginetica': Diginetica,
-    'yoochoose': YooChoose,
-    'otto': Otto,
-}
-MODELS: Dict[str, Type[SessionModel]] = {'srgnn': SRGNN, 'tagnn': TAGNN}
-# Options of one's own log alone:
-COLUMNS = ('session', 'item', 'time', 'category', 'delimiter', 'time_unit')
+OWN = "(default: the model's own)"
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -62,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         description='Session-based recommendation from a log of clicks. '
         'COMMAND --help shows the options of a command.',
     )
+    parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(
         dest='command', metavar='COMMAND', required=True
     )
@@ -83,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_data(command)
     _add_training(command)
     command = add('evaluate', 'Measure a recommender on the test sessions.')
-    command.add_argument('recommender', help='file that train wrote')
+    _add_recommender(command)
     _add_data(command)
     command.add_argument(
         '-k',
@@ -197,7 +181,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='go on from these .part files; needs the same options',
     )
-    add('--model', choices=MODELS, default='srgnn', help='model')
+    add(
+        '--model',
+        type=model_name,
+        default='srgnn',
+        help=f'model: {", ".join(MODELS)}, or MODULE:CLASS of your own',
+    )
     add(
         '--augment',
         choices=AUGMENTATIONS,
@@ -206,19 +195,28 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     add('--num-clusters', type=positive, default=8, help='of gmm and kmeans')
     add('--hidden', type=positive, default=100, help='size of all vectors')
-    add('--num-layers', type=natural, default=2, help='message passing steps')
+    add('--num-layers', type=natural, help=f'message passing steps {OWN}')
     add(
         '--precision',
-        choices=['auto', *PRECISIONS],
+        choices=['auto', 'float32', 'bf16'],
         default='auto',
         help='of large products; auto: bf16 where the processor has it',
     )
     add(
         '--scale',
         type=float,
-        help='score by cosine times this scale (default: dot products)',
+        help=f'score by cosine times this scale {OWN}',
     )
-    add('--dropout', type=float, default=0.0, help='dropout of item vectors')
+    add('--dropout', type=float, help=f'dropout of item vectors {OWN}')
+    add(
+        '--set',
+        type=setting,
+        action='append',
+        metavar='NAME=VALUE',
+        default=[],
+        help='another argument of the model; may be given again '
+        '(default: none)',
+    )
     add('--epochs', type=positive, default=20, help='epochs at most')
     add('--batch-size', type=positive, default=100, help='samples per step')
     add('--lr', type=float, default=1e-3, help='learning rate at the start')
@@ -254,7 +252,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def _add_recommend(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add('recommender', help='file that train wrote')
+    _add_recommender(parser)
     add(
         'items',
         nargs='*',
@@ -288,12 +286,20 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
     _add_format(parser)
 
 
+def _add_recommender(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('recommender', help='file that train wrote')
+    parser.add_argument(
+        '--model',
+        metavar='MODULE:CLASS',
+        help='class of the model in it, if it is your own (default: one of '
+        'this package)',
+    )
+
+
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--device',
-        type=device,
-        default='cuda' if torch.cuda.is_available() else 'cpu',
-        help='where to compute',
+        help='where to compute (default: cuda where there is one, else cpu)',
     )
 
 
@@ -318,79 +324,24 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def device(text: str) -> str:
-    r"""Reads the name of a device that works here."""
-    try:
-        if torch.empty(0, device=text).is_meta:
-            raise RuntimeError('it holds no values')
-    except (AssertionError, RuntimeError) as error:
-        line = str(error).splitlines()[0]
+def model_name(text: str) -> str:
+    r"""Reads the name of a model, or ``module:Class``."""
+    if text not in MODELS and not re.fullmatch(r'[\w.]+:\w+', text):
         raise argparse.ArgumentTypeError(
-            f'cannot use {text!r}: {line}'
-        ) from error
+            f'no model {text!r}; choose from {", ".join(MODELS)}, or name '
+            f'MODULE:CLASS'
+        )
     return text
 
 
-def load_data(
-    args: argparse.Namespace, splits: Sequence[str]
-) -> List[LogDataset]:
-    r"""The data set that the arguments name, prepared if need be.
-
-    Args:
-        args (argparse.Namespace): Arguments of a command with data.
-        splits (list): Splits to load.
+def setting(text: str) -> Tuple[str, Any]:
+    r"""Reads ``name=value``, where a value that is no Python literal is a
+    text.
     """
-    kwargs: Dict[str, Any] = {'val_ratio': args.val_ratio}
-    # Left to the data set unless given: SR-GNN's files know no such option.
-    for key, default in [
-        ('min_item_clicks', 5),
-        ('test_days', None),
-        ('session_gap', None),
-    ]:
-        if getattr(args, key) != default:
-            kwargs[key] = getattr(args, key)
-    kwargs['processed_root'] = args.processed_root
-    columns = {x: getattr(args, x) for x in COLUMNS}
-    columns = {x: v for x, v in columns.items() if v is not None}
-    if args.dataset is not None:
-        if columns:
-            option = next(iter(columns)).replace('_', '-')
-            raise ValueError(
-                f'--{option} is for --log; {args.dataset} has columns of its '
-                f'own'
-            )
-        newest = 'newest' if args.dataset == 'yoochoose' else 'fraction'
-        kwargs[newest] = args.fraction
-        root = args.root or osp.join('data', args.dataset)
-        return _load(DATASETS[args.dataset], root, splits, args, kwargs)
-
-    path = osp.abspath(osp.expanduser(args.log))
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'there is no file {args.log}')
-    if path.removesuffix('.gz').endswith('.tsv'):
-        columns.setdefault('delimiter', '\t')
-    if columns.get('delimiter') == '\\t':  # As shells pass it on.
-        columns['delimiter'] = '\t'
-    kwargs.update(
-        file=path,
-        fraction=args.fraction,
-        allow_missing_categories=True,
-        **columns,
-    )
-    root = args.root or osp.dirname(path)
-    return _load(SessionLog, root, splits, args, kwargs)
-
-
-def _load(
-    cls: Type[LogDataset],
-    root: str,
-    splits: Sequence[str],
-    args: argparse.Namespace,
-    kwargs: Dict[str, Any],
-) -> List[LogDataset]:
-    # All splits are prepared with the first.
-    again = [args.force_reload, *[False] * (len(splits) - 1)]
-    return [
-        cls(root, split, force_reload=reload, **kwargs)
-        for split, reload in zip(splits, again)
-    ]
+    name, equals, value = text.partition('=')
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE')
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value

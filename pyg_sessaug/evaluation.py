@@ -1,6 +1,6 @@
 r"""Evaluation of session models on plain graphs."""
 
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import ranking_metrics, target_rank
-from pyg_sessaug.nn import SessionModel, SwitchCase
+from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
 from pyg_sessaug.transforms import NormalizeEdges
 
 # Evaluation holds the scores of so many session-item pairs at a time.
@@ -17,7 +17,7 @@ MAX_SCORES = 2**25
 
 
 def rank_samples(
-    model: Union[SessionModel, SwitchCase],
+    model: Ranker,
     dataset: Any,
     batch_size: Optional[int] = None,
     progress: bool = False,
@@ -25,7 +25,8 @@ def rank_samples(
     r"""Rank of every sample's target among all items, on plain graphs.
 
     Args:
-        model (SessionModel or SwitchCase): Moved to no other device.
+        model (SessionModel): The model, or whatever has :obj:`num_items` and
+            :meth:`score`; moved to no other device.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
         batch_size (int, optional): Samples scored at once.
@@ -33,12 +34,7 @@ def rank_samples(
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
     """
-    if not isinstance(model, (SessionModel, SwitchCase)):
-        raise TypeError(
-            f'cannot rank by {type(model).__name__}, as it is no '
-            f'SessionModel; pass the scores of a model of your own to '
-            f'target_rank, and its ranks to ranking_metrics'
-        )
+    check_interface(model, 'num_items', 'score')
     if batch_size is None:
         batch_size = max(1, min(128, MAX_SCORES // model.num_items))
 
@@ -49,7 +45,7 @@ def rank_samples(
 
 
 def session_vectors(
-    model: Union[SessionModel, SwitchCase],
+    model: Ranker,
     dataset: Any,
     batch_size: int = 500,
     progress: bool = False,
@@ -58,18 +54,19 @@ def session_vectors(
     on the CPU.
 
     Args:
-        model (SessionModel or SwitchCase): The model.
+        model (SessionModel): The model.
         dataset (SessionDataset or Subset): The samples.
         batch_size (int): Samples at once. (default: :obj:`500`)
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
     """
-    return torch.cat(run_batches(model, model, dataset, batch_size, progress))
+    run: Any = model
+    return torch.cat(run_batches(model, run, dataset, batch_size, progress))
 
 
 @torch.no_grad()
 def run_batches(
-    model: Union[SessionModel, SwitchCase],
+    model: Ranker,
     run: Callable[[Batch], Tensor],
     dataset: Any,
     batch_size: int,
@@ -78,7 +75,8 @@ def run_batches(
     r"""Runs a function of a model, in evaluation mode, on plain graphs.
 
     Args:
-        model (SessionModel or SwitchCase): Moved to no other device.
+        model (SessionModel): The model, or whatever has :obj:`num_items` and
+            :meth:`score`; moved to no other device.
         run (callable): Takes a batch on the device of the model.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
@@ -91,12 +89,15 @@ def run_batches(
     """
     if len(dataset) == 0:
         raise ValueError('cannot evaluate on a data set without samples')
-    device = model.item_embedding.device
-    modes = [(module, module.training) for module in model.modules()]
+    device = device_of(model)
+    network = model if isinstance(model, torch.nn.Module) else None
+    modules = [] if network is None else list(network.modules())
+    modes = [(module, module.training) for module in modules]
     loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
     check_items(model, loader)
     bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
-    model.eval()
+    if network is not None:
+        network.eval()
     try:
         return [run(batch.to(device)).cpu() for batch in bar]
     finally:
@@ -104,13 +105,11 @@ def run_batches(
             module.training = training
 
 
-def check_items(
-    model: Union[SessionModel, SwitchCase], loader: SessionLoader
-) -> None:
+def check_items(model: Ranker, loader: SessionLoader) -> None:
     r"""Raises if the data has items that the model does not know.
 
     Args:
-        model (SessionModel or SwitchCase): The model.
+        model (SessionModel): The model.
         loader (SessionLoader): The data.
     """
     if loader.num_items > model.num_items:
@@ -122,7 +121,7 @@ def check_items(
 
 
 def evaluate(
-    model: Union[SessionModel, SwitchCase],
+    model: Ranker,
     dataset: Any,
     k: int = 20,
     batch_size: Optional[int] = None,
@@ -134,7 +133,7 @@ def evaluate(
     the lower item index first.
 
     Args:
-        model (SessionModel or SwitchCase): The model.
+        model (SessionModel): The model.
         dataset (SessionDataset or Subset): The samples.
         k (int): Length of the recommendation list. (default: :obj:`20`)
         batch_size (int, optional): Samples scored at once.

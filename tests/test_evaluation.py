@@ -95,7 +95,7 @@ def test_a_failed_evaluation_keeps_the_mode(data, monkeypatch):
 
 
 def test_evaluate_a_foreign_model(data):
-    with pytest.raises(TypeError, match=r'Linear.*ranking_metrics'):
+    with pytest.raises(TypeError, match='Linear has no num_items and no sco'):
         evaluate(torch.nn.Linear(2, 2), data[2])
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks import run
 from benchmarks.experiments import study
-from pyg_sessaug.ranking import top_items
+from pyg_sessaug.metrics import top_items
 from pyg_sessaug.serving.export import save_vectors
 from pyg_sessaug.transforms import NormalizeEdges
 

@@ -21,8 +21,8 @@ from benchmarks.studies.one_session import (
 from benchmarks.studies.vectors import draw_samples
 from pyg_sessaug.comparison import paired_bootstrap
 from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.metrics import top_items
 from pyg_sessaug.nn import SessionModel
-from pyg_sessaug.ranking import top_items
 from pyg_sessaug.transforms import NormalizeEdges
 
 DESCRIPTION = """\

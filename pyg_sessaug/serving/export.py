@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 from pyg_sessaug.evaluation import session_vectors
 from pyg_sessaug.files import save_together
 from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.serving.model_state import replaced_modules
+from pyg_sessaug.serving.model_file import replaced_modules
 
 # Items that target attention is computed for at a time.
 CHUNK_SIZE = 4096

@@ -21,9 +21,9 @@ from torch import Tensor
 from pyg_sessaug.data.session_batch import session_batch
 from pyg_sessaug.evaluation import MAX_SCORES
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.nn import SessionModel, SwitchCase
-from pyg_sessaug.ranking import top_items
-from pyg_sessaug.serving.model_state import MODELS, model_state, restore_model
+from pyg_sessaug.metrics import top_items
+from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
+from pyg_sessaug.serving.model_file import model_state, restore_model
 from pyg_sessaug.transforms import NormalizeEdges
 
 KEYS = {
@@ -71,8 +71,8 @@ class Recommender:
         recommender.recommend(['shoes', 'socks'], k=5).items
 
     Args:
-        model (SessionModel or SwitchCase): The model; recommendations are
-            computed where it is.
+        model (SessionModel): The model, or whatever has :obj:`num_items`
+            and :meth:`score`; recommendations are computed where it is.
         item_ids (Tensor or list): Raw id of each item, ``[num_items]`` int64
             or strings, as :obj:`item_ids` of a data set.
         popularity (Tensor, optional): How popular each item is,
@@ -89,12 +89,13 @@ class Recommender:
 
     def __init__(
         self,
-        model: Union[SessionModel, SwitchCase],
+        model: Ranker,
         item_ids: Union[Tensor, Sequence[Id]],
         popularity: Optional[Tensor] = None,
         about: Optional[Dict[str, Any]] = None,
     ) -> None:
-        self.model = model
+        check_interface(model, 'num_items', 'score')
+        self.model: Any = model
         self.item_ids: List[Id] = (
             item_ids.tolist()
             if isinstance(item_ids, Tensor)
@@ -126,13 +127,11 @@ class Recommender:
             raise ValueError(f'Recommender got the item id {twice!r} twice')
 
     @classmethod
-    def from_dataset(
-        cls, model: Union[SessionModel, SwitchCase], dataset: Any
-    ) -> 'Recommender':
+    def from_dataset(cls, model: Ranker, dataset: Any) -> 'Recommender':
         r"""Takes ids and popularity from the training split.
 
         Args:
-            model (SessionModel or SwitchCase): The model.
+            model (SessionModel): The model.
             dataset (SessionDataset): The split it was trained on; popularity
                 counts all its clicks.
         """
@@ -232,8 +231,8 @@ class Recommender:
             path (str): The file; an older one is replaced.
 
         Raises:
-            ValueError: If the model or a module of it is none of this
-                package's.
+            ValueError: If an argument of the model cannot be told, or a
+                module of it was replaced.
         """
         from pyg_sessaug import __version__
 
@@ -253,12 +252,15 @@ class Recommender:
         cls,
         path: Union[str, 'os.PathLike[str]'],
         device: str = 'cpu',
+        model: Optional[type] = None,
     ) -> 'Recommender':
         r"""Reads what :meth:`save` wrote, running no code of the file.
 
         Args:
             path (str): The file.
             device (str): Where to put the model. (default: :obj:`"cpu"`)
+            model (type, optional): Class of the model, for one of your own.
+                (default: :obj:`None`, one of this package)
 
         Raises:
             ValueError: If the file is damaged or holds something else.
@@ -269,20 +271,20 @@ class Recommender:
         state = load_state(path, remedy)
         if set(state) != KEYS:
             raise ValueError(f'{path} holds no recommender; {remedy}')
-        if state['model'] not in MODELS:
-            raise ValueError(
-                f'{path} holds a {state["model"]}, written by pyg_sessaug '
-                f'{state["version"]}; this version knows {list(MODELS)}'
-            )
         try:
-            model = restore_model(state)
+            restored = restore_model(state, model)
+        except LookupError as error:
+            raise ValueError(
+                f'{path}, written by pyg_sessaug {state["version"]}, holds '
+                f'{error.args[0]}'
+            ) from error
         except (TypeError, RuntimeError) as error:
             raise ValueError(
                 f'{path} was written by pyg_sessaug {state["version"]}, whose '
                 f'models were others ({error}); use that version'
             ) from error
         return cls(
-            model.to(device).eval(),
+            restored.to(device).eval(),
             state['item_ids'],
             state['popularity'],
             state['about'],
@@ -344,13 +346,13 @@ class Recommender:
         exclude_clicked: bool,
     ) -> List[Tuple[List[int], List[float]]]:
         model = self.model
-        device = model.item_embedding.device
+        device = device_of(model)
         batch = session_batch(
             torch.tensor([i for session in sessions for i in session]),
             torch.tensor([len(session) for session in sessions]),
         )
         batch = NormalizeEdges()(batch).to(device)
-        training = model.training
+        training = getattr(model, 'training', False)
         if training:  # Or a millisecond goes into the modes of modules.
             model.eval()
         score = model.score(batch)

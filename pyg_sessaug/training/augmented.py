@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.clusters.item_clusters import METHODS
 from pyg_sessaug.nn.models.session_model import SessionModel
+from pyg_sessaug.registry import AUGMENTATIONS
 from pyg_sessaug.training import fit
 from pyg_sessaug.training.distributed import from_first, rank
 from pyg_sessaug.training.state import saved_state
@@ -23,17 +24,6 @@ from pyg_sessaug.transforms import (
     VertexInjection,
 )
 
-#: What training graphs go through, apart from normalising.
-AUGMENTATIONS = {
-    'none': 'plain graphs',
-    'blur': 'blur alone',
-    'i2i': 'distances between items, and blur',
-    'gmm': 'distances between clusters of a Gaussian mixture, and blur',
-    'kmeans': 'distances between clusters of KMeans, and blur',
-    'category': 'distances between categories of items, and blur',
-    'inject-same': 'an item of the same category put into half of the '
-    'sessions of one',
-}
 WITHOUT_BASE = ('blur', 'inject-same')
 
 

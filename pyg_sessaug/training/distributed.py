@@ -16,8 +16,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import RandomSampler, Sampler
 from torch_geometric.data import Batch
 
-from pyg_sessaug.nn.models.session_model import SessionModel
-
 T = TypeVar('T')
 
 # For others to wait while one prepares data or fits clusters.
@@ -134,7 +132,7 @@ def part_sizes(num_samples: int, batch_size: int) -> Iterator[Tuple[int, int]]:
 
 class _Loss(torch.nn.Module):
     # Gradients are averaged for what is computed by `forward`.
-    def __init__(self, model: SessionModel) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         # Unused: with all in use, `find_unused_parameters` is warned of.
@@ -144,7 +142,7 @@ class _Loss(torch.nn.Module):
         return self.model.loss(batch)
 
 
-def distributed_loss(model: SessionModel) -> Callable[[Batch], Tensor]:
+def distributed_loss(model: Any) -> Callable[[Batch], Tensor]:
     r"""The loss of a model, with gradients averaged over all processes.
 
     Args:

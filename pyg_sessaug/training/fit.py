@@ -2,7 +2,7 @@ r"""Training of session models."""
 
 import math
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pyg_sessaug.evaluation import check_items, run_batches
 from pyg_sessaug.loader import SessionLoader
-from pyg_sessaug.nn import SessionModel, SwitchCase
+from pyg_sessaug.nn.interface import Learner, check_interface, device_of
 from pyg_sessaug.training.distributed import (
     BatchParts,
     distributed_loss,
@@ -32,7 +32,7 @@ from pyg_sessaug.transforms import NormalizeEdges
 
 
 def validation_loss(
-    model: Union[SessionModel, SwitchCase],
+    model: Learner,
     dataset: Any,
     batch_size: int = 500,
 ) -> float:
@@ -51,7 +51,7 @@ def validation_loss(
 
 
 def fit(
-    model: SessionModel,
+    model: Any,
     train: Any,
     val: Any,
     transform: Optional[Callable[..., Any]] = None,
@@ -86,7 +86,8 @@ def fit(
     process, but for rounding. The first process alone writes and prints.
 
     Args:
-        model (SessionModel): The model, trained in place.
+        model (SessionModel): The model, trained in place, or any
+            :class:`torch.nn.Module` with :obj:`num_items` and :meth:`loss`.
         train (SessionDataset or Subset): Training samples.
         val (SessionDataset or Subset): Validation samples.
         transform (callable, optional): Applied to every training batch.
@@ -147,6 +148,7 @@ def fit(
             f'training and {len(val)} for validation; raise fraction or '
             f'val_ratio'
         )
+    check_interface(model, 'num_items', 'loss')
     if device is not None:
         model.to(device)
     batches: Dict[str, Any] = (
@@ -272,7 +274,7 @@ def _train_epoch(
     progress: bool,
 ) -> float:
     run.model.train()
-    device = run.model.item_embedding.device
+    device = device_of(run.model)
     total, count, num_samples = 0.0, 0, 0
     # No bars in log files: None shows them on terminals alone.
     hide = None if progress else True

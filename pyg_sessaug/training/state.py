@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.transforms import Compose
 
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.nn.models.session_model import SessionModel
+from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.training.distributed import gather, rank, world_size
 
 KEYS = {'settings', 'history', 'model', 'best', 'optimizer', 'scheduler'}
@@ -20,7 +20,7 @@ class TrainingState:
 
     def __init__(
         self,
-        model: SessionModel,
+        model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         scheduler: torch.optim.lr_scheduler.LRScheduler,
         settings: Dict[str, Any],
@@ -37,7 +37,7 @@ class TrainingState:
     def save(self, path: Optional[str]) -> None:
         if path is None:
             return
-        cuda = self.model.item_embedding.is_cuda
+        cuda = device_of(self.model).type == 'cuda'
         rng = gather(torch.get_rng_state())
         cuda_rng = gather(torch.cuda.get_rng_state()) if cuda else None
         if rank() > 0:

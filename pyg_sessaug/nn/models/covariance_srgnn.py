@@ -1,17 +1,18 @@
 r"""SR-GNN with the covariances of a mixture."""
 
-from typing import Any, List
+from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
+from torch_geometric.nn.inits import normal
 
 from pyg_sessaug.clusters import ItemMixture
-from pyg_sessaug.nn.models.session_model import Encoding, session_pointers
-from pyg_sessaug.nn.models.srgnn import SRGNN
+from pyg_sessaug.nn.models.gated_model import GatedModel
 
 
-class CovarianceSRGNN(SRGNN):
+class CovarianceSRGNN(GatedModel):
     r"""SR-GNN whose session vector knows how items around the last click
     spread, section 8.1 of the thesis.
 
@@ -30,29 +31,37 @@ class CovarianceSRGNN(SRGNN):
 
     Args:
         mixture (ItemMixture): The mixture, which knows all items.
-        *args (optional): See :class:`~pyg_sessaug.nn.SessionModel`, without
-            :obj:`num_items`.
-        **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+        hidden_channels (int): Size :math:`d` of all vectors.
+            (default: :obj:`100`)
+        **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
     """
 
     label: Tensor
     covariances: Tensor
 
-    def __init__(self, mixture: ItemMixture, *args: Any, **kwargs: Any):
-        super().__init__(mixture.num_items, *args, **kwargs)
+    def __init__(
+        self, mixture: ItemMixture, hidden_channels: int = 100, **kwargs: Any
+    ) -> None:
+        super().__init__(mixture.num_items, hidden_channels, **kwargs)
         covariances = mixture.covariances.to(self.item_embedding.dtype)
         scale = covariances.diagonal(dim1=1, dim2=2).mean()
         self.register_buffer('label', mixture.labels)
         self.register_buffer('covariances', covariances / scale)
-        d, channels = self.hidden_channels, covariances.size(2)
+        d, channels = hidden_channels, covariances.size(2)
         self.reduce = Linear(channels, 1, bias=False)
         self.lin = Linear(2 * d + channels, d, bias=False)
-        self.reset_parameters()
+        CovarianceSRGNN.reset_parameters(self)
 
-    def parts(self, data: Data, code: Encoding) -> List[Tensor]:
-        r"""Last click, readout and reduced covariance."""
-        last_click = session_pointers(data)[2]
-        item = data.x.index_select(0, data.click_index[last_click])
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        normal(self.reduce.weight, mean=0.0, std=0.1)
+        normal(self.lin.weight, mean=0.0, std=0.1)
+
+    def session(self, x: Tensor, data: Data) -> Tensor:
+        r"""Session vectors, ``[B, d]``."""
+        last, pooled = self.pool(self.propagate(x, data), data)
+        last_click = data.click_index[data.click_index_ptr[1:] - 1]
+        item = data.x.index_select(0, last_click)
         reduced = self.reduce(self.covariances).squeeze(2)
         own = reduced.index_select(0, self.label.index_select(0, item))
-        return [*super().parts(data, code), own]
+        return self.lin(torch.cat([last, pooled, own], dim=1))

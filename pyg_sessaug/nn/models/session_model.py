@@ -1,164 +1,154 @@
 r"""What all session models share."""
 
+import copy
+import inspect
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Type, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 from torch_geometric.data import Data
-from torch_geometric.nn.inits import normal
+from torch_geometric.nn.inits import normal, reset
+from torch_geometric.utils import cumsum
 
-from pyg_sessaug.nn.aggr.attention_readout import AttentionReadout
-from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
-from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
-from pyg_sessaug.nn.loss.catalogue import check_precision, lookup
+from pyg_sessaug.nn.loss.catalogue import (
+    catalogue_cross_entropy,
+    check_precision,
+    product,
+)
+from pyg_sessaug.nn.loss.lookup import shared_lookup
 
-
-class Encoding(NamedTuple):
-    r"""A batch of sessions after message passing.
-
-    Args:
-        table (Tensor): Item vectors used for lookup and scores,
-            ``[num_items, d]``.
-        x (Tensor): Node vectors, ``[N, d]``.
-        last (Tensor): Vector of each session's last click, ``[B, d]``.
-        pooled (Tensor): Attention readout of each session, ``[B, d]``.
-        clicks (Tensor): Clicks on each node, ``[N]``, floating point.
-        ptr (Tensor): First node of each session and the end, ``[B + 1]``.
-    """
-
-    table: Tensor
-    x: Tensor
-    last: Tensor
-    pooled: Tensor
-    clicks: Tensor
-    ptr: Tensor
+M = TypeVar('M', bound='SessionModel')
 
 
 class SessionModel(torch.nn.Module, ABC):
-    r"""Item embeddings, a gated graph network and an attention readout.
+    r"""Turns the graph of a session into one vector that items are scored by.
 
-    Subclasses say how a session is scored against the items.
+    A model of one's own has one method, :meth:`session`; lookup, dropout,
+    scores and loss are here:
+
+    .. math::
+        \mathbf{s} = f_{\theta}\big(\textrm{dropout}(\mathbf{e}_{x_1}, \dots,
+        \mathbf{e}_{x_N}), G\big), \quad
+        \textrm{score}_v = \mathbf{s}^{\top} \mathbf{e}_v
+
+    .. code-block:: python
+
+        class Last(SessionModel):
+            def session(self, x, data):
+                return x[data.click_index[data.click_index_ptr[1:] - 1]]
+
+    Whatever else a subclass is made with, it takes :obj:`num_items` and
+    :obj:`hidden_channels`, passes :obj:`**kwargs` on, and keeps each argument
+    as an attribute of its name, which files and ``repr`` read.
 
     Args:
         num_items (int): Size of the vocabulary.
         hidden_channels (int): Size :math:`d` of all vectors.
             (default: :obj:`100`)
-        num_layers (int): How often the one cell is applied; 0 leaves the
-            graph out. (default: :obj:`2`)
-        precision (str): :obj:`"float32"`, or :obj:`"bf16"` for a loss whose
-            products with the item table are in bfloat16, see
-            :func:`~pyg_sessaug.nn.catalogue_cross_entropy`; everything else,
-            such as scores, is in float32. (default: :obj:`"float32"`)
         scale (float, optional): Scores items by cosine times this scale:
             session and item vectors get unit length, as in `"NISER"
             <https://arxiv.org/abs/1909.04276>`_.
             (default: :obj:`None`, plain dot products)
         dropout (float): Share of the entries of looked-up item vectors set
             to zero in training. (default: :obj:`0.0`)
-        num_channels (int, optional): Combines so many weights of each edge,
-            see :class:`~pyg_sessaug.nn.ChannelCombination`.
-            (default: :obj:`None`, one weight and nothing to learn)
+        precision (str): :obj:`"float32"`, or :obj:`"bf16"` for a loss whose
+            products with the item table are in bfloat16, see
+            :func:`~pyg_sessaug.nn.catalogue_cross_entropy`; everything else,
+            such as scores, is in float32. (default: :obj:`"float32"`)
     """
 
     def __init__(
         self,
         num_items: int,
         hidden_channels: int = 100,
-        num_layers: int = 2,
-        precision: str = 'float32',
+        *,
         scale: Optional[float] = None,
         dropout: float = 0.0,
-        num_channels: Optional[int] = None,
+        precision: str = 'float32',
     ) -> None:
         super().__init__()
         check_precision(precision)
         if scale is not None and not scale > 0:
             raise ValueError(f'scale must be positive or None, got {scale}')
-        if num_layers < 0:
-            raise ValueError(f'num_layers must be 0 or more, got {num_layers}')
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f'dropout must be in [0, 1), got {dropout}')
         self.num_items = num_items
         self.hidden_channels = hidden_channels
-        self.num_layers = num_layers
-        self.precision = precision
         self.scale = scale
         self.dropout = dropout
-        self.num_channels = num_channels
+        self.precision = precision
         self.item_embedding = Parameter(
             torch.empty(num_items, hidden_channels)
         )
-        self.combine = (
-            None if num_channels is None else ChannelCombination(num_channels)
-        )
-        self.conv = GatedSessionConv(hidden_channels)
-        self.readout = AttentionReadout(hidden_channels)
+        # Not what a subclass makes of it, whose layers are yet to come.
+        SessionModel.reset_parameters(self)
 
-    def reset_parameters(self) -> None:
-        r"""Draws all parameters from :math:`\mathcal{N}(0, 0.1)`, but for
-        those of :class:`~pyg_sessaug.nn.ChannelCombination`.
-        """
-        for parameter in self.parameters():
-            normal(parameter, mean=0.0, std=0.1)
-        if self.combine is not None:
-            self.combine.reset_parameters()
-
-    def encode(self, data: Data, share: bool = False) -> Encoding:
-        r"""Runs message passing and readout.
+    @classmethod
+    def from_dataset(
+        cls: Type[M], dataset: Any, hidden_channels: int = 100, **kwargs: Any
+    ) -> M:
+        r"""A new model for a data set.
 
         Args:
-            data (Data or Batch): Session graphs with :obj:`edge_attr`.
-            share (bool): Whether the gradient of the lookup is added in
-                place to that of the scores, see
-                :func:`~pyg_sessaug.nn.loss.catalogue.lookup`; for losses that
-                use :obj:`table` once. (default: :obj:`False`)
+            dataset (SessionDataset): The training samples.
+            hidden_channels (int): Size :math:`d` of all vectors.
+                (default: :obj:`100`)
+            **kwargs (optional): Further arguments of the class.
         """
-        if data.get('edge_attr') is None:
-            raise ValueError(
-                f'{self.__class__.__name__} needs edge_attr, the two '
-                f'normalised weights of each edge; apply '
-                f'pyg_sessaug.transforms.NormalizeEdges() to the data'
-            )
-        edge_attr = data.edge_attr
-        if self.combine is not None:
-            edge_attr = self.combine(edge_attr)
-        elif edge_attr.dim() > 2:
-            raise ValueError(
-                f'{self.__class__.__name__} got edges with '
-                f'{edge_attr.size(-1)} channels; make it with '
-                f'num_channels={edge_attr.size(-1)}'
-            )
-        unit = self.scale is not None
-        table: Tensor = self.item_embedding
-        if share:
-            x, table = lookup(table, data.x, unit)
-        else:
-            table = F.normalize(table, dim=1) if unit else table
-            x = F.embedding(data.x, table)
-        x = F.dropout(x, self.dropout, self.training)
-        for _ in range(self.num_layers):
-            x = self.conv(x, data.edge_index, edge_attr)
-        batch, ptr, last_click = session_pointers(data)
-        clicks = torch.bincount(data.click_index, minlength=x.size(0))
-        clicks = clicks.to(x.dtype)
-        last = x.index_select(0, data.click_index[last_click])
-        pooled = self.readout(x, batch, ptr, last=last, count=clicks)
-        return Encoding(table, x, last, pooled, clicks, ptr)
+        return cls(dataset.num_items, hidden_channels, **kwargs)
+
+    def reset_parameters(self) -> None:
+        r"""Draws the item vectors from :math:`\mathcal{N}(0, 0.1)`; every
+        layer resets itself.
+        """
+        normal(self.item_embedding, mean=0.0, std=0.1)
+        for layer in self.children():
+            reset(layer)
 
     @abstractmethod
+    def session(self, x: Tensor, data: Data) -> Tensor:
+        r"""Session vectors, ``[B, d]``.
+
+        Args:
+            x (Tensor): Vectors of the items that :meth:`items` names,
+                ``[N, d]``; by default one for each node.
+            data (Batch): The session graphs. Every batch has :obj:`batch`
+                ``[N]`` and :obj:`ptr` ``[B + 1]``, the session of each node
+                and the first node of each session, :obj:`click_index`
+                ``[L]``, the node of each click, and :obj:`click_index_ptr`
+                ``[B + 1]``, the first click of each session; a single graph
+                is a batch of one.
+        """
+
+    def items(self, data: Data) -> Tensor:
+        r"""Items to look up, ``[N]``, int64: those of the nodes, and behind
+        them whatever else a model needs.
+
+        Args:
+            data (Batch): The session graphs.
+        """
+        return data.x
+
     def forward(self, data: Data) -> Tensor:
-        r"""Session vectors, ``[B, d]``."""
+        r"""Session vectors as the scores use them, ``[B, d]``."""
+        return self._encode(as_batch(data), self._table())
 
-    @abstractmethod
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
+        table = self._table()
+        return product(self._encode(as_batch(data), table), table.t())
 
-    @abstractmethod
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
+        data = as_batch(data)
+        x, table = shared_lookup(
+            self.item_embedding, self.items(data), self.scale is not None
+        )
+        vector = self.unit(self.session(self._drop(x), data))
+        return catalogue_cross_entropy(vector, table, data.y, self.precision)
 
     def unit(self, vector: Tensor) -> Tensor:
         r"""Session vectors as the scores use them, in the type of items."""
@@ -167,23 +157,82 @@ class SessionModel(torch.nn.Module, ABC):
             return vector
         return self.scale * F.normalize(vector, dim=-1)
 
+    def _table(self) -> Tensor:
+        table: Tensor = self.item_embedding
+        return table if self.scale is None else F.normalize(table, dim=1)
+
+    def _encode(self, data: Data, table: Tensor) -> Tensor:
+        x = self._drop(F.embedding(self.items(data), table))
+        return self.unit(self.session(x, data))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
     def extra_repr(self) -> str:
-        return (
-            f'{self.num_items}, {self.hidden_channels}, '
-            f'num_layers={self.num_layers}, '
-            f'precision={self.precision!r}, scale={self.scale}, '
-            f'dropout={self.dropout}'
+        arguments = arguments_of(self)
+        first = [
+            str(arguments.pop(name))
+            for name in ('num_items', 'hidden_channels')
+            if name in arguments
+        ]
+        return ', '.join(first + [f'{k}={v!r}' for k, v in arguments.items()])
+
+
+def argument_names(cls: type) -> List[str]:
+    r"""Names of the arguments that a class of models takes: those in its
+    signature and, where that passes ``**kwargs`` on, of the classes above.
+    """
+    names: Dict[str, None] = {}
+    for part in cls.__mro__:
+        if '__init__' not in vars(part):
+            continue
+        parameters = inspect.signature(
+            vars(part)['__init__']
+        ).parameters.values()
+        names.update(
+            (x.name, None)
+            for x in list(parameters)[1:]
+            if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)
         )
+        if all(x.kind != x.VAR_KEYWORD for x in parameters):
+            break
+    return list(names)
 
 
-def session_pointers(data: Data) -> Tuple[Tensor, Tensor, Tensor]:
-    r"""Session of each node, node pointers and each session's last click."""
+def arguments_of(model: torch.nn.Module) -> Dict[str, Any]:
+    r"""The arguments that a model was made with, by their names, as far as it
+    keeps them as attributes.
+    """
+    names = argument_names(type(model))
+    return {x: getattr(model, x) for x in names if hasattr(model, x)}
+
+
+def as_batch(data: Data) -> Data:
+    r"""A batch with all that :meth:`SessionModel.session` may rely on.
+
+    Args:
+        data (Data or Batch): Session graphs.
+
+    Raises:
+        ValueError: If there is no session, or one without clicks.
+    """
     click = data.click_index
     if data.get('batch') is None:  # A single graph is a batch of one.
-        ptr = torch.tensor([0, data.num_nodes], device=click.device)
-        return torch.zeros_like(data.x), ptr, ptr.new_tensor([-1])
-    click_ptr = data.get('click_index_ptr')
-    if click_ptr is None:  # Batched without `follow_batch`.
-        clicks = torch.bincount(data.batch[click], minlength=data.num_graphs)
-        return data.batch, data.ptr, clicks.cumsum(0) - 1
-    return data.batch, data.ptr, click_ptr[1:] - 1
+        data = copy.copy(data)
+        data.batch = torch.zeros_like(data.x)
+        data.ptr = torch.tensor([0, data.x.numel()], device=click.device)
+        data.click_index_ptr = data.ptr.new_tensor([0, click.numel()])
+    elif data.get('click_index_ptr') is None:  # Without `follow_batch`.
+        size = data.ptr.numel() - 1
+        clicks = torch.bincount(data.batch[click], minlength=size)
+        data = copy.copy(data)
+        data.click_index_ptr = cumsum(clicks)
+    clicks = data.click_index_ptr.diff()
+    if clicks.numel() == 0:
+        raise ValueError('got a batch without sessions; skip empty batches')
+    if bool((clicks < 1).any()):
+        raise ValueError(
+            f'session {int((clicks < 1).nonzero()[0])} of the batch has no '
+            f'clicks; leave it out, or recommend what is popular'
+        )
+    return data

@@ -1,17 +1,17 @@
 r"""SR-GNN."""
 
-from typing import Any, List
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
+from torch_geometric.nn.inits import normal
 
-from pyg_sessaug.nn.loss.catalogue import catalogue_cross_entropy, product
-from pyg_sessaug.nn.models.session_model import Encoding, SessionModel
+from pyg_sessaug.nn.models.gated_model import GatedModel
 
 
-class SRGNN(SessionModel):
+class SRGNN(GatedModel):
     r"""The model of `"Session-based Recommendation with Graph Neural
     Networks" <https://arxiv.org/abs/1811.00855>`_.
 
@@ -23,39 +23,32 @@ class SRGNN(SessionModel):
         \mathbf{s}_g], \quad \textrm{score}_v = \mathbf{s}^{\top}
         \mathbf{e}_v
 
+    All parameters start from :math:`\mathcal{N}(0, 0.1)`.
+
     Args:
         num_items (int): Size of the vocabulary.
-        *args (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+        hidden_channels (int): Size :math:`d` of all vectors.
+            (default: :obj:`100`)
+        num_layers (int): How often the one cell is applied; 0 leaves the
+            graph out. (default: :obj:`2`)
+        num_channels (int, optional): Combines so many weights of each edge,
+            see :class:`~pyg_sessaug.nn.ChannelCombination`.
+            (default: :obj:`None`, one weight and nothing to learn)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
     """
 
-    def __init__(self, num_items: int, *args: Any, **kwargs: Any) -> None:
-        super().__init__(num_items, *args, **kwargs)
-        d = self.hidden_channels
-        self.lin = Linear(2 * d, d, bias=False)
-        self.reset_parameters()
+    def __init__(
+        self, num_items: int, hidden_channels: int = 100, **kwargs: Any
+    ) -> None:
+        super().__init__(num_items, hidden_channels, **kwargs)
+        self.lin = Linear(2 * hidden_channels, hidden_channels, bias=False)
+        SRGNN.reset_parameters(self)
 
-    def forward(self, data: Data) -> Tensor:
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        normal(self.lin.weight, mean=0.0, std=0.1)
+
+    def session(self, x: Tensor, data: Data) -> Tensor:
         r"""Session vectors, ``[B, d]``."""
-        return self._session(data)[0]
-
-    def score(self, data: Data) -> Tensor:
-        r"""Scores of all items, ``[B, num_items]``, float32."""
-        vector, table = self._session(data)
-        return product(vector, table.t())
-
-    def loss(self, data: Data) -> Tensor:
-        r"""Mean softmax cross-entropy of the targets over all items."""
-        vector, table = self._session(data, share=True)
-        return catalogue_cross_entropy(vector, table, data.y, self.precision)
-
-    def parts(self, data: Data, code: Encoding) -> List[Tensor]:
-        r"""What the session vector is made of, each ``[B, *]``."""
-        return [code.last, code.pooled]
-
-    def _session(
-        self, data: Data, share: bool = False
-    ) -> 'tuple[Tensor, Tensor]':
-        code = self.encode(data, share)
-        vector = self.lin(torch.cat(self.parts(data, code), dim=1))
-        return self.unit(vector), code.table
+        last, pooled = self.pool(self.propagate(x, data), data)
+        return self.lin(torch.cat([last, pooled], dim=1))

@@ -1,20 +1,24 @@
 r"""TAGNN."""
 
-from typing import Any
+from typing import Any, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
+from torch_geometric.nn.inits import normal
 
+from pyg_sessaug.nn.loss.lookup import shared_lookup
 from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
 )
-from pyg_sessaug.nn.models.session_model import Encoding, SessionModel
+from pyg_sessaug.nn.models.gated_model import GatedModel, clicks_of_nodes
+from pyg_sessaug.nn.models.session_model import as_batch
 
 
-class TAGNN(SessionModel):
+class TAGNN(GatedModel):
     r"""The model of `"TAGNN: Target Attentive Graph Neural Networks for
     Session-based Recommendation" <https://arxiv.org/abs/2005.02844>`_.
 
@@ -36,24 +40,28 @@ class TAGNN(SessionModel):
 
     With :obj:`scale`, items and every :math:`\mathbf{u}_l` get unit length.
 
+    All parameters start from :math:`\mathcal{N}(0, 0.1)`.
+
     Args:
         num_items (int): Size of the vocabulary.
-        *args (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+        hidden_channels (int): Size :math:`d` of all vectors.
+            (default: :obj:`100`)
         transform_target (bool): Whether :math:`\mathbf{A}` is learned;
             :obj:`False` fixes it to the identity, as the authors' code does.
             (default: :obj:`True`)
-        **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+        **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
     """
 
     def __init__(
         self,
         num_items: int,
-        *args: Any,
+        hidden_channels: int = 100,
+        *,
         transform_target: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_items, *args, **kwargs)
-        d = self.hidden_channels
+        super().__init__(num_items, hidden_channels, **kwargs)
+        d = hidden_channels
         self.transform_target = transform_target
         self.lin_key = Linear(d, d, bias=False)
         self.lin_target = (
@@ -62,40 +70,61 @@ class TAGNN(SessionModel):
             else torch.nn.Identity()
         )
         self.lin = Linear(2 * d, d, bias=False)
-        self.reset_parameters()
+        TAGNN.reset_parameters(self)
 
-    def forward(self, data: Data) -> Tensor:
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for layer in (self.lin_key, self.lin_target, self.lin):
+            for weight in layer.parameters():
+                normal(weight, mean=0.0, std=0.1)
+
+    def session(self, x: Tensor, data: Data) -> Tensor:
         r"""The part of the session vectors that depends on no target,
         :math:`\mathbf{B} \mathbf{s}_g + \mathbf{C}
         \mathbf{x}_{\textrm{last}}`, ``[B, d]``.
         """
-        return self._static(self.encode(data))
+        return self._static(self.propagate(x, data), data)
+
+    def forward(self, data: Data) -> Tensor:
+        r"""What :meth:`session` says, ``[B, d]``."""
+        data = as_batch(data)
+        x = self._drop(F.embedding(data.x, self._table()))
+        return self.session(x, data)
 
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
-        code = self.encode(data)
-        return target_attention_scores(*self._attention(code), code.table)
+        data, table = as_batch(data), self._table()
+        x = self._drop(F.embedding(data.x, table))
+        return target_attention_scores(*self._attention(x, data), table)
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
-        code = self.encode(data, share=True)
+        data = as_batch(data)
+        x, table = shared_lookup(
+            self.item_embedding, data.x, self.scale is not None
+        )
         return target_attention_cross_entropy(
-            *self._attention(code), code.table, data.y, self.precision
+            *self._attention(self._drop(x), data),
+            table,
+            data.y,
+            self.precision,
         )
 
-    def _static(self, code: Encoding) -> Tensor:
-        return self.lin(torch.cat([code.pooled, code.last], dim=1))
+    def _static(self, x: Tensor, data: Data) -> Tensor:
+        last, pooled = self.pool(x, data)
+        return self.lin(torch.cat([pooled, last], dim=1))
 
     def _attention(
-        self, code: Encoding
-    ) -> 'tuple[Tensor, Tensor, Tensor, Tensor]':
+        self, x: Tensor, data: Data
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         r"""Keys, values, log counts and pointers of the target attention."""
+        x = self.propagate(x, data)
         static = torch.repeat_interleave(
-            self._static(code),
-            code.ptr.diff(),
+            self._static(x, data),
+            data.ptr.diff(),
             dim=0,
-            output_size=code.x.size(0),
+            output_size=x.size(0),
         )
-        value = self.unit(self.lin_target(code.x) + static)
-        key = self.lin_key(code.x).to(value.dtype)
-        return key, value, code.clicks.log(), code.ptr
+        value = self.unit(self.lin_target(x) + static)
+        key = self.lin_key(x).to(value.dtype)
+        return key, value, clicks_of_nodes(x, data).log(), data.ptr

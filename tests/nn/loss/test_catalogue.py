@@ -14,7 +14,6 @@ from pyg_sessaug.nn.loss.catalogue import (
     choose_precision,
     chunks,
     is_bf16_native,
-    lookup,
     product,
 )
 from pyg_sessaug.nn.loss.target_attention import (
@@ -132,39 +131,6 @@ def test_product(rows, inner, columns, dtype):
     left.requires_grad_()
     product(left, right).sum().backward()
     torch.testing.assert_close(left.grad, right.sum(1).expand(rows, inner))
-
-
-def test_lookup_adds_to_the_gradient_of_the_table():
-    weight = torch.randn(50, 4, requires_grad=True)
-    index, target = torch.tensor([3, 3, 8]), torch.tensor([1, 2, 3])
-    x = weight[index]
-    expected = F.cross_entropy(x @ weight.t(), target)
-    rows, table = lookup(weight, index)
-    assert rows.equal(x)
-    loss = catalogue_cross_entropy(rows, table, target)
-    assert_equal(loss, expected, (weight,), 1e-5)
-    for i in range(2):  # Either one may go unused.
-        used = lookup(weight, index)[i]
-        grad = torch.autograd.grad(used.sum(), weight)[0]
-        assert grad.sum() == used.numel()
-
-
-@pytest.mark.parametrize('num_items', [5, 2048, 2500])
-def test_lookup_of_unit_rows(num_items):
-    """As by F.normalize, also for rows too short to have a direction."""
-    torch.manual_seed(0)
-    weight = torch.randn(num_items, 4, dtype=torch.double)
-    weight[2], weight[3] = 0.0, 1e-13
-    weight.requires_grad_()
-    index, target = torch.tensor([3, 3, 2, 1]), torch.tensor([1, 2, 3, 4])
-    table = F.normalize(weight, dim=1)
-    x = table[index]
-    expected = F.cross_entropy(x @ table.t(), target)
-    rows, unit = lookup(weight, index, unit=True)
-    assert torch.allclose(unit, table)
-    assert torch.allclose(rows, x)
-    loss = catalogue_cross_entropy(rows, unit, target)
-    assert_equal(loss, expected, (weight,), 1e-12)
 
 
 def losses(num_sessions=3):

@@ -89,7 +89,9 @@ def test_mixture_is_kept_and_does_not_learn(mixture, batch, tmp_path):
     assert {'label', 'covariances'} <= set(model.state_dict())
     assert not model.covariances.requires_grad
     assert torch.equal(model.label, mixture.labels)
-    with pytest.raises(ValueError, match='cannot save a CovarianceSRGNN'):
+    with pytest.raises(
+        ValueError, match='does not keep its argument `mixture`'
+    ):
         Recommender(model, list('abcdefghi')).save(tmp_path / 'x.pt')
     # A single graph is a batch of one.
     data = batch.to_data_list()[0]

@@ -217,14 +217,13 @@ def test_autocast(cls, num_layers):
 
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
-@pytest.mark.parametrize('grad', [True, False])
-def test_no_sessions(cls, grad):
+def test_no_sessions(cls):
     graphs = SessionGraphs(
         Sessions.from_lengths(torch.tensor([1, 2]), torch.tensor([2]))
     )
     batch = NormalizeEdges()(graphs.batch(torch.tensor([], dtype=torch.long)))
-    with torch.set_grad_enabled(grad):
-        assert build(cls).float().score(batch).size() == (0, NUM_ITEMS)
+    with pytest.raises(ValueError, match='batch without sessions'):
+        build(cls).float().score(batch)
 
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
@@ -268,9 +267,10 @@ def test_bad_arguments(kwargs, word):
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
 def test_repr(cls):
+    own = 'transform_target=True, ' if cls is TAGNN else ''
     assert repr(cls(9, 6)).startswith(
-        f"{cls.__name__}(\n  9, 6, num_layers=2, precision='float32', "
-        f'scale=None, dropout=0.0'
+        f'{cls.__name__}(\n  9, 6, {own}num_layers=2, num_channels=None, '
+        f"scale=None, dropout=0.0, precision='float32'"
     )
 
 

@@ -108,8 +108,9 @@ def test_loss_is_the_mean_of_own_losses(data, cls):
 def test_no_sessions(data, cls):
     ensemble = fitted(data, cls)
     batch = select_graphs(whole(data), torch.zeros(len(data)).bool())
-    assert ensemble.score(batch).size() == (0, data.num_items)
-    assert ensemble(batch).size() == (0, ensemble.model.hidden_channels)
+    for run in (ensemble, ensemble.score, ensemble.loss):
+        with pytest.raises(ValueError, match='batch without sessions'):
+            run(batch)
 
 
 def test_evaluation_ranks_by_own_models(data):

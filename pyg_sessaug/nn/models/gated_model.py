@@ -1,0 +1,84 @@
+r"""What models with SR-GNN's gated graph network share."""
+
+from typing import Any, Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_sessaug.nn.aggr.attention_readout import AttentionReadout
+from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
+from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
+from pyg_sessaug.nn.models.session_model import SessionModel
+
+
+class GatedModel(SessionModel):
+    r"""A gated graph network and an attention readout.
+
+    Args:
+        num_items (int): Size of the vocabulary.
+        hidden_channels (int): Size :math:`d` of all vectors.
+            (default: :obj:`100`)
+        num_layers (int): How often the one cell is applied; 0 leaves the
+            graph out. (default: :obj:`2`)
+        num_channels (int, optional): Combines so many weights of each edge,
+            see :class:`~pyg_sessaug.nn.ChannelCombination`.
+            (default: :obj:`None`, one weight and nothing to learn)
+        **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        hidden_channels: int = 100,
+        *,
+        num_layers: int = 2,
+        num_channels: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_items, hidden_channels, **kwargs)
+        if num_layers < 0:
+            raise ValueError(f'num_layers must be 0 or more, got {num_layers}')
+        self.num_layers = num_layers
+        self.num_channels = num_channels
+        self.combine = (
+            None if num_channels is None else ChannelCombination(num_channels)
+        )
+        self.conv = GatedSessionConv(hidden_channels)
+        self.readout = AttentionReadout(hidden_channels)
+
+    def propagate(self, x: Tensor, data: Data) -> Tensor:
+        r"""Node vectors after message passing, ``[N, d]``."""
+        if data.get('edge_attr') is None:
+            raise ValueError(
+                f'{self.__class__.__name__} needs edge_attr, the two '
+                f'normalised weights of each edge; apply '
+                f'pyg_sessaug.transforms.NormalizeEdges() to the data'
+            )
+        edge_attr = data.edge_attr
+        if self.combine is not None:
+            edge_attr = self.combine(edge_attr)
+        elif edge_attr.dim() > 2:
+            raise ValueError(
+                f'{self.__class__.__name__} got edges with '
+                f'{edge_attr.size(-1)} channels; make it with '
+                f'num_channels={edge_attr.size(-1)}'
+            )
+        for _ in range(self.num_layers):
+            x = self.conv(x, data.edge_index, edge_attr)
+        return x
+
+    def pool(self, x: Tensor, data: Data) -> Tuple[Tensor, Tensor]:
+        r"""Vector of each session's last click and its attention readout,
+        each ``[B, d]``.
+        """
+        clicks = clicks_of_nodes(x, data)
+        index = data.click_index[data.click_index_ptr[1:] - 1]
+        last = x.index_select(0, index)
+        pooled = self.readout(x, data.batch, data.ptr, last=last, count=clicks)
+        return last, pooled
+
+
+def clicks_of_nodes(x: Tensor, data: Data) -> Tensor:
+    r"""Clicks on each node, ``[N]``, in the type of the node vectors."""
+    return torch.bincount(data.click_index, minlength=x.size(0)).to(x.dtype)

@@ -1,0 +1,130 @@
+r"""Models as plain values, for files that hold no code."""
+
+import inspect
+from typing import Any, Dict, List, Optional
+
+import torch
+
+from pyg_sessaug.nn import SwitchCase
+from pyg_sessaug.nn.models.session_model import arguments_of
+from pyg_sessaug.registry import MODELS, find_class
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+def model_state(model: Any) -> Dict[str, Any]:
+    r"""Class, arguments and weights of a model.
+
+    Args:
+        model (SessionModel or SwitchCase): The model, compiled or not, or an
+            ensemble of one.
+
+    Returns:
+        dict: ``model`` (the name of its class, with its module where it is
+        none of this package's), ``settings`` (the arguments of the class,
+        and ``num_clusters`` of an ensemble) and ``weights``, on the CPU.
+
+    Raises:
+        ValueError: If an argument cannot be told, or a module is not the one
+            that the class makes.
+    """
+    model = getattr(model, '_orig_mod', model)  # Of `torch.compile`
+    weights = {key: value.cpu() for key, value in model.state_dict().items()}
+    clusters = {}
+    if isinstance(model, SwitchCase):
+        clusters['num_clusters'] = model.num_clusters
+        model = model.model
+    settings = arguments_of(model)
+    name = type(model).__name__
+    for key, value in settings.items():
+        if not isinstance(value, PLAIN):
+            raise ValueError(
+                f'Recommender cannot save a {name} made with {key}='
+                f'{value!r}: files hold numbers, texts and None; save its '
+                f'state_dict() yourself'
+            )
+    needed = inspect.signature(type(model)).parameters.values()
+    for x in needed:
+        named = x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)
+        if named and x.default is x.empty and x.name not in settings:
+            raise ValueError(
+                f'Recommender cannot save a {name}: the model does not keep '
+                f'its argument `{x.name}` as an attribute; keep it, or save '
+                f'its state_dict() yourself'
+            )
+    for part in replaced_modules(model):
+        raise ValueError(
+            f'Recommender cannot save a {name} whose `{part}` was replaced; '
+            f'save its state_dict() yourself'
+        )
+    return {
+        'model': class_name(type(model)),
+        'settings': {**settings, **clusters},
+        'weights': weights,
+    }
+
+
+def class_name(cls: type) -> str:
+    r"""The name of a class in a file: short for one of this package."""
+    known = {path.partition(':')[2] for path in MODELS.values()}
+    if cls.__name__ in known and cls is _registered(cls.__name__):
+        return cls.__name__
+    return f'{cls.__module__}:{cls.__qualname__}'
+
+
+def _registered(name: str) -> Any:
+    r"""The registered class of that name, if there is one."""
+    for key, path in MODELS.items():
+        if path.partition(':')[2] == name:
+            return find_class(key)
+    return None
+
+
+def replaced_modules(model: torch.nn.Module) -> List[str]:
+    r"""Names of modules that are not of the class that the model's class
+    gives them, or are not there.
+    """
+    with torch.device('meta'):  # Neither memory nor random numbers.
+        fresh = type(model)(**arguments_of(model))
+    kinds = [
+        {name: type(x) for name, x in module.named_modules()}
+        for module in (model, fresh)
+    ]
+    return [
+        name
+        for name in {**kinds[0], **kinds[1]}
+        if kinds[0].get(name) is not kinds[1].get(name)
+    ]
+
+
+def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
+    r"""The model that :func:`model_state` described.
+
+    Args:
+        state (dict): What it returned; other keys do no harm.
+        cls (type, optional): The class of the model, for one that is none
+            of this package's: no name in a file is imported.
+            (default: :obj:`None`)
+
+    Raises:
+        LookupError: If the class is not known, or not :obj:`cls`.
+        TypeError: If the class has other arguments.
+        RuntimeError: If weights are missing or of other shapes.
+    """
+    name = state['model']
+    if cls is None:
+        cls = _registered(name)
+    if cls is None:
+        raise LookupError(
+            f'a {name}, which this version does not know; pass its class as '
+            f'model='
+        )
+    if cls.__name__ != name.rpartition(':')[2].rpartition('.')[2]:
+        raise LookupError(f'a {name}, not a {cls.__name__}')
+    settings = dict(state['settings'])
+    num_clusters = settings.pop('num_clusters', None)
+    model = cls(**settings)
+    if num_clusters is not None:
+        model = SwitchCase(model, num_clusters)
+    model.load_state_dict(state['weights'])
+    return model
