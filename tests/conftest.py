@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+collect_ignore = ['fixtures']  # Some are called test.txt.
+
 DATA = Path(
     os.environ.get(
         'SESSAUG_DATA',

@@ -15,6 +15,7 @@ from sphinx.util import logging
 import pyg_sessaug
 from benchmarks.experiments.report import markdown
 from benchmarks.speed import speed
+from pyg_sessaug.registry import models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,7 +84,12 @@ def render_api(app: Sphinx, docname: str, source: List[str]) -> None:
     if docname.startswith('api/') and hasattr(app.builder, 'templates'):
         source[0] = app.builder.templates.render_string(
             source[0],
-            {'exports': exports, 'inner': inner, 'directive': directive},
+            {
+                'exports': exports,
+                'inner': inner,
+                'directive': directive,
+                'models': models,
+            },
         )
 
 

@@ -30,7 +30,7 @@ class SessionModel(torch.nn.Module, ABC):
     scores and loss are here:
 
     .. math::
-        \mathbf{s} = f_{\theta}\big(\textrm{dropout}(\mathbf{e}_{x_1}, \dots,
+        \mathbf{s} = f_{\theta}\big(\textrm{dropout}(\mathbf{e}_{x_1}, \ldots,
         \mathbf{e}_{x_N}), G\big), \quad
         \textrm{score}_v = \mathbf{s}^{\top} \mathbf{e}_v
 
