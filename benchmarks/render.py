@@ -47,8 +47,6 @@ def render(page: str) -> str:
         results = json.loads(path.read_text())
         if 'study' in results:
             text = f'{markdown(results["table"])}\n\n{where(results, path)}\n'
-        elif 'validation' in results:
-            text = f'{baselines(results)}\n'
         elif 'search' in results:
             text = f'{markdown(search.table(results))}\n\n{cost(results)}\n'
         else:
@@ -163,18 +161,6 @@ def variant(settings: Dict[str, Any]) -> str:
     return ', '.join(parts)
 
 
-def baselines(results: dict) -> str:
-    """What baselines.py found."""
-    lines = [
-        ['', 'training sessions', *(f'{metric} (%)' for metric in METRICS)]
-    ]
-    for row in results['test']:
-        sessions = 'with validation' if row['add_validation'] else 'as models'
-        values = [f'{row[metric]:.2f}' for metric in METRICS]
-        lines.append([row['baseline'], sessions, *values])
-    return markdown(lines)
-
-
 def describe(results: dict) -> str:
     """What was run, in a sentence or two."""
     settings, data = results['settings'], results['data']
@@ -203,8 +189,9 @@ def where(results: dict, path: Path) -> str:
         share = settings['fraction']
         kept = '' if share == 1 else f', newest {share:.4g} of the sessions'
         parts.append(f'{settings["dataset"]}{kept}')
-    seeds = settings['seeds'] if 'seeds' in settings else [settings['seed']]
-    parts.append(f'seed {", ".join(map(str, seeds))}')
+    if 'seeds' in settings or 'seed' in settings:  # Counts draw nothing.
+        seeds = settings.get('seeds') or [settings['seed']]
+        parts.append(f'seed {", ".join(map(str, seeds))}')
     return f'({"; ".join(parts)}; `{path.relative_to(ROOT)}`)'
 
 
