@@ -16,6 +16,11 @@ from pyg_sessaug.transforms import NormalizeEdges
 MAX_SCORES = 2**25
 
 
+def batch_size_of(model: Ranker) -> int:
+    r"""How many sessions are scored at once, bounded by memory."""
+    return max(1, min(128, MAX_SCORES // model.num_items))
+
+
 def rank_samples(
     model: Ranker,
     dataset: Any,
@@ -36,7 +41,7 @@ def rank_samples(
     """
     check_interface(model, 'num_items', 'score')
     if batch_size is None:
-        batch_size = max(1, min(128, MAX_SCORES // model.num_items))
+        batch_size = batch_size_of(model)
 
     def ranks(batch: Batch) -> Tensor:
         return target_rank(model.score(batch), batch.y)

@@ -10,6 +10,12 @@ MODELS: Dict[str, str] = {
     'tagnn': 'pyg_sessaug.nn:TAGNN',
 }
 
+#: Models that only count, by name.
+COUNTS: Dict[str, str] = {
+    'covisits': 'pyg_sessaug.counts:CoVisits',
+    'vsknn': 'pyg_sessaug.counts:VSKNN',
+}
+
 #: Data sets of the command line.
 DATASETS: Dict[str, str] = {
     'diginetica': 'pyg_sessaug.datasets:Diginetica',

@@ -134,6 +134,17 @@ class SessionCounts(torch.nn.Module, ABC):
         self._add_scores(score, nodes)
         return score.view(-1, self.num_items)
 
+    def log_probability(self, data: Data) -> Tensor:
+        r"""Logarithms of the scores over their sum, ``[B, num_items]``; minus
+        infinity for a session of which nothing is known.
+
+        Args:
+            data (Data or Batch): Session graphs, as of :meth:`score`.
+        """
+        score = self.score(data)
+        tiny = torch.finfo(score.dtype).tiny
+        return (score / score.sum(dim=1, keepdim=True).clamp(min=tiny)).log()
+
     @abstractmethod
     def _count(self) -> None:
         r"""Counts the sessions anew."""

@@ -8,6 +8,7 @@ from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
 )
+from pyg_sessaug.nn.models.blend import Blend
 from pyg_sessaug.nn.models.covariance_srgnn import CovarianceSRGNN
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.nn.models.srgnn import SRGNN
@@ -16,6 +17,7 @@ from pyg_sessaug.nn.models.tagnn import TAGNN
 
 __all__ = [
     'AttentionReadout',
+    'Blend',
     'ChannelCombination',
     'CovarianceSRGNN',
     'GatedSessionConv',

@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from pyg_sessaug.nn import SwitchCase
+from pyg_sessaug.nn import Blend, SwitchCase
 from pyg_sessaug.nn.models.session_model import arguments_of
-from pyg_sessaug.registry import MODELS, find_class
+from pyg_sessaug.registry import COUNTS, MODELS, find_class
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -16,19 +16,27 @@ def model_state(model: Any) -> Dict[str, Any]:
     r"""Class, arguments and weights of a model.
 
     Args:
-        model (SessionModel or SwitchCase): The model, compiled or not, or an
-            ensemble of one.
+        model (torch.nn.Module): A network, compiled or not, counts, an
+            ensemble or a blend of them.
 
     Returns:
         dict: ``model`` (the name of its class, with its module where it is
         none of this package's), ``settings`` (the arguments of the class,
-        and ``num_clusters`` of an ensemble) and ``weights``, on the CPU.
+        and ``num_clusters`` of an ensemble; of a blend its ``members``, each
+        such a dict) and ``weights``, on the CPU.
 
     Raises:
         ValueError: If an argument cannot be told, or a module is not the one
             that the class makes.
     """
     model = getattr(model, '_orig_mod', model)  # Of `torch.compile`
+    if isinstance(model, Blend):
+        members = [model_state(member) for member in model.members]
+        return {
+            'model': 'Blend',
+            'settings': {'members': members},
+            'weights': {'weight': model.weight.cpu()},
+        }
     weights = {key: value.cpu() for key, value in model.state_dict().items()}
     clusters = {}
     if isinstance(model, SwitchCase):
@@ -66,17 +74,16 @@ def model_state(model: Any) -> Dict[str, Any]:
 
 def class_name(cls: type) -> str:
     r"""The name of a class in a file: short for one of this package."""
-    known = {path.partition(':')[2] for path in MODELS.values()}
-    if cls.__name__ in known and cls is _registered(cls.__name__):
+    if cls is _registered(cls.__name__):
         return cls.__name__
     return f'{cls.__module__}:{cls.__qualname__}'
 
 
 def _registered(name: str) -> Any:
     r"""The registered class of that name, if there is one."""
-    for key, path in MODELS.items():
+    for path in (*MODELS.values(), *COUNTS.values()):
         if path.partition(':')[2] == name:
-            return find_class(key)
+            return find_class(path)
     return None
 
 
@@ -102,9 +109,9 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
 
     Args:
         state (dict): What it returned; other keys do no harm.
-        cls (type, optional): The class of the model, for one that is none
-            of this package's: no name in a file is imported.
-            (default: :obj:`None`)
+        cls (type, optional): The class of the model, or of a blend's
+            members, for one that is none of this package's: no name in a
+            file is imported. (default: :obj:`None`)
 
     Raises:
         LookupError: If the class is not known, or not :obj:`cls`.
@@ -112,8 +119,12 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
         RuntimeError: If weights are missing or of other shapes.
     """
     name = state['model']
-    if cls is None:
-        cls = _registered(name)
+    if name == 'Blend':
+        parts = state['settings']['members']
+        blend = Blend([restore_model(part, cls) for part in parts])
+        blend.load_state_dict(state['weights'], strict=False)
+        return blend
+    cls = _registered(name) or cls
     if cls is None:
         raise LookupError(
             f'a {name}, which this version does not know; pass its class as '

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pyg_sessaug.data.session_batch import session_batch
-from pyg_sessaug.evaluation import MAX_SCORES
+from pyg_sessaug.evaluation import batch_size_of
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.metrics import top_items
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
@@ -35,8 +35,6 @@ KEYS = {
     'popularity',
     'about',
 }
-# Sessions scored at once.
-CHUNK = 128
 
 Id = Union[int, str]
 
@@ -205,7 +203,7 @@ class Recommender:
         if not all(known):
             best = [self._most_popular(k, blocked)] * len(known)
         rows = [i for i, session in enumerate(known) if session]
-        size = max(1, min(CHUNK, MAX_SCORES // self.model.num_items))
+        size = batch_size_of(self.model)
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size]
             found = self._score(

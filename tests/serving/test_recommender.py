@@ -120,7 +120,7 @@ def test_scores_descend_and_belong_to_the_items():
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
 def test_a_batch_equals_its_sessions(monkeypatch, cls):
-    monkeypatch.setattr('pyg_sessaug.serving.recommender.CHUNK', 4)
+    monkeypatch.setattr('pyg_sessaug.evaluation.MAX_SCORES', 4 * 12)
     recommender = make(INTS, cls)
     torch.manual_seed(1)
     sessions = [
