@@ -1,6 +1,7 @@
 r"""Layers, models and losses for session graphs."""
 
 from pyg_sessaug.nn.aggr.attention_readout import AttentionReadout
+from pyg_sessaug.nn.aggr.positions import ReversedPositions
 from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
 from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.loss.catalogue import catalogue_cross_entropy
@@ -21,6 +22,7 @@ __all__ = [
     'ChannelCombination',
     'CovarianceSRGNN',
     'GatedSessionConv',
+    'ReversedPositions',
     'SRGNN',
     'SessionModel',
     'SwitchCase',

@@ -1,0 +1,73 @@
+r"""Positions of clicks, counted from the last."""
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch_geometric.nn.inits import normal
+
+
+class ReversedPositions(torch.nn.Module):
+    r"""A learned vector :math:`\mathbf{p}_k` for the click that :math:`k`
+    others follow in its session.
+
+    The last click has :math:`\mathbf{p}_0` however long the session is;
+    clicks further back than :math:`\mathbf{p}_{K - 1}` share that one.
+
+    Args:
+        max_length (int): Number :math:`K` of vectors.
+        channels (int): Size :math:`d` of the vectors.
+
+    Shapes:
+        - **input:** the first click of each session and their number
+          :math:`(B + 1)`, int64, a batch's ``click_index_ptr``; and
+          optionally their number, for which the host else waits for a GPU
+        - **output:** the vector of each click :math:`(L, d)`
+    """
+
+    def __init__(self, max_length: int, channels: int) -> None:
+        super().__init__()
+        if max_length < 1:
+            raise ValueError(
+                f'ReversedPositions got max_length={max_length}; pass at '
+                f'least 1'
+            )
+        self.max_length = max_length
+        self.channels = channels
+        self.weight = Parameter(torch.empty(max_length, channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Draws all vectors from :math:`\mathcal{N}(0, 0.1)`."""
+        normal(self.weight, mean=0.0, std=0.1)
+
+    def forward(
+        self, click_index_ptr: Tensor, num_clicks: Optional[int] = None
+    ) -> Tensor:
+        r"""Vectors of all clicks of a batch, session after session."""
+        position = reversed_positions(click_index_ptr, num_clicks)
+        position = position.clamp(max=self.max_length - 1)
+        return self.weight.index_select(0, position)
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.max_length}, {self.channels})'
+
+
+def reversed_positions(
+    click_index_ptr: Tensor, num_clicks: Optional[int] = None
+) -> Tensor:
+    r"""How many clicks of its session follow each click, ``[L]``, int64.
+
+    Args:
+        click_index_ptr (Tensor): The first click of each session and their
+            number, ``[B + 1]``, int64.
+        num_clicks (int, optional): Their number :math:`L`; given, the host
+            does not wait for a GPU. (default: :obj:`None`)
+    """
+    last = torch.repeat_interleave(
+        click_index_ptr[1:] - 1,
+        click_index_ptr.diff(),
+        output_size=num_clicks,
+    )
+    return last - torch.arange(last.numel(), device=last.device)
