@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# For tests/soak: `pytest -m soak --hypothesis-profile=soak`
+settings.register_profile('soak', max_examples=2000)
 
 collect_ignore = ['fixtures']  # Some are called test.txt.
 

@@ -142,39 +142,10 @@ def table_of_preparation(report: Dict[str, Any]) -> str:
     )
 
 
-def table_of_kills(report: Dict[str, Any]) -> str:
-    """What `benchmarks/soak_kill.py` killed."""
-    lines = [['killed in', 'times'], *map(list, report['kills'].items())]
-    text = markdown([list(map(str, line)) for line in lines])
-    return (
-        f'### Killed runs\n\n{len(report["runs"])} runs by '
-        f'{report["settings"]["threads"]} threads, killed and resumed: the '
-        f'files of each are, byte for byte, those of an undisturbed run.\n\n'
-        f'{text}\n'
-    )
-
-
-def table_of_fuzzing(report: Dict[str, Any]) -> str:
-    """What `benchmarks/soak_fuzz.py` fed."""
-    lines = [['input', 'cases', 'read', 'refused']]
-    lines += [
-        [name, *(f'{row.get(key, 0):,}' for key in lines[0][1:])]
-        for name, row in report['targets'].items()
-    ]
-    return (
-        f'### Strange input\n\n{report["cases"]:,} cases: each was read as '
-        f'plain code reads it, or refused with its place. Sound logs are '
-        f'refused where too few clicks are left to train and test on.\n\n'
-        f'{markdown(lines)}\n'
-    )
-
-
 # What a file of each kind has, and what makes it a table:
 TABLES = [
     ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
     ({'formats', 'cpus'}, table_of_preparation),
-    ({'kills', 'runs', 'files_compared'}, table_of_kills),
-    ({'targets', 'cases'}, table_of_fuzzing),
 ]
 
 
