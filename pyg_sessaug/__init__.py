@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from pyg_sessaug.evaluation import evaluate
     from pyg_sessaug.loader import SessionLoader
     from pyg_sessaug.serving.recommender import Recommender
-    from pyg_sessaug.training import fit
+    from pyg_sessaug.training.fit import fit
 
 __version__ = '0.2.0'
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from pyg_sessaug.evaluation import check_items, run_batches
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import Learner, check_interface, device_of
+from pyg_sessaug.training.describe import describe
 from pyg_sessaug.training.distributed import (
     BatchParts,
     distributed_loss,
@@ -24,9 +25,9 @@ from pyg_sessaug.training.distributed import (
 )
 from pyg_sessaug.training.state import (
     TrainingState,
+    alone,
     copy_tensors,
     saved_state,
-    tensor_digest,
 )
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -93,8 +94,10 @@ def fit(
         transform (callable, optional): Applied to every training batch.
             (default: :obj:`None`, the transform of :obj:`train`, or
             :class:`~pyg_sessaug.transforms.NormalizeEdges` if it has none).
-            If it has a method :obj:`set_epoch`, as torch's samplers do, it
-            gets the epoch, from 0, before each.
+            If it, or a transform at any depth in its :obj:`transforms`,
+            :obj:`filters` or :obj:`transform`, has a method
+            :obj:`set_epoch`, as torch's samplers do, that gets the epoch,
+            from 0, before each.
         epochs (int): Epochs at most. (default: :obj:`20`)
         batch_size (int): Samples per step, over all processes.
             (default: :obj:`100`)
@@ -114,10 +117,14 @@ def fit(
         device (str, optional): Where to train. (default: :obj:`None`, where
             the model is)
         checkpoint (str, optional): File that holds the state after every
-            epoch. (default: :obj:`None`)
+            epoch; no two trainings share one. (default: :obj:`None`)
         resume (bool): Whether to go on from :obj:`checkpoint` if it exists;
             the result is that of an undisturbed run, bit for bit, by as many
-            processes and threads. (default: :obj:`False`)
+            processes and threads. All arguments must be the same but
+            :obj:`epochs` and :obj:`patience`. Transforms are the same if
+            their classes are and what :mod:`pickle` would keep of them at
+            epoch 0, functions if their code is; one of which this cannot be
+            told takes no checkpoint. (default: :obj:`False`)
         num_workers (int): Processes that prepare batches.
             (default: :obj:`0`)
         progress (bool): Whether to show progress bars.
@@ -130,7 +137,8 @@ def fit(
     Raises:
         ValueError: If a loss is not finite, the data has items beyond the
             model's, there is nothing to train on, or the checkpoint was made
-            by other settings.
+            by other settings or another version.
+        BlockingIOError: If another training has the checkpoint.
     """
     if epochs < 1 or patience < 1:
         raise ValueError(
@@ -172,78 +180,94 @@ def fit(
         model.parameters(), lr=lr, weight_decay=weight_decay, fused=True
     )
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, decay_steps, decay)
-    run = TrainingState(
-        model,
-        optimizer,
-        scheduler,
-        settings={
-            'model': repr(model),
-            'transform': repr(loader.transform),
-            'tensors of the transform': tensor_digest(loader.transform),
-            'samples': len(train),
-            'data': tensor_digest(
-                [loader.samples, SessionLoader(val, batch_size).samples]
-            ),
-            'batch_size': batch_size,
-            'lr': lr,
-            'weight_decay': weight_decay,
-            'decay_steps': decay_steps,
-            'decay': decay,
-            'seed': seed,
-            **({'processes': world_size()} if world_size() > 1 else {}),
-        },
-    )
-    state = from_first(lambda: saved_state(checkpoint) if resume else None)
-    if state is not None:
-        run.restore(state, str(checkpoint))
-    else:
-        if seed is not None:
-            torch.manual_seed(seed)
-        if rank() > 0:  # What transforms and dropout draw is its own.
-            torch.manual_seed(torch.initial_seed() + rank())
-        run.save(checkpoint)
+    settings: Dict[str, Any] = {
+        'samples': len(train),
+        'batch_size': batch_size,
+        'lr': lr,
+        'weight_decay': weight_decay,
+        'min_delta': min_delta,
+        'decay_steps': decay_steps,
+        'decay': decay,
+        'seed': seed,
+        **({'processes': world_size()} if world_size() > 1 else {}),
+    }
+    if checkpoint is not None:
+        # An annealed transform is told by where it starts.
+        tell_epoch(loader.transform, 0)
+        settings['model'] = describe(model, trained=model)
+        settings['transform'] = describe(loader.transform, trained=model)
+        settings['data'] = describe(
+            [loader.samples, SessionLoader(val, batch_size).samples]
+        )
+    run = TrainingState(model, optimizer, scheduler, settings)
     progress = progress and rank() == 0
-
-    try:
-        while (
-            run.epoch < epochs
-            and run.epoch - best_epoch(run.history, min_delta) < patience
-        ):
-            start, rate = time.perf_counter(), optimizer.param_groups[0]['lr']
-            set_epoch = getattr(loader.transform, 'set_epoch', None)
-            if set_epoch is not None:
-                set_epoch(run.epoch)
-            sizes = part_sizes(len(train), batch_size)
-            train_loss = _train_epoch(run, loss, loader, sizes, progress)
-            val_loss = validation_loss(model, val)
-            _check_finite('validation', val_loss, run.epoch + 1)
-            run.history.append(
-                {
-                    'epoch': run.epoch + 1,
-                    'lr': rate,
-                    'train_loss': train_loss,
-                    'val_loss': val_loss,
-                    'seconds': time.perf_counter() - start,
-                }
-            )
-            if best_epoch(run.history, min_delta) == run.epoch:
-                run.best = copy_tensors(model.state_dict())
+    with alone(checkpoint):
+        state = from_first(lambda: saved_state(checkpoint) if resume else None)
+        if state is not None:
+            run.restore(state, str(checkpoint))
+        else:
+            if seed is not None:
+                torch.manual_seed(seed)
+            if rank() > 0:  # What transforms and dropout draw is its own.
+                torch.manual_seed(torch.initial_seed() + rank())
             run.save(checkpoint)
-            if progress:
-                tqdm.write(
-                    f'epoch {run.epoch}: train loss {train_loss:.4f}, '
-                    f'validation loss {val_loss:.4f}'
+        try:
+            while (
+                run.epoch < epochs
+                and run.epoch - best_epoch(run.history, min_delta) < patience
+            ):
+                start, rate = (
+                    time.perf_counter(),
+                    optimizer.param_groups[0]['lr'],
                 )
-    except KeyboardInterrupt:
-        if checkpoint is not None and rank() == 0:
-            tqdm.write(
-                f'Interrupted after epoch {run.epoch}. {checkpoint} '
-                f'holds the state; call again with resume to go on.'
-            )
-        raise
+                tell_epoch(loader.transform, run.epoch)
+                sizes = part_sizes(len(train), batch_size)
+                train_loss = _train_epoch(run, loss, loader, sizes, progress)
+                val_loss = validation_loss(model, val)
+                _check_finite('validation', val_loss, run.epoch + 1)
+                run.history.append(
+                    {
+                        'epoch': run.epoch + 1,
+                        'lr': rate,
+                        'train_loss': train_loss,
+                        'val_loss': val_loss,
+                        'seconds': time.perf_counter() - start,
+                    }
+                )
+                if best_epoch(run.history, min_delta) == run.epoch:
+                    run.best = copy_tensors(model.state_dict())
+                run.save(checkpoint)
+                if progress:
+                    tqdm.write(
+                        f'epoch {run.epoch}: train loss {train_loss:.4f}, '
+                        f'validation loss {val_loss:.4f}'
+                    )
+        except KeyboardInterrupt:
+            if checkpoint is not None and rank() == 0:
+                tqdm.write(
+                    f'Interrupted after epoch {run.epoch}. {checkpoint} '
+                    f'holds the state; call again with resume to go on.'
+                )
+            raise
     model.load_state_dict(run.best)
     model.train(training)
     return run.history
+
+
+def tell_epoch(transform: Any, epoch: int) -> None:
+    r"""Calls :obj:`set_epoch` of a transform and of all within it.
+
+    Args:
+        transform (callable): The transform; those within it are in its
+            :obj:`transforms`, :obj:`filters` or :obj:`transform`.
+        epoch (int): The epoch, from 0.
+    """
+    for name in ('transforms', 'filters', 'transform'):
+        within = getattr(transform, name, ())
+        for part in within if isinstance(within, Iterable) else [within]:
+            tell_epoch(part, epoch)
+    if hasattr(transform, 'set_epoch'):
+        transform.set_epoch(epoch)
 
 
 def best_epoch(

@@ -1,13 +1,15 @@
 r"""What training must know to go on after an interruption."""
 
-import hashlib
+import os
 import os.path as osp
-from typing import Any, Dict, List, Optional
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List, Optional, Set
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
-from torch_geometric.transforms import Compose
 
+import pyg_sessaug
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.training.distributed import gather, rank, world_size
@@ -44,6 +46,7 @@ class TrainingState:
             return
         save_atomically(
             {
+                'version': pyg_sessaug.__version__,
                 'settings': self.settings,
                 'history': self.history,
                 'model': self.model.state_dict(),
@@ -83,7 +86,8 @@ def saved_state(path: Optional[str]) -> Optional[Dict[str, Any]]:
         path (str, optional): The file.
 
     Raises:
-        ValueError: If the file is damaged or holds something else.
+        ValueError: If the file is damaged, holds something else, or was
+            written by another version.
     """
     if path is None or not osp.exists(path):
         return None
@@ -91,35 +95,65 @@ def saved_state(path: Optional[str]) -> Optional[Dict[str, Any]]:
     state = load_state(path, remedy)
     if not KEYS <= set(state):
         raise ValueError(f'{path} holds no state of a training; {remedy}')
+    # Version 0.1.0 did not write its own.
+    version, own = state.get('version', '0.1.0'), pyg_sessaug.__version__
+    if version != own:
+        raise ValueError(
+            f'{path} was written by pyg_sessaug {version}, and this is {own}; '
+            f'finish the training with that version, or start anew without '
+            f'resume (--resume)'
+        )
     return state
 
 
-def tensor_digest(value: Any) -> str:
-    r"""A digest of the tensors in a transform, which its name does not tell.
+_held: Set[str] = set()
+
+
+@contextmanager
+def alone(path: Optional[str]) -> Iterator[None]:
+    r"""Keeps other trainings away from the same files, by a lock file.
+
+    The lock ends with the process, however that ends. The first process
+    holds it for all of a group, and may take it again within.
 
     Args:
-        value (any): A transform. Of containers and of this package's objects
-            all is read; what others hold may change in training.
+        path (str, optional): The file; the lock is beside it, in
+            ``{path}.lock``.
+
+    Raises:
+        BlockingIOError: If another training holds it.
+        OSError: If the folder cannot be written to.
     """
-    digest = hashlib.sha256()
-
-    def read(value: Any) -> None:
-        if isinstance(value, Tensor):
-            raw = value.detach().cpu().reshape(-1).view(torch.uint8)
-            digest.update(raw.numpy().tobytes())
-        elif isinstance(value, dict):
-            read(list(value.values()))
-        elif isinstance(value, (list, tuple)):
-            for part in value:
-                read(part)
-        elif isinstance(value, Compose) or (
-            type(value).__module__.split('.')[0] == __name__.split('.')[0]
-            and hasattr(value, '__dict__')
-        ):
-            read(vars(value))
-
-    read(value)
-    return digest.hexdigest()[:16]
+    if path is None or rank() > 0:
+        yield
+        return
+    path = osp.abspath(path)
+    held = f'{path} by {os.getpid()}'
+    if held in _held:
+        yield
+        return
+    lock = FileLock(f'{path}.lock', timeout=0)
+    try:
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise BlockingIOError(
+            f'another process trains with {path} and holds '
+            f'{lock.lock_file}; wait for it, end it, or name another '
+            f'checkpoint (--output)'
+        ) from error
+    except OSError as error:
+        raise OSError(
+            error.errno, f'{error.strerror}; nothing was changed', path
+        ) from error
+    _held.add(held)
+    try:
+        yield
+    finally:
+        _held.remove(held)
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+        lock.release()
 
 
 def copy_tensors(state: Dict[str, Tensor]) -> Dict[str, Tensor]:

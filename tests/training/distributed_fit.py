@@ -30,8 +30,8 @@ class Stop:
     def __init__(self, call):
         self.call = call
 
-    def __repr__(self):
-        return repr(BLUR)
+    def __getstate__(self):
+        return None  # The call does not matter.
 
     def __call__(self, batch):
         self.call -= 1
