@@ -2,39 +2,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch_geometric.data import Batch, Data
-from torch_geometric.testing import withCUDA
+from torch_geometric.data import Data
 
-from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.transforms import NormalizeEdges
 from tests.nn.dense import srgnn_scores, tagnn_scores
-
-NUM_ITEMS = 9
-REFERENCE = {SRGNN: srgnn_scores, TAGNN: tagnn_scores}
-sessions_of_clicks = st.lists(
-    st.lists(st.integers(0, NUM_ITEMS - 1), min_size=2, max_size=9),
-    min_size=1,
-    max_size=6,
+from tests.nn.reference import (
+    NUM_ITEMS,
+    assert_equals_reference,
+    build,
+    last_samples,
+    sessions_of_clicks,
 )
 
-
-def last_samples(clicks):
-    """Each session without its last click, which is the target."""
-    item = torch.tensor([i for session in clicks for i in session])
-    length = torch.tensor([len(session) for session in clicks])
-    graphs = SessionGraphs(Sessions.from_lengths(item, length))
-    return graphs.batch((length - 1).cumsum(0) - 1)
-
-
-def build(cls, **kwargs):
-    torch.manual_seed(1)
-    model = cls(NUM_ITEMS, 6, **kwargs).double()
-    for parameter in model.parameters():  # Far from the linear regime.
-        torch.nn.init.normal_(parameter, std=0.7)
-    return model
+REFERENCE = {SRGNN: srgnn_scores, TAGNN: tagnn_scores}
 
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
@@ -43,31 +24,7 @@ def build(cls, **kwargs):
 @given(clicks=sessions_of_clicks)
 def test_scores_and_gradients_equal_dense_reference(cls, num_layers, clicks):
     model = build(cls, num_layers=num_layers)
-    batch = last_samples(clicks)
-    batch.edge_weight = batch.edge_weight.double()
-    batch = NormalizeEdges()(batch)
-    out = model.score(batch)
-    expected = torch.stack([REFERENCE[cls](model, c[:-1]) for c in clicks])
-    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-8)
-
-    names = [n for n, _ in model.named_parameters()]
-    wanted = torch.autograd.grad(
-        F.cross_entropy(expected, batch.y),
-        list(model.parameters()),
-        allow_unused=True,
-    )
-    model.loss(batch).backward()
-    for name, p, grad in zip(names, model.parameters(), wanted):
-        if grad is None:
-            assert p.grad is None or not p.grad.any(), name
-            continue
-        torch.testing.assert_close(
-            p.grad,
-            grad,
-            rtol=1e-5,
-            atol=1e-8,
-            msg=lambda m, name=name: f'{name}: {m}',
-        )
+    assert_equals_reference(model, REFERENCE[cls], clicks)
 
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
@@ -84,23 +41,6 @@ def test_weighted_edges_equal_dense_reference(cls):
     out = model.score(NormalizeEdges()(batch))[0]
     expected = REFERENCE[cls](model, clicks[:-1], weight)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
-@pytest.mark.parametrize('scale', [None, 4.0])
-def test_scores_have_the_gradients_of_the_loss(cls, scale):
-    model = build(cls, scale=scale)
-    batch = last_samples([[1, 2, 1, 3, 4], [5, 5], [0, 8, 7, 8, 0, 2]])
-    batch.edge_weight = batch.edge_weight.double()
-    batch = NormalizeEdges()(batch)
-    loss, score = model.loss(batch), model.score(batch)
-    wanted = torch.autograd.grad(loss, list(model.parameters()))
-    own = F.cross_entropy(score, batch.y)
-    grads = torch.autograd.grad(own, list(model.parameters()))
-    torch.testing.assert_close(own, loss)
-    torch.testing.assert_close(grads, wanted)
-    with torch.no_grad():
-        torch.testing.assert_close(model.score(batch), score)
 
 
 def test_loss_without_targets():
@@ -127,43 +67,6 @@ def test_float32_gradients(cls):
     )
     for p, grad in zip(model.parameters(), wanted):
         torch.testing.assert_close(p.grad, grad, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
-def test_scores_ignore_batch_mates(cls):
-    model = build(cls).float()
-    clicks = [[1, 2, 1, 3], [4, 5], [0, 8, 7, 8, 0, 2, 6, 1], [3, 3, 3]]
-    transform = NormalizeEdges()
-    together = model.score(transform(last_samples(clicks)))
-    order = [2, 0, 3, 1]
-    shuffled = model.score(transform(last_samples([clicks[i] for i in order])))
-    torch.testing.assert_close(shuffled, together[order])
-    for i, session in enumerate(clicks):
-        alone = model.score(transform(last_samples([session])))[0]
-        torch.testing.assert_close(alone, together[i])
-
-
-@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
-def test_data_is_a_batch_of_one(cls):
-    model = build(cls).float()
-    batch = last_samples([[1, 2, 1, 3], [4, 5, 4]])
-    transform = NormalizeEdges()
-    together = model.score(transform(batch))
-    for i, data in enumerate(batch.to_data_list()):
-        data = transform(data)
-        assert model(data).size() == (1, 6)
-        torch.testing.assert_close(model.score(data)[0], together[i])
-        model.loss(data).backward()
-    # Batched without `follow_batch`, the clicks are found all the same.
-    plain = Batch.from_data_list(batch.to_data_list())
-    assert 'click_index_ptr' not in plain
-    torch.testing.assert_close(model.score(transform(plain)), together)
-
-
-@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
-def test_missing_edge_attr_names_the_transform(cls):
-    with pytest.raises(ValueError, match='NormalizeEdges'):
-        build(cls).score(last_samples([[1, 2, 3]]))
 
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
@@ -217,16 +120,6 @@ def test_autocast(cls, num_layers):
 
 
 @pytest.mark.parametrize('cls', [SRGNN, TAGNN])
-def test_no_sessions(cls):
-    graphs = SessionGraphs(
-        Sessions.from_lengths(torch.tensor([1, 2]), torch.tensor([2]))
-    )
-    batch = NormalizeEdges()(graphs.batch(torch.tensor([], dtype=torch.long)))
-    with pytest.raises(ValueError, match='batch without sessions'):
-        build(cls).float().score(batch)
-
-
-@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
 def test_a_node_without_clicks_counts_for_messages_alone(cls):
     data = Data(
         x=torch.tensor([1, 2, 7]),
@@ -272,12 +165,3 @@ def test_repr(cls):
         f'{cls.__name__}(\n  9, 6, {own}num_layers=2, num_channels=None, '
         f"scale=None, dropout=0.0, precision='float32'"
     )
-
-
-@withCUDA
-@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
-def test_device(cls, device):
-    model = build(cls).float().to(device)
-    batch = NormalizeEdges()(last_samples([[1, 2, 1, 3], [4, 5, 4]]))
-    model.loss(batch.to(device)).backward()
-    assert model.score(batch.to(device)).device == device
