@@ -8,6 +8,8 @@ from typing import Any, Dict, Mapping, Tuple
 MODELS: Dict[str, str] = {
     'srgnn': 'pyg_sessaug.nn:SRGNN',
     'tagnn': 'pyg_sessaug.nn:TAGNN',
+    'niser': 'pyg_sessaug.nn:NISER',
+    'gcsan': 'pyg_sessaug.nn:GCSAN',
 }
 
 #: Models that only count, by name.

@@ -1,7 +1,10 @@
 r"""Layers, models and losses for session graphs."""
 
 from pyg_sessaug.nn.aggr.attention_readout import AttentionReadout
-from pyg_sessaug.nn.aggr.positions import ReversedPositions
+from pyg_sessaug.nn.aggr.positions import (
+    ForwardPositions,
+    ReversedPositions,
+)
 from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
 from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.loss.catalogue import catalogue_cross_entropy
@@ -11,6 +14,8 @@ from pyg_sessaug.nn.loss.target_attention import (
 )
 from pyg_sessaug.nn.models.blend import Blend
 from pyg_sessaug.nn.models.covariance_srgnn import CovarianceSRGNN
+from pyg_sessaug.nn.models.gcsan import GCSAN
+from pyg_sessaug.nn.models.niser import NISER
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.nn.models.srgnn import SRGNN
 from pyg_sessaug.nn.models.switch_case import SwitchCase
@@ -21,7 +26,10 @@ __all__ = [
     'Blend',
     'ChannelCombination',
     'CovarianceSRGNN',
+    'ForwardPositions',
+    'GCSAN',
     'GatedSessionConv',
+    'NISER',
     'ReversedPositions',
     'SRGNN',
     'SessionModel',

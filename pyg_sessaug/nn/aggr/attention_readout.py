@@ -22,18 +22,25 @@ class AttentionReadout(Aggregation):
 
     Args:
         channels (int): Size :math:`d` of the node vectors.
+        query_channels (int, optional): Size of what stands for
+            :math:`\mathbf{x}_{\textrm{last}}`, if it is another.
+            (default: :obj:`None`)
 
     Shapes:
-        - **input:** node vectors :math:`(N, d)`, session of each node
-          :math:`(N)`, and by name vectors of each session's last click
-          :math:`(B, d)` and clicks of each node :math:`(N)`
+        - **input:** vectors of nodes or clicks :math:`(N, d)`, session of
+          each :math:`(N)`, and by name vectors of each session's last click
+          :math:`(B, d)` and clicks of each node :math:`(N)`, by default one
         - **output:** session vectors :math:`(B, d)`
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(
+        self, channels: int, query_channels: Optional[int] = None
+    ) -> None:
         super().__init__()
         self.channels = channels
-        self.lin_last = Linear(channels, channels, bias=False)
+        self.lin_last = Linear(
+            query_channels or channels, channels, bias=False
+        )
         self.lin_node = Linear(channels, channels)
         self.lin_score = Linear(channels, 1, bias=False)
         self.reset_parameters()
@@ -52,12 +59,14 @@ class AttentionReadout(Aggregation):
         dim: int = -2,
         *,
         last: Tensor,
-        count: Tensor,
+        count: Optional[Tensor] = None,
     ) -> Tensor:
         r"""Reduces node vectors to session vectors."""
         first = self.lin_last(last)
         gate = self.lin_node(x) + first.index_select(0, index)
-        alpha = self.lin_score(torch.sigmoid(gate)) * count.view(-1, 1)
+        alpha = self.lin_score(torch.sigmoid(gate))
+        if count is not None:
+            alpha = alpha * count.view(-1, 1)
         return self.reduce(alpha * x, index, ptr, dim_size, dim)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-r"""Positions of clicks, counted from the last."""
+r"""Vectors of the positions of clicks."""
 
 from typing import Optional
 
@@ -46,12 +46,66 @@ class ReversedPositions(torch.nn.Module):
         self, click_index_ptr: Tensor, num_clicks: Optional[int] = None
     ) -> Tensor:
         r"""Vectors of all clicks of a batch, session after session."""
-        position = reversed_positions(click_index_ptr, num_clicks)
-        position = position.clamp(max=self.max_length - 1)
+        position = self.index(click_index_ptr, num_clicks)
         return self.weight.index_select(0, position)
+
+    def index(
+        self, click_index_ptr: Tensor, num_clicks: Optional[int] = None
+    ) -> Tensor:
+        r"""Which vector each click has, ``[L]``, int64."""
+        position = reversed_positions(click_index_ptr, num_clicks)
+        return position.clamp(max=self.max_length - 1)
 
     def __repr__(self) -> str:
         return f'{self.__class__.__name__}({self.max_length}, {self.channels})'
+
+
+class ForwardPositions(ReversedPositions):
+    r"""A learned vector :math:`\mathbf{p}_k` for the click that :math:`k`
+    others of its session precede.
+
+    In sessions of more than :math:`K` clicks only the last :math:`K` are
+    counted, and those before them share :math:`\mathbf{p}_0`.
+
+    Args:
+        max_length (int): Number :math:`K` of vectors.
+        channels (int): Size :math:`d` of the vectors.
+
+    Shapes:
+        As of :class:`~pyg_sessaug.nn.ReversedPositions`.
+    """
+
+    def index(
+        self, click_index_ptr: Tensor, num_clicks: Optional[int] = None
+    ) -> Tensor:
+        r"""Which vector each click has, ``[L]``, int64."""
+        counted = click_index_ptr.diff().clamp(max=self.max_length)
+        last = torch.repeat_interleave(
+            counted - 1, click_index_ptr.diff(), output_size=num_clicks
+        )
+        position = last - reversed_positions(click_index_ptr, num_clicks)
+        return position.clamp(min=0)
+
+
+def make_positions(
+    order: str, max_length: int, channels: int
+) -> ReversedPositions:
+    r"""The layer of an order.
+
+    Args:
+        order (str): :obj:`"reversed"` or :obj:`"forward"`.
+        max_length (int): Number of vectors.
+        channels (int): Size of the vectors.
+
+    Raises:
+        ValueError: If there is no such order.
+    """
+    orders = {'reversed': ReversedPositions, 'forward': ForwardPositions}
+    if order not in orders:
+        raise ValueError(
+            f'positions must be one of {list(orders)}, got {order!r}'
+        )
+    return orders[order](max_length, channels)
 
 
 def reversed_positions(

@@ -9,10 +9,10 @@ from torch_geometric.data import Data
 from torch_geometric.nn.inits import normal
 
 from pyg_sessaug.clusters import ItemMixture
-from pyg_sessaug.nn.models.gated_model import GatedModel
+from pyg_sessaug.nn.models.gated_model import GatedReadoutModel
 
 
-class CovarianceSRGNN(GatedModel):
+class CovarianceSRGNN(GatedReadoutModel):
     r"""SR-GNN whose session vector knows how items around the last click
     spread, section 8.1 of the thesis.
 

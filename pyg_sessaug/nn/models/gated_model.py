@@ -13,7 +13,7 @@ from pyg_sessaug.nn.models.session_model import SessionModel
 
 
 class GatedModel(SessionModel):
-    r"""A gated graph network and an attention readout.
+    r"""A gated graph network.
 
     Args:
         num_items (int): Size of the vocabulary.
@@ -45,10 +45,9 @@ class GatedModel(SessionModel):
             None if num_channels is None else ChannelCombination(num_channels)
         )
         self.conv = GatedSessionConv(hidden_channels)
-        self.readout = AttentionReadout(hidden_channels)
 
-    def propagate(self, x: Tensor, data: Data) -> Tensor:
-        r"""Node vectors after message passing, ``[N, d]``."""
+    def edge_weights(self, data: Data) -> Tensor:
+        r"""The two weights of each edge, ``[E, 2]``."""
         if data.get('edge_attr') is None:
             raise ValueError(
                 f'{self.__class__.__name__} needs edge_attr, the two '
@@ -64,9 +63,32 @@ class GatedModel(SessionModel):
                 f'{edge_attr.size(-1)} channels; make it with '
                 f'num_channels={edge_attr.size(-1)}'
             )
+        return edge_attr
+
+    def propagate(self, x: Tensor, data: Data) -> Tensor:
+        r"""Node vectors after message passing, ``[N, d]``."""
+        edge_attr = self.edge_weights(data)
         for _ in range(self.num_layers):
             x = self.conv(x, data.edge_index, edge_attr)
         return x
+
+
+class GatedReadoutModel(GatedModel):
+    r"""A gated graph network and an attention readout of its nodes.
+
+    Args:
+        num_items (int): Size of the vocabulary.
+        hidden_channels (int): Size :math:`d` of all vectors.
+            (default: :obj:`100`)
+        **kwargs (optional): See
+            :class:`~pyg_sessaug.nn.models.gated_model.GatedModel`.
+    """
+
+    def __init__(
+        self, num_items: int, hidden_channels: int = 100, **kwargs: Any
+    ) -> None:
+        super().__init__(num_items, hidden_channels, **kwargs)
+        self.readout = AttentionReadout(hidden_channels)
 
     def pool(self, x: Tensor, data: Data) -> Tuple[Tensor, Tensor]:
         r"""Vector of each session's last click and its attention readout,

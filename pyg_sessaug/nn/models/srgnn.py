@@ -8,10 +8,10 @@ from torch.nn import Linear
 from torch_geometric.data import Data
 from torch_geometric.nn.inits import normal
 
-from pyg_sessaug.nn.models.gated_model import GatedModel
+from pyg_sessaug.nn.models.gated_model import GatedReadoutModel
 
 
-class SRGNN(GatedModel):
+class SRGNN(GatedReadoutModel):
     r"""The model of `"Session-based Recommendation with Graph Neural
     Networks" <https://arxiv.org/abs/1811.00855>`_.
 

@@ -14,11 +14,14 @@ from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
 )
-from pyg_sessaug.nn.models.gated_model import GatedModel, clicks_of_nodes
+from pyg_sessaug.nn.models.gated_model import (
+    GatedReadoutModel,
+    clicks_of_nodes,
+)
 from pyg_sessaug.nn.models.session_model import as_batch
 
 
-class TAGNN(GatedModel):
+class TAGNN(GatedReadoutModel):
     r"""The model of `"TAGNN: Target Attentive Graph Neural Networks for
     Session-based Recommendation" <https://arxiv.org/abs/2005.02844>`_.
 

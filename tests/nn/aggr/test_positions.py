@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pyg_sessaug.nn import ReversedPositions
-from pyg_sessaug.nn.aggr.positions import reversed_positions
+from pyg_sessaug.nn import ForwardPositions, ReversedPositions
+from pyg_sessaug.nn.aggr.positions import make_positions, reversed_positions
 
 PTR = torch.tensor([0, 1, 5, 7])
 
@@ -19,6 +19,22 @@ def test_older_clicks_share_the_last_vector():
     assert torch.equal(layer(PTR, 7), out)
     out.sum().backward()
     assert layer.weight.grad[:, 0].tolist() == [3.0, 2.0, 2.0]
+
+
+def test_forward_positions_count_the_last_clicks():
+    layer = ForwardPositions(3, 4)
+    assert layer.index(PTR).tolist() == [0, 0, 0, 1, 2, 0, 1]
+    assert str(layer) == 'ForwardPositions(3, 4)'
+    layer = ForwardPositions(9, 4)
+    assert layer.index(PTR, 7).tolist() == [0, 0, 1, 2, 3, 0, 1]
+    assert torch.equal(layer(PTR), layer.weight[[0, 0, 1, 2, 3, 0, 1]])
+
+
+def test_orders_have_names():
+    assert type(make_positions('forward', 3, 4)) is ForwardPositions
+    assert type(make_positions('reversed', 3, 4)) is ReversedPositions
+    with pytest.raises(ValueError, match=r"\['reversed', 'forward'\].*'back'"):
+        make_positions('back', 3, 4)
 
 
 def test_a_length_without_vectors():
