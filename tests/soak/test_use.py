@@ -43,11 +43,10 @@ raw_ids = st.one_of(
 )
 session = st.lists(raw_ids, max_size=6)
 many = st.lists(session, max_size=4)
-questions = st.one_of(
-    session,
-    many,
-    st.lists(st.one_of(raw_ids, session, many), max_size=3),
-    raw_ids,
+mixed = st.lists(st.one_of(raw_ids, session, many), max_size=3)
+# Not `one_of`, which would draw as often of each kind of raw ids.
+questions = st.sampled_from([session, many, mixed, raw_ids]).flatmap(
+    lambda strategy: strategy
 )
 
 
@@ -84,11 +83,11 @@ def check_answer(known, session, answer, k, exclude, block):
 @cases(1 / 2)
 @given(
     question=questions,
-    k=st.integers(-1, 9),
+    k=st.sampled_from([-1, 1, 2, 3, 5, 9]),
     exclude=st.booleans(),
     block=session,
 )
-@example(question=[5, 'a'], k=2, exclude=True, block=[])
+@example(question=[5, 'a'], k=9, exclude=True, block=[])
 def test_raw_ids(recommenders, kind, question, k, exclude, block):
     recommender = recommenders[kind]
     one = is_session(question)
