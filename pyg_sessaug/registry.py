@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, Tuple
 MODELS: Dict[str, str] = {
     'srgnn': 'pyg_sessaug.nn:SRGNN',
     'tagnn': 'pyg_sessaug.nn:TAGNN',
+    'srgnn-plus': 'pyg_sessaug.nn:SRGNNPlus',
     'niser': 'pyg_sessaug.nn:NISER',
     'gcsan': 'pyg_sessaug.nn:GCSAN',
 }

@@ -18,6 +18,7 @@ from pyg_sessaug.nn.models.gcsan import GCSAN
 from pyg_sessaug.nn.models.niser import NISER
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.nn.models.srgnn import SRGNN
+from pyg_sessaug.nn.models.srgnn_plus import SRGNNPlus
 from pyg_sessaug.nn.models.switch_case import SwitchCase
 from pyg_sessaug.nn.models.tagnn import TAGNN
 
@@ -32,6 +33,7 @@ __all__ = [
     'NISER',
     'ReversedPositions',
     'SRGNN',
+    'SRGNNPlus',
     'SessionModel',
     'SwitchCase',
     'TAGNN',
