@@ -3,7 +3,7 @@ r"""What all session models share."""
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from typing import Any, Dict, List, Optional, Type, TypeVar
+from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -54,11 +54,19 @@ class SessionModel(torch.nn.Module, ABC):
             (default: :obj:`None`, plain dot products)
         dropout (float): Share of the entries of looked-up item vectors set
             to zero in training. (default: :obj:`0.0`)
+        table_dropout (float): Share of the entries of the item table set to
+            zero where a training step scores all items by it, as in `"CORE"
+            <https://arxiv.org/abs/2204.11067>`_; what is looked up keeps
+            them. (default: :obj:`0.0`)
         precision (str): :obj:`"float32"`, or :obj:`"bf16"` for a loss whose
             products with the item table are in bfloat16, see
             :func:`~pyg_sessaug.nn.catalogue_cross_entropy`; everything else,
             such as scores, is in float32. (default: :obj:`"float32"`)
     """
+
+    #: Whether :meth:`session` gets items of unit length where scores are
+    #: cosines.
+    unit_items: bool = True
 
     def __init__(
         self,
@@ -67,18 +75,24 @@ class SessionModel(torch.nn.Module, ABC):
         *,
         scale: Optional[float] = None,
         dropout: float = 0.0,
+        table_dropout: float = 0.0,
         precision: str = 'float32',
     ) -> None:
         super().__init__()
         check_precision(precision)
         if scale is not None and not scale > 0:
             raise ValueError(f'scale must be positive or None, got {scale}')
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f'dropout must be in [0, 1), got {dropout}')
+        for name, share in (
+            ('dropout', dropout),
+            ('table_dropout', table_dropout),
+        ):
+            if not 0.0 <= share < 1.0:
+                raise ValueError(f'{name} must be in [0, 1), got {share}')
         self.num_items = num_items
         self.hidden_channels = hidden_channels
         self.scale = scale
         self.dropout = dropout
+        self.table_dropout = table_dropout
         self.precision = precision
         self.item_embedding = Parameter(
             torch.empty(num_items, hidden_channels)
@@ -134,20 +148,18 @@ class SessionModel(torch.nn.Module, ABC):
 
     def forward(self, data: Data) -> Tensor:
         r"""Session vectors as the scores use them, ``[B, d]``."""
-        return self._encode(as_batch(data), self._table())
+        data = as_batch(data)
+        return self.unit(self.session(self._rows(data), data))
 
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
-        table = self._table()
-        return product(self._encode(as_batch(data), table), table.t())
+        return product(self(data), self._table().t())
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
         data = as_batch(data)
-        x, table = shared_lookup(
-            self.item_embedding, self.items(data), self.scale is not None
-        )
-        vector = self.unit(self.session(self._drop(x), data))
+        x, table = self._lookup(data)
+        vector = self.unit(self.session(x, data))
         return catalogue_cross_entropy(vector, table, data.y, self.precision)
 
     def unit(self, vector: Tensor) -> Tensor:
@@ -157,13 +169,30 @@ class SessionModel(torch.nn.Module, ABC):
             return vector
         return self.scale * F.normalize(vector, dim=-1)
 
-    def _table(self) -> Tensor:
-        table: Tensor = self.item_embedding
-        return table if self.scale is None else F.normalize(table, dim=1)
+    def _rows(self, data: Data) -> Tensor:
+        r"""Vectors of the items of a batch, ``[N, d]``."""
+        x = F.embedding(self.items(data), self.item_embedding)
+        if self.scale is not None and self.unit_items:
+            x = F.normalize(x, dim=-1)
+        return self._drop(x)
 
-    def _encode(self, data: Data, table: Tensor) -> Tensor:
-        x = self._drop(F.embedding(self.items(data), table))
-        return self.unit(self.session(x, data))
+    def _lookup(self, data: Data) -> Tuple[Tensor, Tensor]:
+        r"""The same and, for a loss alone, the vectors of all items."""
+        x, table = shared_lookup(
+            self.item_embedding,
+            self.items(data),
+            self.scale is not None,
+            raw=not self.unit_items,
+            dropout=self.table_dropout if self.training else 0.0,
+        )
+        return self._drop(x), table
+
+    def _table(self) -> Tensor:
+        r"""The vectors that scores are products with, ``[num_items, d]``."""
+        table: Tensor = self.item_embedding
+        if self.training and self.table_dropout > 0.0:
+            table = F.dropout(table, self.table_dropout)
+        return table if self.scale is None else F.normalize(table, dim=1)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)

@@ -3,13 +3,11 @@ r"""TAGNN."""
 from typing import Any, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 from torch_geometric.data import Data
 from torch_geometric.nn.inits import normal
 
-from pyg_sessaug.nn.loss.lookup import shared_lookup
 from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
@@ -91,26 +89,20 @@ class TAGNN(GatedReadoutModel):
     def forward(self, data: Data) -> Tensor:
         r"""What :meth:`session` says, ``[B, d]``."""
         data = as_batch(data)
-        x = self._drop(F.embedding(data.x, self._table()))
-        return self.session(x, data)
+        return self.session(self._rows(data), data)
 
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
-        data, table = as_batch(data), self._table()
-        x = self._drop(F.embedding(data.x, table))
-        return target_attention_scores(*self._attention(x, data), table)
+        data = as_batch(data)
+        attention = self._attention(self._rows(data), data)
+        return target_attention_scores(*attention, self._table())
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
         data = as_batch(data)
-        x, table = shared_lookup(
-            self.item_embedding, data.x, self.scale is not None
-        )
+        x, table = self._lookup(data)
         return target_attention_cross_entropy(
-            *self._attention(self._drop(x), data),
-            table,
-            data.y,
-            self.precision,
+            *self._attention(x, data), table, data.y, self.precision
         )
 
     def _static(self, x: Tensor, data: Data) -> Tensor:

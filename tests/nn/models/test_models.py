@@ -144,12 +144,35 @@ def test_dropout_only_in_training():
     torch.testing.assert_close(model.score(batch), model.score(batch))
 
 
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN])
+@pytest.mark.parametrize('scale', [None, 4.0])
+def test_table_dropout_leaves_what_is_looked_up(cls, scale):
+    model = build(cls, scale=scale, table_dropout=0.5).float()
+    batch = NormalizeEdges()(last_samples([[1, 2, 1, 3, 4], [5, 5]]))
+    torch.manual_seed(0)
+    vector, score = model(batch), model.score(batch)
+    model.eval()
+    torch.testing.assert_close(model(batch), vector)
+    assert not torch.equal(model.score(batch), score)
+    loss = model.loss(batch)
+    torch.testing.assert_close(
+        loss, F.cross_entropy(model.score(batch), batch.y)
+    )
+    model.train()
+    torch.manual_seed(0)
+    losses = torch.stack([model.loss(batch) for _ in range(2)])
+    assert losses[0] != losses[1]
+    losses.sum().backward()
+    assert model.item_embedding.grad.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ('kwargs', 'word'),
     [
         (dict(precision='fp8'), 'fp8'),
         (dict(scale=-1.0), '-1.0'),
-        (dict(dropout=1.0), '1.0'),
+        (dict(dropout=1.0), 'dropout must.* 1.0'),
+        (dict(table_dropout=-0.1), 'table_dropout must.* -0.1'),
         (dict(num_layers=-3), '-3'),
     ],
 )
@@ -163,5 +186,6 @@ def test_repr(cls):
     own = 'transform_target=True, ' if cls is TAGNN else ''
     assert repr(cls(9, 6)).startswith(
         f'{cls.__name__}(\n  9, 6, {own}num_layers=2, num_channels=None, '
-        f"scale=None, dropout=0.0, precision='float32'"
+        f'scale=None, dropout=0.0, table_dropout=0.0, '
+        f"precision='float32'"
     )

@@ -177,6 +177,7 @@ def test_arguments_come_from_signatures():
         'heads': 4,
         'scale': None,
         'dropout': 0.1,
+        'table_dropout': 0.0,
         'precision': 'float32',
     }
     assert 'heads=4' in repr(model)
