@@ -65,8 +65,9 @@ class VSKNN(SessionCounts):
     A part of a training session (see :meth:`score`) has neighbours among
     older sessions only; :math:`N` and :math:`n_j` stay those of all.
 
-    The defaults were chosen on training sessions of Diginetica.
-    session-rec's own are 100, 1000, ``div``, ``div`` and 0.
+    The defaults were chosen on the newest tenth of Diginetica's training
+    sessions, counting the others; session-rec's own are 100, 1000, ``div``,
+    ``div`` and 0.
 
     Args:
         num_items (int): Number of items.
