@@ -1,10 +1,7 @@
 """Ranks test samples by counting alone: what every model should beat."""
 
 import argparse
-import json
-import os
 import os.path as osp
-import shlex
 import sys
 import tempfile
 import time
@@ -14,7 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.experiments.datasets import DATASETS, load
-from benchmarks.experiments.report import environment, markdown
+from benchmarks.experiments.report import environment
+from benchmarks.experiments.results import Table, command, write
 from benchmarks.run import fraction, positive
 from pyg_sessaug.counts import VSKNN, CoVisits
 from pyg_sessaug.counts.session_counts import SessionCounts, SessionNodes
@@ -100,10 +98,9 @@ def main(argv: Optional[List[str]] = None) -> None:
             print(rows[-1], flush=True)
         hidden = ('output', 'root')
         report = {
-            'study': 'counts',
-            'command': shlex.join(
-                ['python', 'benchmarks/baselines.py', *(argv or sys.argv[1:])]
-            ),
+            'command': command('baselines.py', argv),
+            'about': args.dataset,
+            'table': table(rows),
             'settings': {
                 key: value
                 for key, value in vars(args).items()
@@ -114,13 +111,8 @@ def main(argv: Optional[List[str]] = None) -> None:
             'test_samples': len(test),
             'raw_sha256': train.raw_sha256,
             'rows': rows,
-            'table': table(rows),
         }
-        os.makedirs(osp.dirname(args.output) or '.', exist_ok=True)
-        with open(args.output, 'w') as f:
-            json.dump(report, f, indent=1, allow_nan=False)
-            f.write('\n')
-        print(f'{markdown(table(rows))}\nWritten to {args.output}')
+        write(args.output, report)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
 
@@ -196,7 +188,7 @@ def measure(
     }
 
 
-def table(rows: List[Dict[str, Any]]) -> List[List[str]]:
+def table(rows: List[Dict[str, Any]]) -> Table:
     head = ['model', 'HR@20 (%)', 'MRR@20 (%)', 'fitted in (CPU s)']
     lines = [[*head, 'all samples ranked in (CPU s)', 'one session (CPU ms)']]
     for row in rows:

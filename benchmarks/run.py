@@ -4,21 +4,21 @@ import argparse
 import os.path as osp
 import shlex
 import sys
-from typing import Container, List, Optional, Tuple
+from itertools import product
+from typing import List, Optional
 
 import torch
 
 from benchmarks.experiments.datasets import DATASETS
-from benchmarks.experiments.earlier import read
 from benchmarks.experiments.experiment import MODELS, Experiment
 from benchmarks.experiments.methods import (
     DEFAULT,
     GRAMMAR,
-    Method,
     parse_method,
 )
 from benchmarks.experiments.plots import plot_curves, plot_metrics
-from benchmarks.experiments.report import collect, summary, write
+from benchmarks.experiments.report import collect, summary
+from benchmarks.experiments.results import command, write, write_ranks
 
 DESCRIPTION = """\
 Trains a base model on plain session graphs, takes distances and clusters of
@@ -40,25 +40,25 @@ def main(argv: Optional[List[str]] = None) -> None:
     try:
         experiment = Experiment(args)
         print(summary(experiment))
-        runs = {}
-        if args.include is not None:
-            runs = read(args.include, experiment.settings)
         experiment.claim()
-        todo = missing(args.seeds, experiment.methods, runs)
+        runs = {}
+        todo = list(product(args.seeds, experiment.methods))
         for i, (seed, method) in enumerate(todo, start=1):
             print(f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True)
             runs[seed, method.name] = experiment.run(seed, method)
-        results, table = collect(experiment, runs)
-        write(args.output, results, table)
-        plot_curves(results, osp.join(args.output, 'curves.png'))
+        results = collect(experiment, runs, command('run.py', argv))
+        path = osp.join(args.output, 'results.json')
+        write_ranks(path, {key: run['rank'] for key, run in runs.items()})
+        plot_curves(results, runs, osp.join(args.output, 'curves.png'))
         plot_metrics(results, osp.join(args.output, 'metrics.png'))
-        print(f'\n{table}\nWritten to {args.output}')
+        print()
+        write(path, results, table='table.md')
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
         again = [x for x in argv or sys.argv[1:] if x != '--resume']
-        command = shlex.join(['python', sys.argv[0], *again, '--resume'])
-        print(f'\nInterrupted. Go on with: {command}', file=sys.stderr)
+        go_on = shlex.join(['python', sys.argv[0], *again, '--resume'])
+        print(f'\nInterrupted. Go on with: {go_on}', file=sys.stderr)
         sys.exit(130)
 
 
@@ -210,14 +210,6 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         help='folder for everything written (default: runs/DATASET-MODEL)',
     )
     add(
-        '--include',
-        metavar='FILE',
-        help='results.json of the same settings, whose runs enter the '
-        'comparison and are not run again, but for a base whose embeddings '
-        'another method needs; of one with other settings of augmentations '
-        'base and nograph alone',
-    )
-    add(
         '--resume',
         action='store_true',
         help='skip finished runs in the '
@@ -238,20 +230,6 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     except (AssertionError, RuntimeError) as error:
         parser.error(f'argument --device: cannot use {args.device!r}: {error}')
     return args
-
-
-def missing(
-    seeds: List[int], methods: List[Method], done: Container
-) -> List[Tuple[int, Method]]:
-    """Runs that are not done, and each base whose embeddings they need."""
-    out = []
-    for seed in seeds:
-        rest = [x for x in methods if (seed, x.name) not in done]
-        base = Method('base')
-        if base not in rest and any(x.from_base for x in rest):
-            rest.insert(0, base)
-        out += [(seed, x) for x in rest]
-    return out
 
 
 def natural(text: str) -> int:

@@ -8,8 +8,6 @@ last line has the command of run.py that compares both on it, with other seeds.
 """
 
 import argparse
-import json
-import os
 import os.path as osp
 import shlex
 import shutil
@@ -23,7 +21,8 @@ import torch
 from benchmarks import run
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import Method, parse_method
-from benchmarks.experiments.report import environment, markdown
+from benchmarks.experiments.report import environment
+from benchmarks.experiments.results import Table, command, write
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.training import best_epoch
 
@@ -47,7 +46,7 @@ WEIGHTED = {
 
 # Options of run.py that no search may be given, and those that change none.
 OWN = {x.replace('-', '_') for x in {**PLAIN, **INJECTED, **WEIGHTED}}
-OWN |= {'methods', 'seeds', 'include', 'resume'}
+OWN |= {'methods', 'seeds', 'resume'}
 NEUTRAL = {'root', 'output', 'device', 'threads'}
 
 
@@ -77,11 +76,14 @@ def main(argv: Optional[List[str]] = None) -> None:
         augmented += [augment({**best, **x}) for x in grid(ANNEALED)]
     augmented += [augment(x) for x in tried]
     best = max(augmented, key=lambda x: x['MRR@20'])
-    command = ['python', 'benchmarks/run.py', *options]
-    command += flags(best['setting'])
-    command += ['--methods', 'base', best['method'], '--seeds']
-    write(args, options, plain, augmented)
-    print(f'Compare on the test set by:\n{shlex.join(command)} 1 2 3 4 5')
+    test = ['python', 'benchmarks/run.py', *options, *flags(best['setting'])]
+    test += ['--methods', 'base', best['method'], '--seeds']
+    report = {
+        'command': command('search.py', argv),
+        **collect(args, options, [*plain, *augmented]),
+    }
+    write(osp.join(args.output, 'search.json'), report)
+    print(f'Compare on the test set by:\n{shlex.join(test)} 1 2 3 4 5')
 
 
 def parse_args(
@@ -173,39 +175,37 @@ def candidate(
     return result
 
 
-def write(
+def collect(
     args: argparse.Namespace,
     options: List[str],
-    plain: List[Dict[str, Any]],
-    augmented: List[Dict[str, Any]],
-) -> None:
-    """Writes ``search.json`` and ``search.md``."""
+    candidates: List[Dict[str, Any]],
+) -> Dict[str, Any]:
+    """What was searched and found: plain values without paths."""
     shared = vars(run.parse_args(options))
-    results = {
+    seconds = sum(x['seconds'] for x in candidates)
+    return {
+        'about': f'{len(candidates)} models, seed 0, {seconds / 60:.0f} '
+        f'minutes of training',
+        'table': table(candidates),
         'search': {
             'candidates': args.candidates,
             'seed': args.seed,
             **{k: v for k, v in shared.items() if k not in OWN | NEUTRAL},
         },
         'environment': environment('cpu'),
-        'seconds': sum(x['seconds'] for x in [*plain, *augmented]),
+        'seconds': seconds,
         'candidates': [
             {k: v for k, v in x.items() if k not in ('folder', 'categories')}
-            for x in [*plain, *augmented]
+            for x in candidates
         ],
     }
-    os.makedirs(args.output, exist_ok=True)
-    with open(osp.join(args.output, 'search.json'), 'w') as f:
-        json.dump(results, f, indent=1, allow_nan=False)
-    with open(osp.join(args.output, 'search.md'), 'w') as f:
-        f.write(markdown(table(results)) + '\n')
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
+def table(candidates: List[Dict[str, Any]]) -> Table:
     """All candidates, the best first."""
     names = [x for x in {**PLAIN, **INJECTED, **WEIGHTED} if x != 'method']
     head = ['validation', 'HR@20 (%)', 'MRR@20 (%)', *names]
-    rows = sorted(results['candidates'], key=lambda x: -x['MRR@20'])
+    rows = sorted(candidates, key=lambda x: -x['MRR@20'])
     return [head] + [
         [
             row['method'],

@@ -76,7 +76,7 @@ def holm(p: List[float]) -> List[float]:
     r"""Corrects p-values for their number, as in `"A Simple Sequentially
     Rejective Multiple Test Procedure" <https://www.jstor.org/stable/4615733>`_.
 
-    With :math:`p_{(1)} \leq \dots \leq p_{(m)}`,
+    With :math:`p_{(1)} \leq \ldots \leq p_{(m)}`,
 
     .. math::
         \tilde{p}_{(i)} = \max_{j \leq i} \; \min(1, (m - j + 1) \, p_{(j)})

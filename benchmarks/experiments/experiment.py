@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.experiments.datasets import SPLITS, load
-from benchmarks.experiments.earlier import check_same
 from benchmarks.experiments.methods import (
     DEFAULT,
     PLAIN,
@@ -31,6 +30,7 @@ from benchmarks.experiments.methods import (
     time_weights,
     training_transform,
 )
+from benchmarks.experiments.results import check_same
 from pyg_sessaug.clusters import ItemClusters, ItemMixture
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples

@@ -1,6 +1,6 @@
 """Figures of a benchmark."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import matplotlib
 
@@ -16,7 +16,9 @@ MARKERS = 'osD^vP*X'
 LINES = ['-', '--', ':', '-.']
 
 
-def plot_curves(results: Dict[str, Any], path: str) -> None:
+def plot_curves(
+    results: Dict[str, Any], runs: Dict[Tuple[int, str], Any], path: str
+) -> None:
     """Training and validation loss of each method over the epochs."""
     fig, axes = plt.subplots(
         1, 2, figsize=(8, 3.8), layout='constrained', sharex=True
@@ -25,9 +27,9 @@ def plot_curves(results: Dict[str, Any], path: str) -> None:
     for axis, kind, title in zip(axes, kinds, ('Training', 'Validation')):
         for i, name in enumerate(_methods(results)):
             curves = [
-                [epoch[kind] for epoch in run['epochs']]
-                for run in results['runs']
-                if run['method'] == name
+                [epoch[kind] for epoch in run['history']]
+                for (_, method), run in runs.items()
+                if method == name
             ]
             # As long as all seeds train:
             mean = [sum(x) / len(x) for x in zip(*curves)]

@@ -1,8 +1,5 @@
-"""What a benchmark writes: results, tables and their surroundings."""
+"""What run.py reports: results, their tables and their surroundings."""
 
-import json
-import math
-import os
 import os.path as osp
 import platform
 import subprocess
@@ -14,9 +11,10 @@ import torch_geometric
 
 import pyg_sessaug
 from benchmarks.experiments.datasets import SPLITS
-from benchmarks.experiments.earlier import pack
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.results import Table
 from pyg_sessaug.comparison import compare, gains, per_session
+from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.training import best_epoch
 
 # HR@20 and MRR@20 in Tables 7.1 and 7.6 of the thesis; but for the bases and
@@ -53,17 +51,16 @@ METRICS = ('HR@20', 'MRR@20')
 
 
 def collect(
-    experiment: Experiment, runs: Dict[Tuple[int, str], Dict[str, Any]]
-) -> Tuple[Dict[str, Any], str]:
-    """The results of all runs and their table.
+    experiment: Experiment,
+    runs: Dict[Tuple[int, str], Dict[str, Any]],
+    command: str,
+) -> Dict[str, Any]:
+    """The results of all runs and their tables: plain values without paths.
 
     Args:
         experiment: The experiment.
-        runs: What :meth:`Experiment.run` returned, by seed and method; not
-            all seeds need all methods.
-
-    Returns:
-        (dict, str): Plain values without paths, and Markdown.
+        runs: What :meth:`Experiment.run` returned, by seed and method.
+        command: The command that ran them.
     """
     args = experiment.args
     seeds = sorted({seed for seed, _ in runs})
@@ -71,31 +68,22 @@ def collect(
     given = dict.fromkeys(name for _, name in runs)
     names = list(dict.fromkeys([x for x in NAMES if x in given] + [*given]))
     session = per_session(experiment.data['test'])
-    # Samples of a run that is not there are no numbers.
-    missing = torch.full(session.shape, math.nan, dtype=torch.double)
+    gain = {
+        name: gains([runs[seed, name]['rank'] for seed in seeds])
+        for name in names
+    }
     known = THESIS if args.fraction == 1 else {}
     thesis = known.get((args.dataset, args.model), ())
-    about = environment(args.device)
-    gain = {key: gains([run['rank']]) for key, run in runs.items()}
+    surroundings = environment(args.device)
     results = {
+        'command': command,
+        'about': '',
+        'table': {},
         'settings': experiment.settings,
-        'environment': about,
-        'data': describe(experiment),
+        'environment': surroundings,
+        'data': describe(experiment.data),
         'metrics': {
-            metric: compare(
-                {
-                    name: torch.stack(
-                        [
-                            gain[seed, name][metric][0]
-                            if (seed, name) in gain
-                            else missing
-                            for seed in seeds
-                        ]
-                    )
-                    for name in names
-                },
-                session,
-            )
+            metric: compare({x: gain[x][metric] for x in names}, session)
             for metric in METRICS
         },
         'thesis': {
@@ -108,22 +96,71 @@ def collect(
                 'seed': seed,
                 'method': name,
                 **{
-                    metric: 100 * float(value.mean())
-                    for metric, value in gain[seed, name].items()
+                    metric: 100 * float(value[i].mean())
+                    for metric, value in gain[name].items()
                 },
-                'test_seconds': run['test_seconds'],
-                'best_epoch': best_epoch(run['history']),
-                'weights': run['weights'],
-                'commit': run.get('commit', about['commit']),
-                'epochs': run['history'],
-                'ranks': pack(run['rank']),
+                **outcome(runs[seed, name]['history']),
+                'test_seconds': runs[seed, name]['test_seconds'],
+                'weights': runs[seed, name]['weights'],
+                'commit': surroundings['commit'],
             }
-            for (seed, name), run in sorted(
-                runs.items(), key=lambda x: (x[0][0], names.index(x[0][1]))
-            )
+            for i, seed in enumerate(seeds)
+            for name in names
         ],
     }
-    return results, tables(results)
+    results['about'], results['table'] = about(results), tables(results)
+    return results
+
+
+def outcome(history: List[Dict[str, float]]) -> Dict[str, float]:
+    """What a training came to: the epoch that validation chose, its loss,
+    all epochs and their seconds.
+    """
+    epoch = best_epoch(history)
+    return {
+        'best_epoch': epoch,
+        'val_loss': history[epoch - 1]['val_loss'],
+        'epochs': len(history),
+        'seconds': sum(x['seconds'] for x in history),
+    }
+
+
+def about(results: Dict[str, Any]) -> str:
+    """What was run, in a line."""
+    settings, data = results['settings'], results['data']
+    seeds = sorted({run['seed'] for run in results['runs']})
+    share = settings['fraction']
+    return (
+        f'{variant(settings)}; {data["name"]}'
+        f'{"" if share == 1 else f", newest {share:.4g} of the sessions"}: '
+        f'{data["train"]["samples"]:,} training, '
+        f'{data["val"]["samples"]:,} validation and '
+        f'{data["test"]["samples"]:,} test samples, '
+        f'{data["test_unseen_target_share"]:.1%} of the test targets unseen '
+        f'in training, {data["test_repeat_share"]:.1%} clicked before in '
+        f'their session; {"seed" if len(seeds) == 1 else "seeds"} '
+        f'{", ".join(map(str, seeds))}'
+    )
+
+
+def variant(settings: Dict[str, Any]) -> str:
+    """A model, with what differs from the thesis' protocol."""
+    parts = [settings['model'].upper(), settings['precision']]
+    if settings.get('scale') is not None:
+        parts.append(f'cosine scores × {settings["scale"]:g}')
+    if settings.get('dropout'):
+        parts.append(f'dropout {settings["dropout"]:g}')
+    if settings['num_layers'] != 2:
+        parts.append(f'layers {settings["num_layers"]}')
+    if settings['num_clusters'] != 8:
+        parts.append(f'{settings["num_clusters"]} clusters')
+    if settings.get('inject_p') not in (None, 0.5):  # 0.5 is the default.
+        parts.append(f'injection p {settings["inject_p"]:g}')
+    if settings['weight_decay'] != 1e-5:
+        parts.append(f'weight decay {settings["weight_decay"]:g}')
+    if settings['schedule'] == 'steps':
+        parts.append('stretched schedule')
+    return ', '.join(parts)
 
 
 def published(settings: Dict[str, Any]) -> Dict[str, float]:
@@ -134,10 +171,10 @@ def published(settings: Dict[str, Any]) -> Dict[str, float]:
     return dict(zip(METRICS, PUBLISHED.get(key, ())))
 
 
-def tables(results: Dict[str, Any]) -> str:
-    """One Markdown table for each metric, and one of all seeds."""
+def tables(results: Dict[str, Any]) -> Dict[str, Table]:
+    """One table for each metric, and one of all seeds."""
     thesis, paper = results['thesis'], published(results['settings'])
-    parts = []
+    out = {}
     for metric, rows in results['metrics'].items():
         head = ['mean', 'gain (%)', 'difference [95 %]', 'p', 'p (Holm)']
         # A column for the number of seeds where it is not that of all.
@@ -163,29 +200,29 @@ def tables(results: Dict[str, Any]) -> str:
                 line += ['–'] * (len(lines[0]) - 1 - len(line))
                 line.append(f'{paper[metric]:.2f}')
             lines.append(line + ['–'] * (len(lines[0]) - len(line)))
-        parts.append(markdown(lines))
+        out[metric] = lines
     if len(results['runs']) > 1:
-        parts.append(markdown(by_seed(results)))
-    return '\n\n'.join(parts) + '\n'
+        out['seeds'] = by_seed(results)
+    return out
 
 
-def by_seed(results: Dict[str, Any]) -> List[List[str]]:
+def by_seed(results: Dict[str, Any]) -> Table:
     """Both metrics of each run, the epoch that validation chose, its loss."""
     runs = {(run['seed'], run['method']): run for run in results['runs']}
     seeds = sorted({seed for seed, _ in runs})
     head = [f'seed {seed}' for seed in seeds] + ['validation loss']
     lines = [[' / '.join(METRICS) + ' (epoch)', *head]]
     for name in results['metrics'][METRICS[0]]:
-        line, losses = [name], []
-        for seed in seeds:
-            run = runs.get((seed, name))
-            if run is None:
-                line.append('–')
-                continue
-            epoch = run['best_epoch']
-            line.append(f'{run["HR@20"]:.2f} / {run["MRR@20"]:.2f} ({epoch})')
-            losses.append(run['epochs'][epoch - 1]['val_loss'])
-        lines.append([*line, f'{sum(losses) / len(losses):.3f}'])
+        found = [runs.get((seed, name)) for seed in seeds]
+        line = [
+            '–'
+            if run is None
+            else f'{run["HR@20"]:.2f} / {run["MRR@20"]:.2f} '
+            f'({run["best_epoch"]})'
+            for run in found
+        ]
+        losses = [run['val_loss'] for run in found if run is not None]
+        lines.append([name, *line, f'{sum(losses) / len(losses):.3f}'])
     return lines
 
 
@@ -195,19 +232,9 @@ def interval(row: Dict[str, Any]) -> str:
     return f'{row["difference"]:+.2f} [{low}, {high}]'
 
 
-def markdown(lines: List[List[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    rows = [
-        '| ' + ' | '.join(map(str.ljust, line, widths)) + ' |'
-        for line in lines
-    ]
-    rows.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
-    return '\n'.join(rows)
-
-
-def describe(experiment: Experiment) -> Dict[str, Any]:
-    """Counts and shares of a data set."""
-    train, test = experiment.data['train'], experiment.data['test']
+def describe(data: Dict[str, SessionDataset]) -> Dict[str, Any]:
+    """Counts and shares of a data set, whose splits are given."""
+    train, test = data['train'], data['test']
     return {
         'name': type(train).__name__,
         'num_items': train.num_items,
@@ -216,12 +243,12 @@ def describe(experiment: Experiment) -> Dict[str, Any]:
         'categories_per_session': train.categories_per_session,
         **{
             split: {
-                'samples': len(data),
-                'sessions': data.sessions,
-                'clicks': data.clicks,
-                'average_length': data.average_length,
+                'samples': len(part),
+                'sessions': part.sessions,
+                'clicks': part.clicks,
+                'average_length': part.average_length,
             }
-            for split, data in experiment.data.items()
+            for split, part in data.items()
         },
         'test_unseen_target_share': test.unseen_target_share,
         'test_repeat_share': test.repeat_share,
@@ -230,7 +257,7 @@ def describe(experiment: Experiment) -> Dict[str, Any]:
 
 def summary(experiment: Experiment) -> str:
     """What is about to run, in a few lines."""
-    data, args = describe(experiment), experiment.args
+    data, args = describe(experiment.data), experiment.args
     counts = ', '.join(f'{data[x]["samples"]:,} {x}' for x in SPLITS)
     every = (
         '2 epochs'
@@ -275,20 +302,3 @@ def _cpu() -> str:
         return names[0].split(':', 1)[1].strip()
     except (OSError, IndexError):  # Not Linux, or no x86.
         return platform.processor() or platform.machine()
-
-
-def write(folder: str, results: Dict[str, Any], table: str) -> None:
-    """Writes ``results.json`` and ``table.md``."""
-    with open(osp.join(folder, 'results.json'), 'w') as f:
-        json.dump(results, f, indent=1, allow_nan=False)
-    with open(osp.join(folder, 'table.md'), 'w') as f:
-        f.write(table)
-
-
-def write_report(folder: str, report: Dict[str, Any]) -> None:
-    """Writes what was made of other results, named by its study; prints it."""
-    os.makedirs(folder, exist_ok=True)
-    path = osp.join(folder, f'{report["study"]}.json')
-    with open(path, 'w') as f:
-        json.dump(report, f, indent=1, allow_nan=False)
-    print(f'{markdown(report["table"])}\nWritten to {path}')

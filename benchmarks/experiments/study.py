@@ -2,9 +2,7 @@
 
 import argparse
 import json
-import os
 import os.path as osp
-import shlex
 import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -13,17 +11,18 @@ import matplotlib.pyplot as plt
 import torch
 
 from benchmarks import run
+from benchmarks.experiments import results
 from benchmarks.experiments.datasets import DATASETS, load
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import parse_method
-from benchmarks.experiments.report import environment, markdown
+from benchmarks.experiments.report import environment
 from benchmarks.run import positive
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SessionModel
 
 
 def arguments(
-    name: str, description: str, data: bool = True
+    name: str, description: str, data: bool = True, room: str = 'studies'
 ) -> argparse.ArgumentParser:
     """The options that every study has.
 
@@ -32,13 +31,14 @@ def arguments(
         description: What it shows, with its figure, table or section in the
             thesis.
         data: Whether it works on a data set of the user's choice.
+        room: Folder of its script.
     """
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=_Help,
     )
     add = parser.add_argument
-    parser.set_defaults(study=name)
+    parser.set_defaults(study=name, room=room)
     if data:
         add('--dataset', choices=DATASETS, default='diginetica')
         add('--root', help='folder of the raw files; data/DATASET without it')
@@ -66,9 +66,7 @@ def start(
     """Reads the arguments and sets threads and seed."""
     args = parser.parse_args(argv)
     args.started = time.perf_counter()
-    args.command = shlex.join(
-        [f'benchmarks/studies/{args.study}.py', *(argv or sys.argv[1:])]
-    )
+    args.command = results.command(f'{args.room}/{args.study}.py', argv)
     if 'run' in args:
         args.run = args.run or osp.join(args.output, 'run')
     if args.threads is not None:
@@ -155,8 +153,8 @@ def model(runs: Experiment, method: str = 'base') -> SessionModel:
 
 def write(
     args: argparse.Namespace,
-    results: Dict[str, Any],
-    lines: List[List[str]],
+    found: Dict[str, Any],
+    lines: results.Table,
     figure: Any = None,
     name: Optional[str] = None,
 ) -> None:
@@ -164,32 +162,42 @@ def write(
 
     Args:
         args: The arguments; folders do not enter the files.
-        results: Plain values, without paths.
+        found: Plain values, without paths.
         lines: Rows of the table, its head first.
         figure: A figure of matplotlib.
         name: Name of the files if it is not that of the study.
     """
-    os.makedirs(args.output, exist_ok=True)
-    path = osp.join(args.output, name or args.study)
-    hidden = 'root run output command study threads started'.split()
+    hidden = 'root run output command study room threads started'.split()
     settings = {k: v for k, v in vars(args).items() if k not in hidden}
     report = {
+        'command': args.command,
+        'about': about(settings),
+        'table': lines,
         'study': args.study,
         'settings': settings,
         'environment': environment('cpu'),
         'seconds': time.perf_counter() - args.started,
-        **results,
-        'table': lines,
+        **found,
     }
-    table = markdown(lines)
-    _write(f'{path}.json', json.dumps(report, indent=1, allow_nan=False))
-    _write(f'{path}.md', table + '\n')
+    path = osp.join(args.output, f'{name or args.study}.json')
+    results.write(path, report, figure=figure)
     if figure is not None:
-        figure.savefig(
-            f'{path}.png', dpi=150, metadata={'Description': args.command}
-        )
         plt.close(figure)
-    print(f'{table}\nWritten to {path}.*')
+
+
+def about(settings: Dict[str, Any]) -> str:
+    """On what model and data a study ran, in a line."""
+    parts = []
+    trained = settings.get('run_settings')
+    if trained:
+        parts.append(f'{trained["model"].upper()}, {trained["precision"]}')
+    if 'dataset' in settings:
+        share = settings['fraction']
+        kept = '' if share == 1 else f', newest {share:.4g} of the sessions'
+        parts.append(f'{settings["dataset"]}{kept}')
+    seeds = settings['seeds'] if 'seeds' in settings else [settings['seed']]
+    parts.append(f'seed {", ".join(map(str, seeds))}')
+    return '; '.join(parts)
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -203,10 +211,3 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def _root(args: argparse.Namespace) -> str:
     return args.root or osp.join('data', args.dataset)
-
-
-def _write(path: str, text: str) -> None:
-    """Writes a file whole or not at all."""
-    with open(f'{path}.part', 'w') as f:
-        f.write(text)
-    os.replace(f'{path}.part', path)

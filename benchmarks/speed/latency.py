@@ -20,7 +20,8 @@ import torch
 from benchmarks import run
 from benchmarks.experiments.datasets import DATASETS, load
 from benchmarks.experiments.experiment import MODELS
-from benchmarks.experiments.report import environment, markdown
+from benchmarks.experiments.report import environment
+from benchmarks.experiments.results import Table, command, write
 from pyg_sessaug import Recommender
 
 # For SRGNN: milliseconds for one session, sessions per second in batches.
@@ -74,7 +75,7 @@ def clock(times: List[Tuple[float, float]], run: Callable[[], Any]) -> None:
     times.append((time.perf_counter() - wall, time.process_time() - cpu))
 
 
-def table(rows: List[Dict[str, Any]]) -> List[List[str]]:
+def table(rows: List[Dict[str, Any]]) -> Table:
     head = [
         'model',
         'threads',
@@ -149,21 +150,17 @@ def main(argv: Optional[List[str]] = None) -> None:
     hidden = ('root', 'output', 'models', 'threads')
     settings = {k: v for k, v in vars(args).items() if k not in hidden}
     report = {
-        'study': 'latency',
-        'settings': {**settings, 'fraction': 1.0},
+        'command': command('speed/latency.py', argv),
+        'about': f'{args.dataset}; seed {args.seed}',
+        'table': table(rows),
+        'settings': settings,
         'environment': environment('cpu'),
         'num_items': test.num_items,
         'clicks_per_session': sum(map(len, sessions)) / len(sessions),
         'targets': TARGETS,
         'latency': rows,
-        'table': table(rows),
     }
-    with open(osp.join(args.output, 'latency.json'), 'w') as f:
-        json.dump(report, f, indent=1)
-    text = markdown(report['table'])
-    with open(osp.join(args.output, 'latency.md'), 'w') as f:
-        f.write(text + '\n')
-    print(text)
+    write(osp.join(args.output, 'latency.json'), report)
 
 
 if __name__ == '__main__':

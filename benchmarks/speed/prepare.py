@@ -8,15 +8,15 @@ import argparse
 import json
 import os
 import platform
-import resource
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.experiments.results import command, write
+from benchmarks.speed.memory import alone, peak_mb
 
 START = 1_396_828_800_000  # Milliseconds of 2014-04-07T00:00:00Z
 DAY = 86_400_000
@@ -99,7 +99,7 @@ WRITERS = {
 }
 
 
-def write(name, root, num_clicks, seed):
+def write_log(name, root, num_clicks, seed):
     raw = Path(root) / 'raw'
     raw.mkdir(parents=True)
     for i, table in enumerate(generate(num_clicks, seed)):
@@ -112,7 +112,6 @@ def prepare(name, root, num_clicks):
     start = time.perf_counter()
     dataset = getattr(datasets, name)(root)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         'clicks': num_clicks,
         'raw_bytes': sum(
@@ -120,16 +119,25 @@ def prepare(name, root, num_clicks):
         ),
         'seconds': round(seconds, 2),
         'clicks_per_second': round(num_clicks / seconds),
-        'peak_rss_gib': round(peak / 2**20, 2),
+        'peak_rss_gib': round(peak_mb() / 1024, 2),
         'num_items': dataset.num_items,
         'train_samples': len(dataset),
     }
 
 
-def alone(function, *args):
-    """Runs a function in a process of its own, so that peaks are its own."""
-    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-        return pool.submit(function, *args).result()
+def table(formats):
+    lines = [['', 'clicks', 'seconds', 'clicks per second', 'peak GiB']]
+    lines += [
+        [
+            name,
+            f'{row["clicks"]:,}',
+            f'{row["seconds"]:.1f}',
+            f'{row["clicks_per_second"]:,}',
+            f'{row["peak_rss_gib"]:.2f}',
+        ]
+        for name, row in formats.items()
+    ]
+    return lines
 
 
 def main():
@@ -142,25 +150,26 @@ def main():
     parser.add_argument(
         '--formats', nargs='+', choices=WRITERS, default=list(WRITERS)
     )
-    parser.add_argument('--output', default='runs/prepare.json')
+    parser.add_argument('--output', default='runs/prepare/prepare.json')
     args = parser.parse_args()
 
     results = {}
     for name in args.formats:
         with tempfile.TemporaryDirectory() as root:
-            alone(write, name, root, args.clicks, args.seed)
+            alone(write_log, name, root, args.clicks, args.seed)
             results[name] = alone(prepare, name, root, args.clicks)
         print(name, json.dumps(results[name]), flush=True)
     report = {
+        'command': command('speed/prepare.py'),
+        'about': f'{os.cpu_count()} CPUs, Python {platform.python_version()}',
+        'table': table(results),
         'seed': args.seed,
         'cpus': os.cpu_count(),
         'machine': platform.machine(),
         'python': platform.python_version(),
         'formats': results,
     }
-    path = Path(args.output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + '\n')
+    write(args.output, report)
 
 
 if __name__ == '__main__':

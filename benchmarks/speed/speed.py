@@ -7,7 +7,6 @@ exact step can avoid.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -18,8 +17,9 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
-from benchmarks.experiments.report import environment, markdown
-from benchmarks.speed.memory import measured_apart
+from benchmarks.experiments.report import environment
+from benchmarks.experiments.results import Table, command, write
+from benchmarks.speed.memory import alone, held_mb, peak_mb
 from benchmarks.speed.yardsticks import (
     DenseModel,
     Floor,
@@ -163,21 +163,27 @@ def time_steps(
     return {part: median(value) for part, value in timings.items()}
 
 
-def step_memory(name: str, precision: str, make_data: Callable) -> Any:
-    """Makes a model with its optimizer; returns what runs training steps."""
+def step_memory(
+    name: str, precision: str, threads: int, make_data: Callable
+) -> Dict[str, Any]:
+    """Memory of training steps above model and optimizer."""
+    torch.set_num_threads(threads)
     num_items, num_samples, build = make_data()
     step = Step(name, num_items, precision)
     for p in step.model.parameters():
         p.grad = torch.zeros_like(p)
     step.optimizer.step()  # Makes the optimizer's state.
     step.optimizer.zero_grad()
-    index = torch.randperm(num_samples)[: 8 * BATCH]
-
-    def run() -> None:
-        for i in index.split(BATCH):
-            step(partial(build, i), NormalizeEdges())
-
-    return num_items, run
+    before = held_mb()
+    for index in torch.randperm(num_samples)[: 8 * BATCH].split(BATCH):
+        step(partial(build, index), NormalizeEdges())
+    return {
+        'model': name,
+        'precision': precision,
+        'num_items': num_items,
+        'peak_mb': round(peak_mb() - before),
+        'process_mb': round(peak_mb()),
+    }
 
 
 def real_data(root: Optional[str]) -> Tuple[int, int, Callable]:
@@ -237,43 +243,35 @@ def records(
     ]
 
 
-def table(rows: List[Dict[str, Any]]) -> str:
-    lines = [['model', 'precision', 'part', 'ms', '/ floor', '/ dense']]
+def tables(
+    rows: List[Dict[str, Any]],
+    memory: List[Dict[str, Any]],
+    sizes: Dict[str, Dict[int, float]],
+) -> Dict[str, Table]:
+    """Parts of a step, its memory, and a step of SRGNN by catalogue."""
+    parts = [['model', 'precision', 'part', 'ms', '/ floor', '/ dense']]
     for row in rows:
         value = [f'{row["median_ms"]:,.2f}'] + [
             '' if row[key] is None else f'{row[key]:.3f}'
             for key in ('ratio_to_floor', 'ratio_to_dense')
         ]
-        lines.append([row['model'], row['precision'], row['part'], *value])
-    return markdown(lines)
-
-
-def plot_sizes(sizes: Dict[str, Dict[int, float]], path: str) -> None:
-    import matplotlib
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 4), layout='constrained')
-    for (precision, values), color, marker in zip(
-        sizes.items(), ['#0072B2', '#D55E00'], 'os'
-    ):
-        axes.loglog(
-            list(values),
-            list(values.values()),
-            color=color,
-            marker=marker,
-            label=precision,
-        )
-    axes.set(
-        xlabel='items in the catalogue',
-        ylabel='milliseconds per step',
-        title=f'SRGNN training step, batch {BATCH}, d = {CHANNELS}',
-    )
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+        parts.append([row['model'], row['precision'], row['part'], *value])
+    head = ['model', 'precision', 'items', 'MB of steps', 'whole process']
+    peaks = [head] + [
+        [
+            row['model'],
+            row['precision'],
+            f'{row["num_items"]:,}',
+            str(row['peak_mb']),
+            str(row['process_mb']),
+        ]
+        for row in memory
+    ]
+    steps = [['items', *(f'ms, {precision}' for precision in sizes)]]
+    for num_items in next(iter(sizes.values()), {}):
+        times = [f'{row[num_items]:.2f}' for row in sizes.values()]
+        steps.append([f'{int(num_items):,}', *times])
+    return {'parts': parts, 'memory': peaks, 'sizes': steps}
 
 
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
@@ -332,9 +330,10 @@ def main(argv: Optional[List[str]] = None) -> None:
             if dense[name]:
                 timing['dense'] = dense[name]
             rows += records(name, precision, timing)
-            make = partial(step_memory, name, precision)
-            used = measured_apart(partial(make, partial(real_data, args.root)))
-            memory.append({'model': name, 'precision': precision, **used})
+            data = partial(real_data, args.root)
+            memory.append(
+                alone(step_memory, name, precision, args.threads, data)
+            )
             print(
                 f'{name}, {precision}: step {timing["step"]:.1f} ms, '
                 f'floor {timing["floor"]:.1f} ms',
@@ -355,12 +354,15 @@ def main(argv: Optional[List[str]] = None) -> None:
             }
         )
     sizes = {p: time_sizes(p, 8) for p in precisions}
-    make = partial(step_memory, 'srgnn', 'float32')
-    used = measured_apart(partial(make, partial(random_data, SIZES[-1])))
-    memory.append({'model': 'srgnn', 'precision': 'float32', **used})
-    os.makedirs(args.output, exist_ok=True)
+    data = partial(random_data, SIZES[-1])
+    memory.append(alone(step_memory, 'srgnn', 'float32', args.threads, data))
+    surroundings = environment('cpu')
     report = {
-        'environment': environment('cpu'),
+        'command': command('speed/speed.py', argv),
+        'about': f'{dataset.num_items:,} items, batches of {BATCH}, '
+        f'{args.threads} thread(s), {surroundings["cpu"]}',
+        'table': tables(rows, memory, sizes),
+        'environment': surroundings,
         'dataset': type(dataset).__name__,
         'num_items': dataset.num_items,
         'batch_size': BATCH,
@@ -374,12 +376,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'memory': memory,
         'step_ms_by_items': sizes,
     }
-    with open(os.path.join(args.output, 'speed.json'), 'w') as f:
-        json.dump(report, f, indent=1)
-    with open(os.path.join(args.output, 'speed.md'), 'w') as f:
-        f.write(table(rows) + '\n')
-    plot_sizes(sizes, os.path.join(args.output, 'step_by_items.png'))
-    print(table(rows))
+    write(os.path.join(args.output, 'speed.json'), report)
 
 
 if __name__ == '__main__':

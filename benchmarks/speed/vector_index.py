@@ -56,7 +56,7 @@ def recall(found: Tensor, best: Tensor) -> float:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = study.arguments('vector_index', __doc__)
+    parser = study.arguments('vector_index', __doc__, room='speed')
     add = parser.add_argument
     add('--samples', type=run.positive, default=2000, help='test sessions')
     add('--k', type=run.positive, default=20, help='length of the list')

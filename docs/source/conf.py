@@ -1,8 +1,6 @@
 import inspect
-import json
 import re
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Dict, List
 
 from docutils import nodes
@@ -13,11 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import pyg_sessaug
-from benchmarks.experiments.report import markdown
-from benchmarks.speed import speed
 from pyg_sessaug.registry import models
-
-ROOT = Path(__file__).resolve().parents[2]
 
 project = 'pyg_sessaug'
 author = copyright = 'The pyg_sessaug authors'
@@ -30,7 +24,6 @@ extensions = [
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
 ]
-exclude_patterns = ['generated']
 source_suffix = {'.rst': 'restructuredtext', '.md': 'markdown'}
 myst_enable_extensions = ['dollarmath', 'amsmath', 'deflist']
 myst_heading_anchors = 3
@@ -104,67 +97,6 @@ def name_at_home(app: Sphinx, doctree: nodes.document) -> None:
             node += nodes.target(ids=[home])
 
 
-# Measurements: tables of the committed files, none of them typed ##########
-
-
-def table_of_speed(report: Dict[str, Any]) -> str:
-    """What `benchmarks/speed/speed.py` measured."""
-    used = '; '.join(
-        f'{row["model"]}, {row["precision"]}, {row["num_items"]:,} items: '
-        f'{row["peak_mb"]} MB, the whole process {row["process_mb"]} MB'
-        for row in report.get('memory', [])
-    )
-    return (
-        f'### Parts of a training step\n\n{report["num_items"]:,} items, '
-        f'batches of {report["batch_size"]}, {report["threads"]} thread(s), '
-        f'{report["environment"]["cpu"]}.\n\n{speed.table(report["records"])}\n'
-        f'\nPeak memory of steps above model and optimizer: {used}.\n'
-    )
-
-
-def table_of_preparation(report: Dict[str, Any]) -> str:
-    """What `benchmarks/speed/prepare.py` measured."""
-    lines = [['', 'clicks', 'seconds', 'clicks per second', 'peak GiB']]
-    lines += [
-        [
-            name,
-            f'{row["clicks"]:,}',
-            f'{row["seconds"]:.1f}',
-            f'{row["clicks_per_second"]:,}',
-            f'{row["peak_rss_gib"]:.2f}',
-        ]
-        for name, row in report['formats'].items()
-    ]
-    return (
-        f'### Preparing a log\n\nGenerated logs in the official formats, '
-        f'{report["cpus"]} CPUs, Python {report["python"]}.\n\n'
-        f'{markdown(lines)}\n'
-    )
-
-
-# What a file of each kind has, and what makes it a table:
-TABLES = [
-    ({'records', 'num_items', 'batch_size', 'threads'}, table_of_speed),
-    ({'formats', 'cpus'}, table_of_preparation),
-]
-
-
-def write_measurements(app: Sphinx) -> None:
-    parts = []
-    for path in sorted((ROOT / 'benchmarks' / 'results').glob('*.json')):
-        report = json.loads(path.read_text('utf-8'))
-        for keys, make in TABLES:
-            if isinstance(report, dict) and keys <= report.keys():
-                parts.append(f'{make(report)}\nFrom `{path.name}`.\n')
-                break
-    folder = Path(app.srcdir) / 'generated'
-    folder.mkdir(exist_ok=True)
-    text = '\n'.join(parts) or 'No results are published yet.\n'
-    target = folder / 'measurements.md'
-    if not target.exists() or target.read_text('utf-8') != text:
-        target.write_text(text, 'utf-8')
-
-
 # Narrow screens: what may wrap, and where ##################################
 
 NUMBERS = re.compile(r'(?=.*\d)(?:[-+\u2013\u00b1\d.,%/\[\] ]|to)+')
@@ -223,7 +155,6 @@ def setup(app: Sphinx) -> Dict[str, bool]:
     app.add_html_math_renderer(
         'mathml', (visit_math, None), (visit_displaymath, None)
     )
-    app.connect('builder-inited', write_measurements)
     app.connect('source-read', render_api)
     app.connect('doctree-read', name_at_home)
     app.connect('doctree-read', guide_wrapping)

@@ -55,14 +55,3 @@ def test_less_patience_is_the_same_run_cut_short(
         assert torch.equal(cut['rank'], trained['rank'])
         for key, value in cut['model'].items():
             assert torch.equal(value, trained['model'][key])
-
-
-def test_a_wrong_include_deletes_nothing(tmp_path):
-    command = ['--hidden', '4', '--epochs', '1', '--seeds', '0']
-    command += ['--output', str(tmp_path), '--methods', 'base']
-    run.main(command)
-    kept = (tmp_path / 'settings.json').read_text()
-    with pytest.raises(SystemExit, match='No such file'):
-        run.main([*command, '--lr', '1', '--include', 'reslts.json'])
-    assert (tmp_path / 'settings.json').read_text() == kept
-    assert (tmp_path / 'models' / 'seed0-base.pt').exists()

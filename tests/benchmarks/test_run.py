@@ -7,6 +7,7 @@ import torch
 
 from benchmarks import run
 from benchmarks.experiments import experiment, report
+from benchmarks.experiments.results import load_ranks
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.nn.loss.catalogue import choose_precision
@@ -34,14 +35,10 @@ def results(finished):
 def numbers(results):
     """Results without what depends on the clock."""
     runs = [
-        {k: v for k, v in x.items() if k not in ('epochs', 'test_seconds')}
+        {k: v for k, v in x.items() if not k.endswith('seconds')}
         for x in results['runs']
     ]
-    losses = [
-        [(e['train_loss'], e['val_loss'], e['lr']) for e in x['epochs']]
-        for x in results['runs']
-    ]
-    return runs, losses, results['metrics'], results['data']
+    return runs, results['metrics'], results['data']
 
 
 def test_results_follow_from_ranks(finished, results):
@@ -73,6 +70,11 @@ def test_results_follow_from_ranks(finished, results):
                 x[metric] for x in results['runs'] if x['method'] == name
             ]
             assert of_runs == pytest.approx(values)
+    for (seed, name), rank in load_ranks(
+        str(finished / 'results.json')
+    ).items():
+        record = torch.load(finished / 'models' / f'seed{seed}-{name}.pt')
+        assert torch.equal(rank, record['rank'].clamp(max=21))
 
 
 def test_table_shows_the_results(finished, results):
@@ -121,7 +123,8 @@ def test_results_hold_settings_but_no_paths(finished, results):
     assert results['data']['num_items'] == 40
     assert results['data']['test']['sessions'] == 20
     assert 0 <= results['data']['test_unseen_target_share'] <= 1
-    assert [len(x['epochs']) for x in results['runs']] == [2] * 20
+    assert [x['epochs'] for x in results['runs']] == [2] * 20
+    assert results['command'].startswith('python benchmarks/run.py --hid')
     for name in ('curves.png', 'metrics.png'):
         assert (finished / name).stat().st_size > 10_000
     assert not list((finished / 'models').glob('*unfinished*'))

@@ -1,0 +1,299 @@
+"""Compares any method with any other, on all test samples or by group.
+
+Reads results of run.py, with the ranks beside them; nothing is trained.
+Without --by-group: a row for each file and pair of methods that it has, with
+p-values corrected for all rows by Holm. With it, for one file: samples are
+told apart by how often their target was clicked in training, by how many
+clicks the model sees, and by whether the target is one of them; intervals are
+not corrected for the number of groups. Differences are over the seeds that
+both methods have; intervals come from a paired bootstrap over test sessions.
+"""
+
+import argparse
+import os.path as osp
+import sys
+from functools import lru_cache
+from typing import Any, Collection, Dict, List, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.experiments.datasets import load
+from benchmarks.experiments.report import (
+    METRICS,
+    environment,
+    interval,
+    variant,
+)
+from benchmarks.experiments.results import (
+    check_same,
+    command,
+    load_ranks,
+    write,
+)
+from benchmarks.experiments.results import load as load_results
+from pyg_sessaug.comparison import gains, holm, paired_bootstrap, per_session
+from pyg_sessaug.datasets import SessionDataset
+
+CLICKED = {
+    'target never clicked in training': (0, 0),
+    'target clicked 1 to 5 times': (1, 5),
+    'target clicked 6 to 20 times': (6, 20),
+    'target clicked more often': (21, None),
+}
+LENGTHS = {
+    '1 click seen': (1, 1),
+    '2 or 3 clicks seen': (2, 3),
+    'more clicks seen': (4, None),
+}
+# Folders of --data, where they are not called like the data set.
+FOLDERS = {'yoochoose': 'yoochoose1_64'}
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    args = parse(argv)
+    try:
+        report = groups(args) if args.by_group else pairs(args)
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
+    report = {'command': command('compare.py', argv), **report}
+    report['environment'] = environment('cpu')
+    write(osp.join(args.output, f'{args.name}.json'), report)
+
+
+def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('files', nargs='+', help='results of run.py')
+    add(
+        '--methods',
+        nargs='+',
+        required=True,
+        metavar='METHOD[:OTHER]',
+        help='which, and what each is compared with',
+    )
+    add(
+        '--beside',
+        default='base',
+        metavar='OTHER',
+        help='what a METHOD alone is compared with (default: base)',
+    )
+    add('--by-group', action='store_true', help='tell samples apart')
+    add(
+        '--data',
+        default='data',
+        help='folder of the data sets (default: data)',
+    )
+    add('--name', default='comparison', help='of the files written')
+    add(
+        '--output',
+        default='runs/compare',
+        help='folder for results and prepared data (default: runs/compare)',
+    )
+    args = parser.parse_args(argv)
+    args.pairs = [
+        (method, other or args.beside)
+        for method, _, other in (x.partition(':') for x in args.methods)
+    ]
+    return args
+
+
+def pairs(args: argparse.Namespace) -> Dict[str, Any]:
+    """Each pair in each file that has both, on all samples."""
+    sessions = lru_cache(lambda name: per_session(read(args, name, 'test')))
+    rows: List[Dict[str, Any]] = []
+    results = {path: load_results(path) for path in args.files}
+    for method, other in args.pairs:
+        for path, result in results.items():
+            runs = {(x['seed'], x['method']) for x in result['runs']}
+            found = shared(runs, method, other)
+            if not found:
+                continue
+            settings, rank = result['settings'], load_ranks(path)
+            test = read(args, settings['dataset'], 'test')
+            check(path, settings, test, args)
+            values = difference(
+                rank, found, method, other, sessions(settings['dataset'])
+            )
+            about = {
+                'file': osp.basename(path),
+                'data': data_of(settings),
+                'model': variant(settings),
+                'method': method,
+                'beside': other,
+                'seeds': found,
+            }
+            rows.append({**about, **values})
+    if not rows:
+        raise ValueError(
+            f'no file has both methods of one of {", ".join(args.methods)}; '
+            f'pass files that do'
+        )
+    for metric in METRICS:
+        corrected = holm([row[metric]['p'] for row in rows])
+        for row, p in zip(rows, corrected):
+            row[metric]['p_holm'] = p
+    lines = [['data', 'model', 'method', 'beside', 'seeds']]
+    for metric in METRICS:
+        lines[0] += [f'{metric} beyond it [95 %]', 'p (Holm)']
+    for row in rows:
+        line = [row[key] for key in ('data', 'model', 'method', 'beside')]
+        line.append(str(len(row['seeds'])))
+        for metric in METRICS:
+            line += [interval(row[metric]), f'{row[metric]["p_holm"]:.4f}']
+        lines.append(line)
+    seeds = sorted({x for row in rows for x in row['seeds']})
+    about = f'seeds {", ".join(map(str, seeds))}'
+    return {'about': about, 'table': lines, 'rows': rows}
+
+
+def groups(args: argparse.Namespace) -> Dict[str, Any]:
+    """Each method beside one other in each group of samples of one file."""
+    others = {other for _, other in args.pairs}
+    if len(args.files) > 1 or len(others) > 1:
+        raise ValueError(
+            f'--by-group takes one file and one method beside the others, got '
+            f'{len(args.files)} files and {", ".join(sorted(others))}'
+        )
+    (path,), (other,) = args.files, others
+    settings = load_results(path)['settings']
+    rank = load_ranks(path)
+    train, test = (
+        read(args, settings['dataset'], split, settings['fraction'])
+        for split in ('train', 'test')
+    )
+    check(path, settings, train, args)
+    names = [method for method, _ in args.pairs]
+    for name in (other, *names):
+        if not shared(rank, name, other):
+            raise ValueError(
+                f'{path} has no runs of {name} with a seed of {other}; choose '
+                f'from {", ".join(dict.fromkeys(x for _, x in rank))}'
+            )
+    session, rows = per_session(test), []
+    base = gains([rank[x, other] for x in shared(rank, other, other)])
+    for name, mask in masks(train, test).items():
+        if not mask.any():
+            continue
+        inside = session[mask].unique(return_inverse=True)[1]
+        part = {key: value[mask] for key, value in rank.items()}
+        share = float(mask.double().mean())
+        row: Dict[str, Any] = {'group': name, 'share': share}
+        row[other] = {x: 100 * float(base[x][:, mask].mean()) for x in METRICS}
+        for method in names:
+            found = shared(rank, method, other)
+            row[method] = difference(part, found, method, other, inside)
+        rows.append(row)
+    lines = [['test samples', 'share (%)', 'metric (%)', other, *names]]
+    for row in rows:
+        for metric in METRICS:
+            share, mean = f'{100 * row["share"]:.1f}', row[other][metric]
+            values = [interval(row[x][metric]) for x in names]
+            lines.append([row['group'], share, metric, f'{mean:.2f}', *values])
+    seeds = sorted({seed for seed, name in rank if name in (other, *names)})
+    return {
+        'about': f'{variant(settings)}; {data_of(settings)}; seeds '
+        f'{", ".join(map(str, seeds))}',
+        'table': lines,
+        'settings': settings,
+        'groups': rows,
+    }
+
+
+def read(
+    args: argparse.Namespace, dataset: str, split: str, fraction: float = 1.0
+) -> SessionDataset:
+    root = osp.join(args.data, dataset)
+    if not osp.isdir(root):
+        root = osp.join(args.data, FOLDERS.get(dataset, dataset))
+    return load(dataset, root, split, fraction, osp.join(args.output, 'data'))
+
+
+def check(
+    path: str,
+    settings: Dict[str, Any],
+    dataset: SessionDataset,
+    args: argparse.Namespace,
+) -> None:
+    """Refuses other data than that of the runs."""
+    check_same(
+        path,
+        settings,
+        {'raw_sha256': dataset.raw_sha256},
+        f'point --data to the folder of those runs, not to {args.data}',
+    )
+
+
+def shared(
+    runs: Collection[Tuple[int, str]], method: str, other: str
+) -> List[int]:
+    """The seeds that both methods were run with."""
+    return sorted(
+        seed for seed, x in runs if x == method and (seed, other) in runs
+    )
+
+
+def difference(
+    rank: Dict[Tuple[int, str], Tensor],
+    seeds: List[int],
+    method: str,
+    other: str,
+    session: Tensor,
+) -> Dict[str, Dict[str, float]]:
+    """How far a method is above another in each metric, in percent."""
+    ours, theirs = (
+        gains([rank[seed, name] for seed in seeds]) for name in (method, other)
+    )
+    result = paired_bootstrap(
+        torch.stack([(ours[x] - theirs[x]).mean(dim=0) for x in METRICS]),
+        session,
+    )
+    return {
+        metric: {
+            'difference': 100 * float(result.difference[i]),
+            'low': 100 * float(result.low[i]),
+            'high': 100 * float(result.high[i]),
+            'p': float(result.p[i]),
+        }
+        for i, metric in enumerate(METRICS)
+    }
+
+
+def data_of(settings: Dict[str, Any]) -> str:
+    """A data set, and which share of it where that is not all."""
+    share = settings['fraction']
+    return settings['dataset'] + (f' × {share:.4g}' if share != 1 else '')
+
+
+def masks(train: SessionDataset, test: SessionDataset) -> Dict[str, Tensor]:
+    """Which test samples are in each group, ``[num_samples]`` bool."""
+    sessions = test.flat_sessions
+    item, target = sessions.item, sessions.target
+    session = sessions.session_of(torch.arange(item.numel()))
+    clicks = train.flat_sessions.item.bincount(minlength=train.num_items)
+    count = clicks[item[target]]
+    length = target - sessions.ptr[session[target]]
+    # The first click on each item of each session:
+    _, pair = (session * train.num_items + item).unique(return_inverse=True)
+    first = torch.full((int(pair.max()) + 1,), item.numel())
+    first.scatter_reduce_(0, pair, torch.arange(item.numel()), 'amin')
+    seen = first[pair[target]] < target
+
+    def within(value: Tensor, low: int, high: Optional[int]) -> Tensor:
+        below = value >= low
+        return below if high is None else below & (value <= high)
+
+    return {
+        'all': torch.ones_like(seen),
+        **{name: within(count, *x) for name, x in CLICKED.items()},
+        **{name: within(length, *x) for name, x in LENGTHS.items()},
+        'target seen in the session': seen,
+        'target not seen in it': ~seen,
+    }
+
+
+if __name__ == '__main__':
+    main()
