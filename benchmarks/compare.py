@@ -21,8 +21,10 @@ from torch import Tensor
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import (
     METRICS,
+    data_of,
     environment,
     interval,
+    place,
     variant,
 )
 from benchmarks.experiments.results import (
@@ -105,28 +107,27 @@ def pairs(args: argparse.Namespace) -> Dict[str, Any]:
     """Each pair in each file that has both, on all samples."""
     sessions = lru_cache(lambda name: per_session(read(args, name, 'test')))
     rows: List[Dict[str, Any]] = []
-    results = {path: load_results(path) for path in args.files}
-    for method, other in args.pairs:
-        for path, result in results.items():
-            runs = {(x['seed'], x['method']) for x in result['runs']}
-            found = shared(runs, method, other)
-            if not found:
-                continue
-            settings, rank = result['settings'], load_ranks(path)
-            test = read(args, settings['dataset'], 'test')
-            check(path, settings, test, args)
-            values = difference(
-                rank, found, method, other, sessions(settings['dataset'])
-            )
+    files = [(path, load_results(path)) for path in args.files]
+    for path, results in sorted(files, key=lambda x: place(x[1]['settings'])):
+        settings = results['settings']
+        runs = {(x['seed'], x['method']) for x in results['runs']}
+        found = [pair for pair in args.pairs if shared(runs, *pair)]
+        if not found:
+            continue
+        check(path, settings, read(args, settings['dataset'], 'test'), args)
+        session = sessions(settings['dataset'])
+        values = differences(load_ranks(path), found, session)
+        for (method, other), value in zip(found, values):
             about = {
                 'file': osp.basename(path),
                 'data': data_of(settings),
                 'model': variant(settings),
                 'method': method,
                 'beside': other,
-                'seeds': found,
+                'seeds': shared(runs, method, other),
             }
-            rows.append({**about, **values})
+            rows.append({**about, **value})
+    rows.sort(key=lambda x: args.pairs.index((x['method'], x['beside'])))
     if not rows:
         raise ValueError(
             f'no file has both methods of one of {", ".join(args.methods)}; '
@@ -183,10 +184,8 @@ def groups(args: argparse.Namespace) -> Dict[str, Any]:
         share = float(mask.double().mean())
         row: Dict[str, Any] = {'group': name, 'share': share}
         row[other] = {x: 100 * float(base[x][:, mask].mean()) for x in METRICS}
-        for method in names:
-            found = shared(rank, method, other)
-            row[method] = difference(part, found, method, other, inside)
-        rows.append(row)
+        values = differences(part, args.pairs, inside)
+        rows.append({**row, **dict(zip(names, values))})
     lines = [['test samples', 'share (%)', 'metric (%)', other, *names]]
     for row in rows:
         for metric in METRICS:
@@ -236,36 +235,36 @@ def shared(
     )
 
 
-def difference(
+def differences(
     rank: Dict[Tuple[int, str], Tensor],
-    seeds: List[int],
-    method: str,
-    other: str,
+    pairs: List[Tuple[str, str]],
     session: Tensor,
-) -> Dict[str, Dict[str, float]]:
-    """How far a method is above another in each metric, in percent."""
-    ours, theirs = (
-        gains([rank[seed, name] for seed in seeds]) for name in (method, other)
-    )
-    result = paired_bootstrap(
-        torch.stack([(ours[x] - theirs[x]).mean(dim=0) for x in METRICS]),
-        session,
-    )
-    return {
-        metric: {
+) -> List[Dict[str, Dict[str, float]]]:
+    """How far the first of each pair is above the second in each metric, in
+    percent. Drawn together, all pairs see the same sessions.
+    """
+    each = []
+    for method, other in pairs:
+        ours, theirs = (
+            gains([rank[seed, x] for seed in shared(rank, method, other)])
+            for x in (method, other)
+        )
+        each += [(ours[x] - theirs[x]).mean(dim=0) for x in METRICS]
+    result = paired_bootstrap(torch.stack(each), session)
+    rows = [
+        {
             'difference': 100 * float(result.difference[i]),
             'low': 100 * float(result.low[i]),
             'high': 100 * float(result.high[i]),
             'p': float(result.p[i]),
         }
-        for i, metric in enumerate(METRICS)
-    }
-
-
-def data_of(settings: Dict[str, Any]) -> str:
-    """A data set, and which share of it where that is not all."""
-    share = settings['fraction']
-    return settings['dataset'] + (f' × {share:.4g}' if share != 1 else '')
+        for i in range(len(each))
+    ]
+    step = len(METRICS)
+    return [
+        dict(zip(METRICS, rows[i : i + step]))
+        for i in range(0, len(rows), step)
+    ]
 
 
 def masks(train: SessionDataset, test: SessionDataset) -> Dict[str, Tensor]:

@@ -8,13 +8,14 @@ the table `whole` has those on whole data.
 import argparse
 from glob import glob
 from os import path as osp
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-from benchmarks.compare import data_of
 from benchmarks.experiments.methods import parse_method
 from benchmarks.experiments.report import (
     METRICS,
+    data_of,
     interval,
+    place,
     published,
     variant,
 )
@@ -50,7 +51,7 @@ def tables(args: argparse.Namespace) -> Dict[str, Table]:
             continue  # Not of run.py
     lines = [
         (results['settings']['fraction'] == 1, row(results))
-        for results in sorted(compared, key=place)
+        for results in sorted(compared, key=lambda x: place(x['settings']))
     ]
     return {
         'all': [HEAD, *(x for whole, x in lines if whole or x[5] != '–')],
@@ -76,17 +77,6 @@ def row(results: Dict[str, Any]) -> List[str]:
         control = control_of(best)
         line += [interval(hits[control])] if control in hits else []
     return line + ['–'] * (len(HEAD) - len(line))
-
-
-def place(results: Dict[str, Any]) -> Tuple[str, float, str, float]:
-    """Where a row goes: whole data first, plain models before others."""
-    settings = results['settings']
-    return (
-        settings['dataset'],
-        -settings['fraction'],
-        settings['model'],
-        settings.get('scale') or 0,
-    )
 
 
 def is_augmentation(name: str) -> bool:

@@ -163,6 +163,22 @@ def variant(settings: Dict[str, Any]) -> str:
     return ', '.join(parts)
 
 
+def data_of(settings: Dict[str, Any]) -> str:
+    """A data set, and which share of it where that is not all."""
+    share = settings['fraction']
+    return settings['dataset'] + (f' × {share:.4g}' if share != 1 else '')
+
+
+def place(settings: Dict[str, Any]) -> Tuple[str, float, str, float]:
+    """Where a file goes: whole data first, plain models before others."""
+    return (
+        settings['dataset'],
+        -settings['fraction'],
+        settings['model'],
+        settings.get('scale') or 0,
+    )
+
+
 def published(settings: Dict[str, Any]) -> Dict[str, float]:
     """What the model's paper reports on this data, if it is that model."""
     if settings['fraction'] != 1 or settings.get('scale') is not None:

@@ -1,11 +1,10 @@
-"""Peak memory, measured in a process of its own."""
+"""Memory of a process of its own, by Linux's account of it."""
 
-import resource
+import re
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Callable
-
-import psutil
 
 
 def alone(function: Callable, *args: Any) -> Any:
@@ -14,11 +13,20 @@ def alone(function: Callable, *args: Any) -> Any:
         return pool.submit(function, *args).result()
 
 
+# Not getrusage: its peak is at least that of the process that started this
+# one.
+
+
 def peak_mb() -> float:
-    """The most memory that this process has held, in MiB (on Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The most memory that this process has held, in MiB."""
+    return _status('VmHWM')
 
 
 def held_mb() -> float:
     """The memory that this process holds now, in MiB."""
-    return psutil.Process().memory_info().rss / 2**20
+    return _status('VmRSS')
+
+
+def _status(key: str) -> float:
+    text = Path('/proc/self/status').read_text()
+    return int(re.findall(rf'{key}:\s+(\d+)', text)[0]) / 1024

@@ -16,9 +16,9 @@ def allocate(megabytes):
 
 
 def test_memory_counts_what_the_work_needs():
-    before = held_mb()
+    more_than_a_process_holds = torch.ones(500, 2**18)
     assert 90 < alone(allocate, 120) < 200
-    assert held_mb() - before < 100  # None of it is here.
+    del more_than_a_process_holds
 
 
 def test_report(tmp_path, monkeypatch):
