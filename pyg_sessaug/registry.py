@@ -11,6 +11,9 @@ MODELS: Dict[str, str] = {
     'srgnn-plus': 'pyg_sessaug.nn:SRGNNPlus',
     'niser': 'pyg_sessaug.nn:NISER',
     'gcsan': 'pyg_sessaug.nn:GCSAN',
+    'gcegnn': 'pyg_sessaug.nn:GCEGNN',
+    'lessr': 'pyg_sessaug.nn:LESSR',
+    'attenmixer': 'pyg_sessaug.nn:AttenMixer',
 }
 
 #: Models that only count, by name.

@@ -12,9 +12,12 @@ from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
 )
+from pyg_sessaug.nn.models.attenmixer import AttenMixer
 from pyg_sessaug.nn.models.blend import Blend
 from pyg_sessaug.nn.models.covariance_srgnn import CovarianceSRGNN
+from pyg_sessaug.nn.models.gcegnn import GCEGNN
 from pyg_sessaug.nn.models.gcsan import GCSAN
+from pyg_sessaug.nn.models.lessr import LESSR
 from pyg_sessaug.nn.models.niser import NISER
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.nn.models.srgnn import SRGNN
@@ -23,13 +26,16 @@ from pyg_sessaug.nn.models.switch_case import SwitchCase
 from pyg_sessaug.nn.models.tagnn import TAGNN
 
 __all__ = [
+    'AttenMixer',
     'AttentionReadout',
     'Blend',
     'ChannelCombination',
     'CovarianceSRGNN',
     'ForwardPositions',
+    'GCEGNN',
     'GCSAN',
     'GatedSessionConv',
+    'LESSR',
     'NISER',
     'ReversedPositions',
     'SRGNN',
