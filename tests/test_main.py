@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 import torch
@@ -15,9 +14,7 @@ from pyg_sessaug import Recommender, evaluate
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.datasets import SessionLog
 from pyg_sessaug.nn import SRGNN
-
-# The package exports a function of the module's name.
-training = import_module('pyg_sessaug.training.fit')
+from pyg_sessaug.training import loop as training
 
 DAY = 86_400
 COLUMNS = ('session_id', 'item_id', 'time', 'kind')

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import RandomSampler, Sampler
+from torch.utils.data import Sampler
 from torch_geometric.data import Batch
 
 T = TypeVar('T')
@@ -103,20 +103,18 @@ class BatchParts(Sampler[List[int]]):
     sample by sample.
 
     Args:
-        num_samples (int): Number of samples.
+        sampler (Sampler): Draws the samples.
         batch_size (int): Samples of a batch, over all processes.
     """
 
-    def __init__(self, num_samples: int, batch_size: int) -> None:
-        self.num_samples, self.batch_size = num_samples, batch_size
+    def __init__(self, sampler: Any, batch_size: int) -> None:
+        self.sampler, self.batch_size = sampler, batch_size
 
     def __len__(self) -> int:
-        return -(-self.num_samples // self.batch_size)
+        return -(-len(self.sampler) // self.batch_size)
 
     def __iter__(self) -> Iterator[List[int]]:
-        order = from_first(
-            lambda: torch.tensor(list(RandomSampler(range(self.num_samples))))
-        )
+        order = from_first(lambda: torch.tensor(list(self.sampler)))
         for batch in order.split(self.batch_size):
             part = batch[rank() :: world_size()]
             # All take every step, if with a sample that does not count.

@@ -1,54 +1,13 @@
 r"""Training of session models."""
 
-import math
-import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
-import torch
-from torch import Tensor
-from torch.utils.data import Subset
-from torch_geometric.data import Batch
-from tqdm import tqdm
-
-from pyg_sessaug.evaluation import check_items, run_batches
 from pyg_sessaug.loader import SessionLoader
-from pyg_sessaug.nn.interface import Learner, check_interface, device_of
-from pyg_sessaug.training.describe import describe
-from pyg_sessaug.training.distributed import (
-    BatchParts,
-    distributed_loss,
-    from_first,
-    part_sizes,
-    rank,
-    sum_over_processes,
-    world_size,
-)
-from pyg_sessaug.training.state import (
-    TrainingState,
-    alone,
-    copy_tensors,
-    saved_state,
-)
+from pyg_sessaug.nn.interface import check_interface
+from pyg_sessaug.training.loop import Loop, Options, best_epoch
+from pyg_sessaug.training.schedule import SCHEDULES
+from pyg_sessaug.training.state import alone, copy_tensors
 from pyg_sessaug.transforms import NormalizeEdges
-
-
-def validation_loss(
-    model: Learner,
-    dataset: Any,
-    batch_size: int = 500,
-) -> float:
-    r"""Mean cross-entropy per sample on plain graphs.
-
-    Several processes share the work.
-    """
-    part = Subset(dataset, range(rank(), len(dataset), world_size()))
-
-    def loss(batch: Batch) -> Tensor:
-        return model.loss(batch) * batch.num_graphs
-
-    losses = run_batches(model, loss, part, batch_size) if len(part) else []
-    (total,) = sum_over_processes(sum(loss.item() for loss in losses))
-    return total / len(dataset)
 
 
 def fit(
@@ -71,6 +30,12 @@ def fit(
     resume: bool = False,
     num_workers: int = 0,
     progress: bool = True,
+    schedule: str = 'steps',
+    warmup: int = 0,
+    recency: Optional[float] = None,
+    ema: Optional[float] = None,
+    refit: Any = None,
+    callback: Optional[Callable[[List[Dict[str, float]]], Any]] = None,
 ) -> List[Dict[str, float]]:
     r"""Trains a model by the protocol of SR-GNN and keeps its best epoch.
 
@@ -129,10 +94,31 @@ def fit(
             (default: :obj:`0`)
         progress (bool): Whether to show progress bars.
             (default: :obj:`True`)
+        schedule (str): :obj:`"steps"`, or :obj:`"cosine"` for a rate that
+            falls to zero along half a cosine over all :obj:`epochs`, which
+            then are a setting. (default: :obj:`"steps"`)
+        warmup (int): Steps over which the rate rises at the start.
+            (default: :obj:`0`)
+        recency (float, optional): :math:`\tau`: as many samples an epoch,
+            but newer sessions drawn more often, see
+            :class:`~pyg_sessaug.training.schedule.RecencySampler`; choose it
+            by validation on the newest sessions. (default: :obj:`None`, each
+            sample once)
+        ema (float, optional): Scores and keeps a moving average of the
+            weights, this much of it old in every step, such as
+            :obj:`0.999`. (default: :obj:`None`)
+        refit (SessionDataset or Subset, optional): All training sessions,
+            those of validation among them, as by :obj:`val_ratio=0`. Once
+            validation has chosen the epoch, the model is trained anew on
+            them for as many, from the same start, and keeps those weights.
+            (default: :obj:`None`)
+        callback (callable, optional): Called after every epoch with the
+            history so far, by the first process. (default: :obj:`None`)
 
     Returns:
         list: One dict per epoch: ``epoch`` (from 1), ``lr``, ``train_loss``,
-        ``val_loss``, ``seconds``.
+        ``val_loss``, ``seconds``. Those of :obj:`refit` follow, from epoch 1
+        again, without ``val_loss``.
 
     Raises:
         ValueError: If a loss is not finite, the data has items beyond the
@@ -156,173 +142,52 @@ def fit(
             f'training and {len(val)} for validation; raise fraction or '
             f'val_ratio'
         )
+    if (
+        schedule not in SCHEDULES
+        or warmup < 0
+        or not (recency is None or recency > 0)
+        or not (ema is None or 0 < ema < 1)
+    ):
+        raise ValueError(
+            f'fit got schedule={schedule!r}, warmup={warmup}, '
+            f'recency={recency} and ema={ema}; pass one of {SCHEDULES}, 0 or '
+            f'more steps, a positive number, and one between 0 and 1'
+        )
     check_interface(model, 'num_items', 'loss')
     if device is not None:
         model.to(device)
-    batches: Dict[str, Any] = (
-        {'batch_size': batch_size, 'shuffle': True}
-        if world_size() == 1
-        else {'batch_sampler': BatchParts(len(train), batch_size)}
+    options = Options(
+        batch_size,
+        lr,
+        weight_decay,
+        min_delta,
+        decay_every,
+        decay_steps,
+        decay,
+        seed,
+        schedule,
+        warmup,
+        recency,
+        ema,
     )
-    loader = SessionLoader(
-        train,
-        transform=transform
-        or SessionLoader(train).transform
-        or NormalizeEdges(),
-        num_workers=num_workers,
-        **batches,
-    )
-    check_items(model, loader)
+    transform = transform or SessionLoader(train).transform or NormalizeEdges()
     training = model.training
-    loss = distributed_loss(model)
-    decay_steps = decay_steps or max(1, round(decay_every * len(loader)))
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=lr, weight_decay=weight_decay, fused=True
-    )
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, decay_steps, decay)
-    settings: Dict[str, Any] = {
-        'samples': len(train),
-        'batch_size': batch_size,
-        'lr': lr,
-        'weight_decay': weight_decay,
-        'min_delta': min_delta,
-        'decay_steps': decay_steps,
-        'decay': decay,
-        'seed': seed,
-        **({'processes': world_size()} if world_size() > 1 else {}),
-    }
-    if checkpoint is not None:
-        # An annealed transform is told by where it starts.
-        tell_epoch(loader.transform, 0)
-        settings['model'] = describe(model, trained=model)
-        settings['transform'] = describe(loader.transform, trained=model)
-        settings['data'] = describe(
-            [loader.samples, SessionLoader(val, batch_size).samples]
-        )
-    run = TrainingState(model, optimizer, scheduler, settings)
-    progress = progress and rank() == 0
+    more = (transform, options, epochs, num_workers, progress, callback)
     with alone(checkpoint):
-        state = from_first(lambda: saved_state(checkpoint) if resume else None)
-        if state is not None:
-            run.restore(state, str(checkpoint))
-        else:
-            if seed is not None:
-                torch.manual_seed(seed)
-            if rank() > 0:  # What transforms and dropout draw is its own.
-                torch.manual_seed(torch.initial_seed() + rank())
-            run.save(checkpoint)
-        try:
-            while (
-                run.epoch < epochs
-                and run.epoch - best_epoch(run.history, min_delta) < patience
-            ):
-                start, rate = (
-                    time.perf_counter(),
-                    optimizer.param_groups[0]['lr'],
-                )
-                tell_epoch(loader.transform, run.epoch)
-                sizes = part_sizes(len(train), batch_size)
-                train_loss = _train_epoch(run, loss, loader, sizes, progress)
-                val_loss = validation_loss(model, val)
-                _check_finite('validation', val_loss, run.epoch + 1)
-                run.history.append(
-                    {
-                        'epoch': run.epoch + 1,
-                        'lr': rate,
-                        'train_loss': train_loss,
-                        'val_loss': val_loss,
-                        'seconds': time.perf_counter() - start,
-                    }
-                )
-                if best_epoch(run.history, min_delta) == run.epoch:
-                    run.best = copy_tensors(model.state_dict())
-                run.save(checkpoint)
-                if progress:
-                    tqdm.write(
-                        f'epoch {run.epoch}: train loss {train_loss:.4f}, '
-                        f'validation loss {val_loss:.4f}'
-                    )
-        except KeyboardInterrupt:
-            if checkpoint is not None and rank() == 0:
-                tqdm.write(
-                    f'Interrupted after epoch {run.epoch}. {checkpoint} '
-                    f'holds the state; call again with resume to go on.'
-                )
-            raise
-    model.load_state_dict(run.best)
+        loop = Loop(model, train, val, *more)
+        if refit is not None:
+            loop.state.start = copy_tensors(model.state_dict())
+        history = loop.run(epochs, patience, checkpoint, resume)
+        model.load_state_dict(loop.state.best)
+        if refit is not None:
+            model.load_state_dict(loop.state.start)
+            again = Loop(model, refit, None, *more)
+            history = history + again.run(
+                best_epoch(history, min_delta),
+                float('inf'),
+                None if checkpoint is None else f'{checkpoint}.refit',
+                resume,
+            )
+            model.load_state_dict(again.state.best)
     model.train(training)
-    return run.history
-
-
-def tell_epoch(transform: Any, epoch: int) -> None:
-    r"""Calls :obj:`set_epoch` of a transform and of all within it.
-
-    Args:
-        transform (callable): The transform; those within it are in its
-            :obj:`transforms`, :obj:`filters` or :obj:`transform`.
-        epoch (int): The epoch, from 0.
-    """
-    for name in ('transforms', 'filters', 'transform'):
-        within = getattr(transform, name, ())
-        for part in within if isinstance(within, Iterable) else [within]:
-            tell_epoch(part, epoch)
-    if hasattr(transform, 'set_epoch'):
-        transform.set_epoch(epoch)
-
-
-def best_epoch(
-    history: List[Dict[str, float]], min_delta: float = 1e-4
-) -> int:
-    r"""The last epoch that improved on all before it, from 1.
-
-    Args:
-        history (list): What :func:`fit` returns.
-        min_delta (float): Smallest decrease of the validation loss that
-            counts as an improvement. (default: :obj:`1e-4`)
-
-    Returns:
-        int: The epoch whose weights the model has; 0 if there is none.
-    """
-    best, lowest = 0, math.inf
-    for entry in history:
-        if entry['val_loss'] < lowest - min_delta:
-            best, lowest = int(entry['epoch']), entry['val_loss']
-    return best
-
-
-def _train_epoch(
-    run: TrainingState,
-    loss_of: Callable[[Batch], Tensor],
-    loader: SessionLoader,
-    sizes: Iterable[Tuple[int, int]],
-    progress: bool,
-) -> float:
-    run.model.train()
-    device = device_of(run.model)
-    total, count, num_samples = 0.0, 0, 0
-    # No bars in log files: None shows them on terminals alone.
-    hide = None if progress else True
-    bar = tqdm(loader, f'epoch {run.epoch + 1}', leave=False, disable=hide)
-    for batch, (part, size) in zip(bar, sizes):
-        loss = loss_of(batch.to(device))
-        value = loss.item()
-        _check_finite('training', value, run.epoch + 1)
-        run.optimizer.zero_grad()
-        # A process counts as much as the samples it has of the batch.
-        loss.backward(loss.new_tensor(world_size() * part / size))
-        run.optimizer.step()
-        run.scheduler.step()
-        total += value * part
-        count += part
-        num_samples += size
-        bar.set_postfix(loss=f'{total / count:.4f}', refresh=False)
-    (total,) = sum_over_processes(total)
-    return total / num_samples
-
-
-def _check_finite(kind: str, loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise ValueError(
-            f'the {kind} loss became {loss} in epoch {epoch}; lower lr, or '
-            f'look for NaN or infinite edge weights'
-        )
+    return history

@@ -25,10 +25,13 @@ class TrainingState:
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         scheduler: torch.optim.lr_scheduler.LRScheduler,
+        average: Optional[torch.nn.Module],
         settings: Dict[str, Any],
     ) -> None:
         self.model, self.optimizer = model, optimizer
         self.scheduler, self.settings = scheduler, settings
+        self.average = average
+        self.start: Optional[Dict[str, Tensor]] = None
         self.history: List[Dict[str, float]] = []
         self.best = copy_tensors(model.state_dict())
 
@@ -53,6 +56,8 @@ class TrainingState:
                 'best': self.best,
                 'optimizer': self.optimizer.state_dict(),
                 'scheduler': self.scheduler.state_dict(),
+                'average': self.average and self.average.state_dict(),
+                'start': self.start,
                 'rng': rng,
                 'cuda_rng': cuda_rng,
             },
@@ -71,6 +76,10 @@ class TrainingState:
         self.model.load_state_dict(state['model'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.scheduler.load_state_dict(state['scheduler'])
+        if self.average is not None:
+            self.average.load_state_dict(state['average'])
+        if self.start is not None:
+            self.start = state['start']
         rng, cuda_rng = state['rng'], state['cuda_rng']
         # Clones, because torch takes a row for the whole of its storage.
         torch.set_rng_state(rng.view(world_size(), -1)[rank()].clone())

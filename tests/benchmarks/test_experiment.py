@@ -28,7 +28,7 @@ def test_less_patience_is_the_same_run_cut_short(
     _fit = experiment.fit
     monkeypatch.setattr(experiment, 'fit', fit)
     monkeypatch.setattr(
-        sys.modules['pyg_sessaug.training.fit'],
+        sys.modules['pyg_sessaug.training.loop'],
         'validation_loss',
         lambda *_: script.pop(0),
     )

@@ -266,7 +266,7 @@ def test_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
         return _validation_loss(*args)
 
     calls = []
-    module = sys.modules['pyg_sessaug.training.fit']
+    module = sys.modules['pyg_sessaug.training.loop']
     _validation_loss = module.validation_loss
     monkeypatch.setattr(module, 'validation_loss', validation_loss)
     command = [*TINY, *methods, '--output', str(parts)]

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
+from torch.utils.data import RandomSampler
 
 from pyg_sessaug import Recommender
 from pyg_sessaug.__main__ import main
@@ -95,7 +96,9 @@ def test_parts_make_up_the_batches(num_samples, batch_size, world_size):
         batches = [[] for _ in order.split(batch_size)]
         for rank in range(world_size):
             patch.setattr(distributed, 'rank', lambda rank=rank: rank)
-            parts = distributed.BatchParts(num_samples, batch_size)
+            parts = distributed.BatchParts(
+                RandomSampler(range(num_samples)), batch_size
+            )
             sizes = distributed.part_sizes(num_samples, batch_size)
             assert len(parts) == len(batches)
             for batch, part, (count, size) in zip(

@@ -1,6 +1,5 @@
 import threading
 from contextlib import ExitStack
-from importlib import import_module
 
 import pytest
 import torch
@@ -11,11 +10,9 @@ from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import best_epoch, fit
-from pyg_sessaug.training.fit import tell_epoch
+from pyg_sessaug.training import loop as training
+from pyg_sessaug.training.loop import tell_epoch
 from pyg_sessaug.transforms import GaussianBlur, ItemDistance, NormalizeEdges
-
-# The package exports a function of the module's name.
-training = import_module('pyg_sessaug.training.fit')
 
 BLUR = Compose([NormalizeEdges(), GaussianBlur()])
 

@@ -1,0 +1,89 @@
+r"""Learning rates over steps, and samples over time."""
+
+from typing import Any, Iterator
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    SequentialLR,
+    StepLR,
+)
+from torch.utils.data import Sampler
+
+SCHEDULES = ('steps', 'cosine')
+
+
+def learning_rate(
+    optimizer: Optimizer,
+    schedule: str,
+    num_steps: int,
+    decay_steps: int,
+    decay: float,
+    warmup: int,
+) -> LRScheduler:
+    r"""The learning rate of every step.
+
+    Args:
+        optimizer (Optimizer): With the highest rate.
+        schedule (str): :obj:`"steps"`, times :obj:`decay` every
+            :obj:`decay_steps`, or :obj:`"cosine"`, half a period down to
+            zero over :obj:`num_steps`.
+        num_steps (int): Steps of the longest training.
+        decay_steps (int): Steps between two decays.
+        decay (float): Factor of each decay.
+        warmup (int): Steps at the start over which the rate rises linearly;
+            they are part of :obj:`num_steps`.
+    """
+    after: LRScheduler = (
+        StepLR(optimizer, decay_steps, decay)
+        if schedule == 'steps'
+        else CosineAnnealingLR(optimizer, max(1, num_steps - warmup))
+    )
+    if warmup == 0:
+        return after
+    rise = LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup)
+    return SequentialLR(optimizer, [rise, after], [warmup])
+
+
+class RecencySampler(Sampler[int]):
+    r"""Draws as many samples as there are, those of newer sessions more
+    often, with replacement.
+
+    A sample of a session of age :math:`a` is drawn in proportion to
+    :math:`\exp(-a / \tau)`. The age is the session's rank from the newest
+    over the number of sessions, in the order of the data.
+
+    Args:
+        session (Tensor): Session of each sample, ``[num_samples]``, int64,
+            newer ones with higher numbers.
+        num_sessions (int): Number of sessions.
+        tau (float): :math:`\tau`.
+    """
+
+    def __init__(self, session: Tensor, num_sessions: int, tau: float) -> None:
+        age = (num_sessions - 1 - session).double() / num_sessions
+        self.total = torch.exp(-age / tau).cumsum(0)
+
+    def __len__(self) -> int:
+        return self.total.numel()
+
+    def __iter__(self) -> Iterator[int]:
+        draw = torch.rand(len(self), dtype=torch.double) * self.total[-1]
+        index = torch.searchsorted(self.total, draw, right=True)
+        return iter(index.clamp(max=len(self) - 1).tolist())
+
+
+def by_recency(loader: Any, tau: float) -> RecencySampler:
+    r"""A sampler of the samples of a :class:`~pyg_sessaug.SessionLoader`.
+
+    Args:
+        loader (SessionLoader): The samples.
+        tau (float): See :class:`RecencySampler`.
+    """
+    _, ptr, target, index = loader.samples
+    session = torch.searchsorted(ptr, target[index], right=True) - 1
+    return RecencySampler(session, ptr.numel() - 1, tau)
