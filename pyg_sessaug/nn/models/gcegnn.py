@@ -133,7 +133,7 @@ class GCEGNN(SessionModel):
         neighbor = item.repeat(1, num_neighbors)
         count = torch.zeros(num_items, num_neighbors)
         if graph is not None:
-            _fill_heaviest(neighbor, count, *graph)
+            _fill_heaviest(neighbor, count, graph[0].cpu(), graph[1].cpu())
         self.register_buffer('neighbor', neighbor)
         self.register_buffer('count', count)
         self.hops = ModuleList(_GlobalLayer(d) for _ in range(num_hops))
