@@ -20,7 +20,7 @@ import torch
 
 from benchmarks import run
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.methods import Method, parse_method
+from benchmarks.experiments.methods import METHODS, Method, parse_method
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import Table, command, write
 from pyg_sessaug.metrics import ranking_metrics
@@ -53,7 +53,7 @@ NEUTRAL = {'root', 'output', 'device', 'threads'}
 def main(argv: Optional[List[str]] = None) -> None:
     args, options = parse_args(argv)
     plain = [
-        candidate(args, options, Method('base'), setting)
+        candidate(args, options, METHODS['base'], setting)
         for setting in grid(PLAIN)
     ]
     best_plain = max(plain, key=lambda x: x['MRR@20'])

@@ -83,7 +83,7 @@ def is_augmentation(name: str) -> bool:
     """Whether a method augments graphs and is no control."""
     method = parse_method(name)
     changed = method.weights or method.blur or name.startswith('inject')
-    return bool(changed) and not method.shuffled
+    return bool(changed) and '-shuffled' not in name
 
 
 def control_of(name: str) -> str:

@@ -191,7 +191,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         '--augment',
         choices=AUGMENTATIONS,
         default='none',
-        help='; '.join(f'{k}: {v}' for k, v in AUGMENTATIONS.items()),
+        help='; '.join(f'{k}: {x.text}' for k, x in AUGMENTATIONS.items()),
     )
     add('--num-clusters', type=positive, default=8, help='of gmm and kmeans')
     add('--hidden', type=positive, default=100, help='size of all vectors')

@@ -39,6 +39,7 @@ from pyg_sessaug.training.distributed import (
     process_group,
     rank,
 )
+from pyg_sessaug.training.state import alone
 
 # Options of one's own log alone:
 COLUMNS = ('session', 'item', 'time', 'category', 'delimiter', 'time_unit')
@@ -72,36 +73,37 @@ def train(args: argparse.Namespace) -> None:
         )
     with first_on_machine_first():
         train, val = load_data(args, ['train', 'val'])
-    model, histories = fit_augmented(
-        model_maker(args, train),
-        train,
-        val,
-        args.augment,
-        num_clusters=args.num_clusters,
-        seed=args.seed,
-        weight_decay=args.weight_decay,
-        patience=args.patience,
-        augmented_weight_decay=args.augmented_weight_decay,
-        augmented_patience=args.augmented_patience,
-        checkpoint=args.output,
-        resume=args.resume,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        decay_steps=args.decay_steps,
-        device=args.device,
-        progress=not args.quiet,
-    )
-    if rank() > 0:
-        return
-    for name, history in histories.items():
-        best = history[best_epoch(history) - 1]
-        print(
-            f'{name} model: best of {len(history)} epochs is '
-            f'{best["epoch"]}, validation loss {best["val_loss"]:.4f}'
+    with alone(args.output):
+        model, histories = fit_augmented(
+            model_maker(args, train),
+            train,
+            val,
+            args.augment,
+            num_clusters=args.num_clusters,
+            seed=args.seed,
+            weight_decay=args.weight_decay,
+            patience=args.patience,
+            augmented_weight_decay=args.augmented_weight_decay,
+            augmented_patience=args.augmented_patience,
+            checkpoint=args.output,
+            resume=args.resume,
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            lr=args.lr,
+            decay_steps=args.decay_steps,
+            device=args.device,
+            progress=not args.quiet,
         )
-    Recommender.from_dataset(model, train).save(args.output)
-    remove_checkpoints(args.output, args.augment)
+        if rank() > 0:
+            return
+        for name, history in histories.items():
+            best = history[best_epoch(history) - 1]
+            print(
+                f'{name} model: best of {len(history)} epochs is '
+                f'{best["epoch"]}, validation loss {best["val_loss"]:.4f}'
+            )
+        Recommender.from_dataset(model, train).save(args.output)
+        remove_checkpoints(args.output, args.augment)
     print(f'Written to {args.output}')
 
 

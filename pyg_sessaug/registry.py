@@ -1,7 +1,8 @@
 r"""Names that users type, known before torch is imported."""
 
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 #: Models by name. A new one is its file and its line here: the command line,
 #: recommender files, benchmarks and documentation read this table.
@@ -30,16 +31,64 @@ DATASETS: Dict[str, str] = {
 }
 
 
-#: What training graphs go through, apart from normalising.
-AUGMENTATIONS: Dict[str, str] = {
-    'none': 'plain graphs',
-    'blur': 'blur alone',
-    'i2i': 'distances between items, and blur',
-    'gmm': 'distances between clusters of a Gaussian mixture, and blur',
-    'kmeans': 'distances between clusters of KMeans, and blur',
-    'category': 'distances between categories of items, and blur',
-    'inject-same': 'an item of the same category put into half of the '
-    'sessions of one',
+@dataclass(frozen=True)
+class Augmentation:
+    r"""What training graphs go through, apart from normalising.
+
+    Args:
+        name (str): What users call it.
+        text (str): What it is, for them.
+        weights (str, optional): What weighs edges or injects items: the name
+            of a method of :class:`~pyg_sessaug.training.augmented.Source`,
+            with dashes for underscores. (default: :obj:`None`)
+        blur (bool): Whether blur follows. (default: :obj:`False`)
+        from_base (bool): Whether it needs the item embeddings of a base
+            model. (default: :obj:`False`)
+        needs (str, optional): What it needs that not every data set has.
+            (default: :obj:`None`)
+        augmented (tuple): Which of :obj:`"weight_decay"` and
+            :obj:`"patience"` are those of augmented trainings, and not of
+            plain ones. (default: :obj:`()`)
+    """
+
+    name: str
+    text: str
+    weights: Optional[str] = None
+    blur: bool = False
+    from_base: bool = False
+    needs: Optional[str] = None
+    augmented: Tuple[str, ...] = ()
+
+
+CATEGORIES = 'item categories'
+AUGMENTED = ('weight_decay', 'patience')
+
+
+def _distances(
+    name: str, text: str, needs: Optional[str] = None
+) -> Augmentation:
+    text = f'distances between {text}, and blur'
+    return Augmentation(name, text, name, True, True, needs, AUGMENTED)
+
+
+#: Augmentations: those of Algorithm 3 in the thesis, and injected items.
+AUGMENTATIONS: Dict[str, Augmentation] = {
+    x.name: x
+    for x in (
+        Augmentation('none', 'plain graphs'),
+        Augmentation('blur', 'blur alone', blur=True, augmented=AUGMENTED),
+        _distances('i2i', 'items'),
+        _distances('gmm', 'clusters of a Gaussian mixture'),
+        _distances('kmeans', 'clusters of KMeans'),
+        _distances('category', 'categories of items', CATEGORIES),
+        Augmentation(
+            'inject-same',
+            'an item of the same category put into half of the sessions of '
+            'one',
+            'inject-same',
+            needs=CATEGORIES,
+        ),
+    )
 }
 
 

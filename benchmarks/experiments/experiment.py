@@ -5,48 +5,40 @@ import math
 import os
 import os.path as osp
 import time
-import zlib
 from argparse import Namespace
-from dataclasses import replace
+from functools import partial
 from glob import glob
 from typing import Any, Callable, Dict, List, Optional
 
 import torch
-from torch import Tensor
+from torch_geometric.transforms import Compose
 
 from benchmarks.experiments.datasets import SPLITS, load
 from benchmarks.experiments.methods import (
     DEFAULT,
-    PLAIN,
-    TIMED,
+    METHODS,
     WEIGHTED,
-    LiveItemDistance,
+    Annealed,
     Method,
+    Power,
+    Sources,
     changed_edges,
-    fit_mixture,
     parse_method,
-    permute,
-    shuffled_clusters,
-    time_weights,
-    training_transform,
 )
 from benchmarks.experiments.results import check_same
-from pyg_sessaug.clusters import ItemClusters, ItemMixture
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.training import best_epoch, fit
-from pyg_sessaug.training.augmented import fit_clusters
-from pyg_sessaug.transforms import (
-    ClusterDistance,
-    ItemDistance,
-    SoftClusterDistance,
-    TimeDecay,
-    VertexInjection,
-    WeightChannels,
+from pyg_sessaug.training import best_epoch
+from pyg_sessaug.training.augmentations import (
+    derive,
+    lacks,
+    training_transform,
 )
+from pyg_sessaug.training.augmented import fit_one, new_model
+from pyg_sessaug.transforms import ClusterDistance
 
 MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
 
@@ -133,24 +125,21 @@ class Experiment:
         if weights is None:
             weights, about = self._weights(seed, method, model)
         checkpoint = self._path(seed, method, 'unfinished.pt')
-        history = fit(
+        history = fit_one(
+            method,
             model,
             self.data['train'],
             self.data['val'],
-            training_transform(
-                method,
-                weights,
-                self._given('blur'),
-                args.edge_power,
-                args.anneal,
-            ),
+            self._transform(method, weights),
+            seed,
+            args.weight_decay,
+            args.patience,
+            args.augmented_weight_decay,
+            args.augmented_patience,
             epochs=self.epochs,
             batch_size=args.batch_size,
             lr=args.lr,
-            weight_decay=getattr(args, method.option('wd')),
-            patience=getattr(args, method.option('patience')),
             decay_steps=self.decay_steps,
-            seed=derive(seed, 'base', 'training'),
             device=args.device,
             checkpoint=checkpoint,
             resume=args.resume,
@@ -176,7 +165,7 @@ class Experiment:
         None if there is none, or the shorter run would have stopped before
         the best epoch: weights of other epochs are not kept.
         """
-        longer = Method(method.name.removesuffix('-patience'))
+        longer = METHODS.get(method.name.removesuffix('-patience'), method)
         path = self._path(seed, longer, suffix)
         patience = self.args.augmented_patience
         if longer == method or not osp.exists(path):
@@ -202,15 +191,12 @@ class Experiment:
         if method.name == 'channels':
             timed = train.flat_sessions.time is not None
             options['num_channels'] = 3 if timed else 2
-        mixture = None
+        make = partial(MODELS[args.model], train.num_items)
         if method.name == 'covariance':
-            mixture = self._mixture(seed, method)
-        # One start and one order of samples for all methods of a seed, lest
-        # a lucky start pass for a gain.
-        torch.manual_seed(derive(seed, 'base', 'model'))
-        if mixture is not None:
-            return CovarianceSRGNN(mixture, **options)
-        return MODELS[args.model](train.num_items, **options)
+            make = partial(
+                CovarianceSRGNN, self._source(seed, method).mixture()
+            )
+        return new_model(partial(make, **options), seed)
 
     def _given(self, part: str) -> Dict[str, float]:
         """Options of a transform that are not the transform's own."""
@@ -219,6 +205,16 @@ class Experiment:
             for name in ('p', 'std')
         }
         return {k: v for k, v in options.items() if v is not None}
+
+    def _transform(self, method: Method, weights: Optional[Callable]) -> Any:
+        """What a training batch goes through."""
+        args = self.args
+        if args.edge_power is not None and method.weights in WEIGHTED:
+            weights = Compose([weights, Power(args.edge_power)])
+        steps = training_transform(method, weights, **self._given('blur'))
+        if args.anneal is None:
+            return steps
+        return Annealed(steps.transforms, args.anneal)
 
     def _load(self, split: str, fraction: float) -> SessionDataset:
         return load(
@@ -232,120 +228,64 @@ class Experiment:
     def _path(self, seed: int, method: Method, suffix: str = 'pt') -> str:
         return osp.join(self.folder, f'seed{seed}-{method.name}.{suffix}')
 
+    def _source(
+        self, seed: int, method: Method, model: Optional[SessionModel] = None
+    ) -> Sources:
+        """What a method's weights are made from."""
+        embedding = None
+        if method.from_base:
+            path = self._path(seed, parse_method('base'))
+            base = load_state(path, 'run base again')
+            embedding = base['model']['item_embedding']
+        return Sources(
+            self.data['train'],
+            embedding,
+            self.args.num_clusters,
+            seed,
+            self._path(seed, method, 'clusters.pt'),
+            self.args.resume,
+            {part: self._given(part) for part in ('edge', 'inject')},
+            '-shuffled' in method.name,
+            self._path(seed, method, 'mixture.pt'),
+            model,
+        )
+
     def _weights(
         self, seed: int, method: Method, model: SessionModel
     ) -> 'tuple[Any, Any]':
         """What sets weights or nodes, and what to know about it."""
-        train = self.data['train']
-        weights: Any
-        if method.name.startswith('inject'):
-            categories = train.categories
-            if method.name == 'inject-cluster':
-                torch.manual_seed(derive(seed, 'kmeans', 'weights'))
-                by_kmeans = replace(method, weights='kmeans')
-                categories = self._clusters(seed, by_kmeans).labels
-            injection = VertexInjection(
-                categories,
-                mask=train.seen_items,
-                same=method.name != 'inject',
-                **self._given('inject'),
-            )
-            return injection, None
-        if method.name == 'channels':
-            weights = [
-                ItemDistance(self._embedding(seed)),
-                ClusterDistance(self._mixture(seed, method).clusters),
-            ]
-            if train.flat_sessions.time is not None:
-                weights.append(TimeDecay())
-            return WeightChannels(weights), None
-        if method.weights is None:
-            return None, None
-        about: Dict[str, Any] = {}
-        torch.manual_seed(derive(seed, method.weights, 'weights'))
-        if method.clustered:
-            clusters = self._clusters(seed, method)
+        weights = self._source(seed, method, model).weights(method)
+        if method.weights not in WEIGHTED:
+            return weights, None
+        train, about = self.data['train'], {}
+        if isinstance(weights, ClusterDistance):
+            clusters = weights.clusters
             size = clusters.labels[train.seen_items].bincount(
                 minlength=clusters.num_clusters
             )
             about['cluster_sizes'] = size.tolist()
-            weights = ClusterDistance(clusters, **self._given('edge'))
-        elif method.weights == 'soft':
-            weights = SoftClusterDistance(self._mixture(seed, method))
-        elif method.weights in TIMED:
-            weights = time_weights(method)
-        elif method.weights == 'live':
-            order = permute(train.seen_items) if method.shuffled else None
-            live = self._given('edge')
-            weights = LiveItemDistance(model, order=order, **live)
-        else:
-            embedding = self._embedding(seed)
-            if method.shuffled:
-                embedding = embedding[permute(train.seen_items)]
-            weights = ItemDistance(embedding, **self._given('edge'))
         torch.manual_seed(derive(seed, method.name, 'edges'))
         about['changed_edges'] = changed_edges(train, weights)
         return weights, about
 
-    def _embedding(self, seed: int) -> Tensor:
-        """Item embeddings of the seed's base model."""
-        base = load_state(self._path(seed, Method('base')), 'run base again')
-        return base['model']['item_embedding']
-
-    # From a file when resumed: a fit may differ in the last bits.
-
-    def _clusters(self, seed: int, method: Method) -> ItemClusters:
-        train = self.data['train']
-        path = self._path(seed, method, 'clusters.pt')
-        if not (self.args.resume and osp.exists(path)):
-            clusters = fit_clusters(
-                method.weights,
-                self._embedding(seed),
-                train.seen_items,
-                train.categories,
-                self.args.num_clusters,
-            )
-            if method.shuffled:
-                clusters = shuffled_clusters(clusters, train.seen_items)
-            clusters.save(path)
-        return ItemClusters.load(path)
-
-    def _mixture(self, seed: int, method: Method) -> ItemMixture:
-        path = self._path(seed, method, 'mixture.pt')
-        if not (self.args.resume and osp.exists(path)):
-            # The mixture whose labels gmm uses.
-            torch.manual_seed(derive(seed, 'gmm', 'weights'))
-            fit_mixture(
-                method,
-                self._embedding(seed),
-                self.data['train'].seen_items,
-                self.args.num_clusters,
-            ).save(path)
-        return ItemMixture.load(path)
-
     def _choose_methods(self) -> List[Method]:
         """The methods asked for, or all possible; the base comes first."""
         train = self.data['train']
-        lacking = {
-            'item categories': train.categories is None,
-            'click times': train.flat_sessions.time is None,
-        }
 
         def impossible(method: Method) -> bool:
-            return lacking.get(method.needs, False)
+            return lacks(method, train) is not None
 
         methods = self.args.methods or [
             x for x in map(parse_method, DEFAULT) if not impossible(x)
         ]
-        methods = list(dict.fromkeys([Method('base'), *methods]))
-        if Method('covariance') in methods and self.args.model != 'srgnn':
+        methods = list(dict.fromkeys([METHODS['base'], *methods]))
+        if METHODS['covariance'] in methods and self.args.model != 'srgnn':
             raise ValueError(
                 f'the method covariance is a variant of srgnn; choose --model '
                 f'srgnn, not {self.args.model}'
             )
         for method in filter(impossible, methods):
-            others = map(parse_method, [*PLAIN, *WEIGHTED])
-            names = [x.name for x in others if not impossible(x)]
+            names = [k for k, x in METHODS.items() if not impossible(x)]
             raise ValueError(
                 f'{self.args.dataset} has no {method.needs} in '
                 f'{self.args.root}, but {method.name} needs them; choose '
@@ -374,11 +314,6 @@ class Experiment:
         if not self.args.resume:
             for old_file in glob(osp.join(self.folder, 'seed*-*.pt')):
                 os.unlink(old_file)
-
-
-def derive(seed: int, *names: str) -> int:
-    """A seed of its own for each purpose."""
-    return zlib.crc32('/'.join([str(seed), *names]).encode())
 
 
 def stop(history: List[Dict[str, float]], patience: int) -> List:

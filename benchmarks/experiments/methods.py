@@ -2,7 +2,7 @@
 
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -12,10 +12,16 @@ from torch_geometric.transforms import BaseTransform, Compose
 from pyg_sessaug.clusters import ItemClusters, ItemMixture
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SessionModel
+from pyg_sessaug.registry import AUGMENTATIONS, AUGMENTED, CATEGORIES
+from pyg_sessaug.registry import Augmentation as Method
+from pyg_sessaug.training.augmentations import Source, derive, kept
 from pyg_sessaug.transforms import (
-    GaussianBlur,
+    ClusterDistance,
+    ItemDistance,
     NormalizeEdges,
+    SoftClusterDistance,
     TimeDecay,
+    WeightChannels,
 )
 from pyg_sessaug.transforms.time_decay import FORMS
 from pyg_sessaug.transforms.utils import (
@@ -23,120 +29,175 @@ from pyg_sessaug.transforms.utils import (
     weigh_by_distance,
 )
 
-PLAIN = {
-    'base': 'plain graphs',
-    'nograph': 'base without message passing',
-    'base-wd': 'base with the weight decay of the augmented runs',
-    'base-patience': 'base with the patience of the augmented runs',
-    'base-wd-patience': 'base with both',
-    'blur': 'blur alone',
-    'inject': 'an item of another category in sessions of one, as the base '
-    'otherwise',
-    'inject-same': 'an item of the same category instead',
-    'inject-cluster': 'an item of the same cluster of KMeans instead',
-    'channels': 'weights by item, cluster and, if known, time side by side',
-    'covariance': 'covariances of a mixture in the session vector (srgnn)',
+THESIS = ('i2i', 'gmm', 'kmeans', 'category')
+DEFAULT = ['base', 'blur', *THESIS]
+OTHER = 'an item of another category in sessions of one, as the base otherwise'
+# Those of the package, and what is tried here alone.
+METHODS: Dict[str, Method] = {
+    x.name: x
+    for x in (
+        replace(AUGMENTATIONS['none'], name='base'),
+        Method('nograph', 'base without message passing'),
+        Method(
+            'base-wd',
+            'base with the weight decay of the augmented runs',
+            augmented=('weight_decay',),
+        ),
+        Method(
+            'base-patience',
+            'base with the patience of the augmented runs',
+            augmented=('patience',),
+        ),
+        Method('base-wd-patience', 'base with both', augmented=AUGMENTED),
+        AUGMENTATIONS['blur'],
+        Method('inject', OTHER, 'inject', needs=CATEGORIES),
+        AUGMENTATIONS['inject-same'],
+        Method(
+            'inject-cluster',
+            'an item of the same cluster of KMeans instead',
+            'inject-cluster',
+            from_base=True,
+        ),
+        Method(
+            'channels',
+            'weights by item, cluster and, if known, time side by side',
+            'channels',
+            from_base=True,
+            augmented=AUGMENTED,
+        ),
+        Method(
+            'covariance',
+            'covariances of a mixture in the session vector (srgnn)',
+            from_base=True,
+        ),
+        *(AUGMENTATIONS[name] for name in THESIS),
+        replace(
+            AUGMENTATIONS['gmm'],
+            name='soft',
+            text='expected distances between clusters of the mixture',
+            weights='soft',
+        ),
+        Method(
+            'live',
+            'distances between items in the model that is trained itself',
+            'live',
+            blur=True,
+            augmented=AUGMENTED,
+        ),
+        *(
+            Method(
+                f'time-{form}',
+                f'{form} decay with the time between clicks',
+                f'time-{form}',
+                blur=True,
+                needs='click times',
+                augmented=AUGMENTED,
+            )
+            for form in FORMS
+        ),
+    )
 }
-THESIS = {
-    'i2i': 'distances between items',
-    'gmm': 'distances between clusters of a Gaussian mixture',
-    'kmeans': 'distances between clusters of KMeans',
-    'category': 'distances between categories',
-}
-TIMED = {
-    f'time-{form}': f'{form} decay with the time between clicks'
-    for form in FORMS
-}
-WEIGHTED = {
-    **THESIS,
-    'soft': 'expected distances between clusters of the mixture',
-    'live': 'distances between items in the model that is trained itself',
-    **TIMED,
-}
+WEIGHTED = [x.name for x in METHODS.values() if x.weights and x.blur]
 GRAMMAR = f"""\
 methods:
-{chr(10).join(f'  {k:16} {v}' for k, v in {**PLAIN, **WEIGHTED}.items())}
+{chr(10).join(f'  {k:16} {x.text}' for k, x in METHODS.items())}
   The last {len(WEIGHTED)} come with blur and take suffixes, in this order:
   -shuffled (what the weights come from permuted, among the items seen in
   training or the gaps between the clicks of a batch: a control) and -noblur
   (weights alone): gmm, gmm-noblur, gmm-shuffled, gmm-shuffled-noblur."""
-DEFAULT = ['base', 'blur', *THESIS]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method by its parts."""
-
-    name: str
-    weights: Optional[str] = None
-    blur: bool = False
-    shuffled: bool = False
-
-    def option(self, name: str) -> str:
-        """The option that holds its weight decay (``wd``) or patience."""
-        augmented = self.blur or self.weights or self.name == 'channels'
-        controls = self.name.split('-')[1:] if self.name in PLAIN else ()
-        full = {'wd': 'weight_decay', 'patience': 'patience'}[name]
-        return f'augmented_{full}' if augmented or name in controls else full
-
-    @property
-    def clustered(self) -> bool:
-        """Whether weights are distances between clusters."""
-        return self.weights in ('gmm', 'kmeans', 'category')
-
-    @property
-    def from_base(self) -> bool:
-        """Whether it needs the embeddings of the seed's base model."""
-        others = self.weights in (None, 'live', *TIMED)
-        return not others or self.name in (
-            'inject-cluster',
-            'channels',
-            'covariance',
-        )
-
-    @property
-    def needs(self) -> Optional[str]:
-        """What not every data set has."""
-        if self.weights in TIMED:
-            return 'click times'
-        if self.weights == 'category' or self.name in (
-            'inject',
-            'inject-same',
-        ):
-            return 'item categories'
-        return None
 
 
 def parse_method(name: str) -> Method:
     """Reads a name, see :obj:`GRAMMAR`."""
-    if name in PLAIN:
-        return Method(name, blur=name == 'blur')
-    weights = next((x for x in WEIGHTED if f'{name}-'.startswith(f'{x}-')), '')
-    shuffled, noblur = '-shuffled' in name, '-noblur' in name
-    known = weights + '-shuffled' * shuffled + '-noblur' * noblur
-    if not weights or name != known:
+    root = name.removesuffix('-noblur').removesuffix('-shuffled')
+    if name in METHODS:
+        return METHODS[name]
+    if root not in WEIGHTED:
         raise ArgumentTypeError(
-            f'unknown method {name!r}; choose from {", ".join(PLAIN)}, '
-            f'{", ".join(WEIGHTED)}, the last {len(WEIGHTED)} also with '
-            f'-shuffled, -noblur or -shuffled-noblur'
+            f'unknown method {name!r}; choose from {", ".join(METHODS)}, the '
+            f'last {len(WEIGHTED)} also with -shuffled, -noblur or '
+            f'-shuffled-noblur'
         )
-    return Method(name, weights, not noblur, shuffled)
+    blur = not name.endswith('-noblur')
+    return replace(METHODS[root], name=name, blur=blur)
 
 
-def shuffled_clusters(clusters: ItemClusters, seen: Tensor) -> ItemClusters:
-    """The same clusters, with labels permuted among the items seen."""
-    return replace(clusters, labels=clusters.labels[permute(seen)])
+@dataclass
+class Sources(Source):
+    """What the weights of all methods are made from.
 
+    Args:
+        shuffled: Whether to permute it.
+        mixture_path: File to keep the mixture in.
+        model: The model in training.
+    """
 
-def fit_mixture(
-    method: Method, embedding: Tensor, seen: Tensor, num_clusters: int
-) -> ItemMixture:
-    """A Gaussian mixture of items by a trained model."""
-    mixture = ItemMixture.fit(embedding, num_clusters, seen)
-    if method.shuffled:
-        posterior = mixture.posterior[permute(seen)]
-        mixture = replace(mixture, posterior=posterior)
-    return mixture
+    shuffled: bool = False
+    mixture_path: Optional[str] = None
+    model: Any = None
+
+    def i2i(self) -> BaseTransform:
+        embedding = self.base()
+        if self.shuffled:
+            embedding = embedding[permute(self.train.seen_items)]
+        return ItemDistance(embedding, **self.given('edge'))
+
+    def fit_clusters(self, method: str) -> ItemClusters:
+        clusters = super().fit_clusters(method)
+        if not self.shuffled:
+            return clusters
+        order = permute(self.train.seen_items)
+        return replace(clusters, labels=clusters.labels[order])
+
+    def mixture(self) -> ItemMixture:
+        """The mixture whose labels gmm uses."""
+
+        def fit() -> ItemMixture:
+            seen = self.train.seen_items
+            torch.manual_seed(derive(self.seed, 'gmm', 'weights'))
+            mixture = ItemMixture.fit(self.base(), self.num_clusters, seen)
+            if not self.shuffled:
+                return mixture
+            posterior = mixture.posterior[permute(seen)]
+            return replace(mixture, posterior=posterior)
+
+        return kept(ItemMixture.load, self.mixture_path, self.resume, fit)
+
+    def soft(self) -> BaseTransform:
+        return SoftClusterDistance(self.mixture())
+
+    def live(self) -> BaseTransform:
+        order = permute(self.train.seen_items) if self.shuffled else None
+        return LiveItemDistance(self.model, order=order, **self.given('edge'))
+
+    def channels(self) -> BaseTransform:
+        weights = [
+            ItemDistance(self.base()),
+            ClusterDistance(self.mixture().clusters),
+        ]
+        if self.train.flat_sessions.time is not None:
+            weights.append(TimeDecay())
+        return WeightChannels(weights)
+
+    def time_linear(self) -> BaseTransform:
+        return self.time('linear')
+
+    def time_exponential(self) -> BaseTransform:
+        return self.time('exponential')
+
+    def time_logarithmic(self) -> BaseTransform:
+        return self.time('logarithmic')
+
+    def time(self, form: str) -> BaseTransform:
+        decay = TimeDecay(form)
+        return Compose([ShuffleGaps(), decay]) if self.shuffled else decay
+
+    def inject(self) -> BaseTransform:
+        return self.injection(self.train.categories, same=False)
+
+    def inject_cluster(self) -> BaseTransform:
+        torch.manual_seed(derive(self.seed, 'kmeans', 'weights'))
+        return self.injection(self.clusters('kmeans').labels)
 
 
 def permute(seen: Tensor) -> Tensor:
@@ -233,37 +294,6 @@ class ShuffleGaps(BaseTransform):
         gap[inner] = gap[inner[torch.randperm(inner.numel())]]
         data.click_time = gap.cumsum(0)
         return data
-
-
-def time_weights(method: Method) -> BaseTransform:
-    """Weights by the time between clicks."""
-    weights = TimeDecay(method.weights.removeprefix('time-'))
-    return Compose([ShuffleGaps(), weights]) if method.shuffled else weights
-
-
-def training_transform(
-    method: Method,
-    weights: Optional[Callable],
-    blur: Optional[Dict[str, float]] = None,
-    power: Optional[float] = None,
-    anneal: Optional[int] = None,
-) -> Compose:
-    """What a training batch goes through.
-
-    Args:
-        method: The method.
-        weights: What sets weights or nodes, if anything.
-        blur: Options of the blur.
-        power: Of the weights.
-        anneal: Epochs until weights, injection and blur are off.
-    """
-    steps = [] if weights is None else [weights]
-    if power is not None and method.weights is not None:
-        steps.append(Power(power))
-    steps.append(NormalizeEdges())
-    if method.blur:
-        steps.append(GaussianBlur(**(blur or {})))
-    return Compose(steps) if anneal is None else Annealed(steps, anneal)
 
 
 def changed_edges(

@@ -1,6 +1,7 @@
 """KMeans against a Gaussian mixture, with their centres moved."""
 
 import os.path as osp
+from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 import matplotlib.pyplot as plt
@@ -9,8 +10,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from benchmarks.experiments import study
-from benchmarks.experiments.experiment import derive
-from benchmarks.experiments.methods import Method, changed_edges
+from benchmarks.experiments.methods import METHODS, changed_edges
 from benchmarks.experiments.plots import COLORS
 from benchmarks.studies.measures import (
     balance,
@@ -21,6 +21,7 @@ from benchmarks.studies.measures import (
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.comparison import compare, gains, per_session
 from pyg_sessaug.datasets import SessionDataset
+from pyg_sessaug.training.augmentations import derive
 from pyg_sessaug.transforms import ClusterDistance, NormalizeEdges
 
 DESCRIPTION = """\
@@ -52,11 +53,11 @@ def main(argv: Optional[List[str]] = None) -> None:
         'kmeans': kmeans,
         'kmeans-squeezed': respace(kmeans, spacing(gmm.centers)['mean']),
     }
-    rank = {'base': runs.run(args.seed, Method('base'))['rank']}
+    rank = {'base': runs.run(args.seed, METHODS['base'])['rank']}
     variants: Dict[str, Any] = {}
     for name, found in clusters.items():
         print(name, flush=True)
-        method = Method(name, name.split('-')[0], blur=True)
+        method = replace(METHODS[name.split('-')[0]], name=name)
         weights = ClusterDistance(found)
         rank[name] = runs.run(args.seed, method, weights)['rank']
         size = sizes(found, train.seen_items)

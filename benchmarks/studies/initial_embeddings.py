@@ -10,12 +10,12 @@ from torch import Tensor
 
 from benchmarks.experiments import study
 from benchmarks.experiments.datasets import SPLITS
-from benchmarks.experiments.experiment import derive
 from benchmarks.experiments.plots import COLORS
 from pyg_sessaug import evaluate, fit
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SRGNN, SessionModel
 from pyg_sessaug.training import best_epoch
+from pyg_sessaug.training.augmentations import derive
 
 METHODS = {
     'normal': 'normal',

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.experiments import study
-from benchmarks.experiments.experiment import Experiment, derive
+from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import permute
 from benchmarks.experiments.plots import COLORS
 from benchmarks.run import positive
@@ -22,6 +22,7 @@ from benchmarks.studies.measures import (
     spacing,
     within_share,
 )
+from pyg_sessaug.training.augmentations import derive
 
 DESCRIPTION = """\
 Clusters of the item embeddings of a trained base model, by a Gaussian

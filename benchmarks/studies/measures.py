@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Tuple
 import torch
 from torch import Tensor
 
-from benchmarks.experiments.experiment import Experiment, derive
+from benchmarks.experiments.experiment import Experiment
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.clusters.item_clusters import (
     gaussian_mixture,
@@ -13,6 +13,7 @@ from pyg_sessaug.clusters.item_clusters import (
     nearest,
 )
 from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.training.augmentations import derive
 
 
 def fit(

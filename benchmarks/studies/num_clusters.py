@@ -1,11 +1,12 @@
 """What the number of clusters does to a model trained with their weights."""
 
+from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 import matplotlib.pyplot as plt
 
 from benchmarks.experiments import study
-from benchmarks.experiments.methods import Method
+from benchmarks.experiments.methods import parse_method
 from benchmarks.experiments.plots import COLORS
 from benchmarks.run import positive
 from benchmarks.studies.measures import balance, fit, sizes
@@ -41,7 +42,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     args = study.start(parser, argv)
     runs = study.experiment(args)
-    base = runs.run(args.seed, Method('base'))
+    base = runs.run(args.seed, parse_method('base'))
     embedding = study.model(runs).item_embedding.detach()
     gain = {'base': gains([base['rank']])}
     rows = []
@@ -54,7 +55,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             clusters, _ = fit(runs, embedding, method, k)
             record = runs.run(
                 args.seed,
-                Method(name, method, blur=True),
+                replace(parse_method(method), name=name),
                 ClusterDistance(clusters),
             )
             gain[name] = gains([record['rank']])

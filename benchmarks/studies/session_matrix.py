@@ -10,10 +10,11 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from benchmarks.experiments import study
-from benchmarks.experiments.methods import parse_method, training_transform
+from benchmarks.experiments.methods import parse_method
 from benchmarks.experiments.plots import COLORS
 from benchmarks.studies.one_session import add_arguments, choose, describe
 from pyg_sessaug.datasets import SessionDataset
+from pyg_sessaug.training.augmentations import training_transform
 from pyg_sessaug.transforms import ItemDistance, NormalizeEdges
 
 DESCRIPTION = """\

@@ -6,6 +6,7 @@ import torch
 
 from benchmarks import run
 from benchmarks.experiments import experiment
+from pyg_sessaug.training import augmented
 
 pytestmark = pytest.mark.usefixtures('tiny_sessions')
 
@@ -25,8 +26,8 @@ def test_less_patience_is_the_same_run_cut_short(
         folders.append(Path(kwargs['checkpoint']).parents[1].name)
         return _fit(*args, **kwargs)
 
-    _fit = experiment.fit
-    monkeypatch.setattr(experiment, 'fit', fit)
+    _fit = augmented.fit
+    monkeypatch.setattr(augmented, 'fit', fit)
     monkeypatch.setattr(
         sys.modules['pyg_sessaug.training.loop'],
         'validation_loss',

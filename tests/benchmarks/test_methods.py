@@ -1,5 +1,5 @@
 import json
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
 import pytest
@@ -7,19 +7,19 @@ import torch
 from torch_geometric.transforms import Compose
 
 from benchmarks import run
-from benchmarks.experiments import experiment
 from benchmarks.experiments.methods import (
     WEIGHTED,
     Annealed,
     LiveItemDistance,
     Power,
     ShuffleGaps,
-    fit_mixture,
+    Sources,
     parse_method,
 )
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.nn import SRGNN
+from pyg_sessaug.training import augmentations, augmented
 from pyg_sessaug.transforms import (
     GaussianBlur,
     ItemDistance,
@@ -34,17 +34,17 @@ TINY = '--hidden 4 --epochs 1 --num-clusters 2 --seeds 0'.split()
 
 @pytest.mark.parametrize('weights', WEIGHTED)
 def test_names_of_weighted_methods(weights):
-    for suffix, blur, shuffled in (
-        ('', True, False),
-        ('-noblur', False, False),
-        ('-shuffled', True, True),
-        ('-shuffled-noblur', False, True),
+    for suffix, blur in (
+        ('', True),
+        ('-noblur', False),
+        ('-shuffled', True),
+        ('-shuffled-noblur', False),
     ):
         method = parse_method(weights + suffix)
         assert method.name == weights + suffix
         assert method.weights == weights
-        assert (method.blur, method.shuffled) == (blur, shuffled)
-        assert method.option('wd') == 'augmented_weight_decay'
+        assert method.blur == blur
+        assert method.augmented == ('weight_decay', 'patience')
     with pytest.raises(ArgumentTypeError, match='unknown method'):
         parse_method(f'{weights}-noblur-shuffled')
 
@@ -161,8 +161,8 @@ def test_options_of_weights_reach_training(tmp_path, monkeypatch):
         given.append(str(transform))
         return _fit(model, train, val, transform, **kwargs)
 
-    _fit = experiment.fit
-    monkeypatch.setattr(experiment, 'fit', fit)
+    _fit = augmented.fit
+    monkeypatch.setattr(augmented, 'fit', fit)
     command = [*TINY, '--output', str(tmp_path), '--methods', 'live']
     options = '--fraction 0.1 --edge-p 0.3 --edge-power 2 --anneal 3'
     run.main([*command, *options.split()])
@@ -183,8 +183,8 @@ def test_injected_items_are_trained_like_the_base(tmp_path, monkeypatch):
         )
         return _fit(model, train, val, transform, **kwargs)
 
-    _fit = experiment.fit
-    monkeypatch.setattr(experiment, 'fit', fit)
+    _fit = augmented.fit
+    monkeypatch.setattr(augmented, 'fit', fit)
     command = [*TINY, '--output', str(tmp_path), '--methods', 'inject']
     run.main([*command, '--fraction', '0.1'])
     base, inject = calls['seed0-base'], calls['seed0-inject']
@@ -204,7 +204,7 @@ def test_injected_items_of_the_same_kind(tmp_path, monkeypatch, name):
             given.update(categories=categories, **kwargs)
             super().__init__(categories, **kwargs)
 
-    monkeypatch.setattr(experiment, 'VertexInjection', Injection)
+    monkeypatch.setattr(augmentations, 'VertexInjection', Injection)
     options = ['--output', str(tmp_path), '--inject-p', '0.25']
     run.main([*TINY, *options, '--fraction', '0.1', '--methods', name])
     assert given['same']
@@ -242,9 +242,10 @@ def test_shuffled_mixture_moves_seen_items_alone():
     embedding = torch.randn(60, 3)
     seen = torch.arange(60) % 4 > 0
     found = []
-    for name in ('soft', 'soft-shuffled'):
-        torch.manual_seed(2)
-        found.append(fit_mixture(parse_method(name), embedding, seen, 3))
+    for shuffled in (False, True):
+        source = Sources(Namespace(seen_items=seen), embedding, 3)
+        source.shuffled = shuffled
+        found.append(source.mixture())
     plain, shuffled = found
     assert torch.equal(plain.centers, shuffled.centers)
     assert torch.equal(plain.posterior[~seen], shuffled.posterior[~seen])

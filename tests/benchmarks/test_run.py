@@ -11,6 +11,8 @@ from benchmarks.experiments.results import load_ranks
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.nn.loss.catalogue import choose_precision
+from pyg_sessaug.training import augmented
+from pyg_sessaug.training.augmentations import derive
 
 METHODS = (
     'i2i base blur gmm kmeans category gmm-shuffled-noblur i2i-shuffled '
@@ -137,7 +139,7 @@ def test_weights_come_from_the_base_of_the_seed(finished, results):
     ).seen_items
     for seed in (0, 1):
         base = torch.load(models / f'seed{seed}-base.pt')['model']
-        torch.manual_seed(experiment.derive(seed, 'kmeans', 'weights'))
+        torch.manual_seed(derive(seed, 'kmeans', 'weights'))
         expected = ItemClusters.fit(base['item_embedding'], 'kmeans', 4, seen)
         saved = ItemClusters.load(models / f'seed{seed}-kmeans.clusters.pt')
         assert torch.equal(saved.labels, expected.labels)
@@ -171,8 +173,8 @@ def test_protocol_of_each_method(tmp_path, monkeypatch):
         calls[name] = (model, train, str(transform), kwargs)
         return _fit(model, train, val, transform, **kwargs)
 
-    _fit = experiment.fit
-    monkeypatch.setattr(experiment, 'fit', fit)
+    _fit = augmented.fit
+    monkeypatch.setattr(augmented, 'fit', fit)
     names = (
         'base nograph base-wd base-patience base-wd-patience blur i2i '
         'i2i-noblur'
@@ -210,7 +212,7 @@ def test_protocol_of_each_method(tmp_path, monkeypatch):
 
 
 def test_resume_skips_finished_runs(finished, results, monkeypatch):
-    monkeypatch.setattr(experiment, 'fit', None)
+    monkeypatch.setattr(augmented, 'fit', None)
     command = [*TINY, '--output', str(finished), '--resume', '--methods']
     run.main([*command, *METHODS])
     again = json.loads((finished / 'results.json').read_text())
@@ -246,7 +248,7 @@ def test_runs_older_than_a_setting(finished, monkeypatch):
     for name in ('scale', 'dropout'):
         assert not settings.pop(name)
     path.write_text(json.dumps(settings))
-    monkeypatch.setattr(experiment, 'fit', None)  # All is finished.
+    monkeypatch.setattr(augmented, 'fit', None)  # All is finished.
     command = [*TINY, '--output', str(finished), '--resume', '--methods']
     with pytest.raises(SystemExit, match=r'dropout=None, not 0.5'):
         run.main([*command, *METHODS, '--dropout', '0.5'])

@@ -51,7 +51,7 @@ def test_best_of_validation_and_its_command(tmp_path, monkeypatch, capsys):
     assert args.weight_decay == decay
 
     # A second call trains nothing again.
-    monkeypatch.setattr('benchmarks.experiments.experiment.fit', None)
+    monkeypatch.setattr('pyg_sessaug.training.augmented.fit', None)
     search.main(command)
     assert json.loads((tmp_path / 'search.json').read_text()) == found
 

@@ -6,7 +6,6 @@ import torch
 from scipy.stats import multivariate_normal, spearmanr
 
 from benchmarks.experiments import study
-from benchmarks.experiments.experiment import derive
 from benchmarks.studies import (
     cluster_centers,
     item_clusters,
@@ -15,7 +14,7 @@ from benchmarks.studies import (
 )
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.data.sessions import Sessions
-from pyg_sessaug.training.augmented import fit_clusters
+from pyg_sessaug.training.augmentations import derive
 
 
 @pytest.fixture(scope='module')
@@ -62,7 +61,7 @@ def test_clusters_are_those_of_run(runs, method):
     found, _ = measures.fit(runs, embedding, method, 3)
     runs.data['train'].seen_items = old
     torch.manual_seed(derive(0, method, 'weights'))
-    expected = fit_clusters(method, embedding, seen, None, 3)
+    expected = ItemClusters.fit(embedding, method, 3, seen)
     assert torch.equal(found.labels, expected.labels)
     torch.testing.assert_close(found.centers, expected.centers)
 

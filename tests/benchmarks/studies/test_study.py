@@ -61,7 +61,7 @@ def test_missing_models_are_trained_and_change_no_draw(tmp_path, monkeypatch):
         study.experiment(args, ['base', 'kmeans'])
         drawn.append(torch.rand(3))
         monkeypatch.setattr(
-            'benchmarks.experiments.experiment.fit', None
+            'pyg_sessaug.training.augmented.fit', None
         )  # Trained already.
     assert torch.equal(*drawn)
     names = {x.name for x in (tmp_path / 'run' / 'models').iterdir()}
