@@ -15,6 +15,9 @@ MODELS: Dict[str, str] = {
     'gcegnn': 'pyg_sessaug.nn:GCEGNN',
     'lessr': 'pyg_sessaug.nn:LESSR',
     'attenmixer': 'pyg_sessaug.nn:AttenMixer',
+    'core': 'pyg_sessaug.nn:CORE',
+    'sasrec': 'pyg_sessaug.nn:SASRec',
+    'gru4rec': 'pyg_sessaug.nn:GRU4Rec',
 }
 
 #: Models that only count, by name.

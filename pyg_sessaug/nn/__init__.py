@@ -6,6 +6,7 @@ from pyg_sessaug.nn.aggr.positions import (
     ReversedPositions,
 )
 from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
+from pyg_sessaug.nn.conv.click_attention import ClickAttention
 from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.loss.catalogue import catalogue_cross_entropy
 from pyg_sessaug.nn.loss.target_attention import (
@@ -14,11 +15,14 @@ from pyg_sessaug.nn.loss.target_attention import (
 )
 from pyg_sessaug.nn.models.attenmixer import AttenMixer
 from pyg_sessaug.nn.models.blend import Blend
+from pyg_sessaug.nn.models.core import CORE
 from pyg_sessaug.nn.models.covariance_srgnn import CovarianceSRGNN
 from pyg_sessaug.nn.models.gcegnn import GCEGNN
 from pyg_sessaug.nn.models.gcsan import GCSAN
+from pyg_sessaug.nn.models.gru4rec import GRU4Rec
 from pyg_sessaug.nn.models.lessr import LESSR
 from pyg_sessaug.nn.models.niser import NISER
+from pyg_sessaug.nn.models.sasrec import SASRec
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.nn.models.srgnn import SRGNN
 from pyg_sessaug.nn.models.srgnn_plus import SRGNNPlus
@@ -29,15 +33,19 @@ __all__ = [
     'AttenMixer',
     'AttentionReadout',
     'Blend',
+    'CORE',
     'ChannelCombination',
+    'ClickAttention',
     'CovarianceSRGNN',
     'ForwardPositions',
     'GCEGNN',
     'GCSAN',
+    'GRU4Rec',
     'GatedSessionConv',
     'LESSR',
     'NISER',
     'ReversedPositions',
+    'SASRec',
     'SRGNN',
     'SRGNNPlus',
     'SessionModel',

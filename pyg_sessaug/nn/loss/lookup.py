@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from pyg_sessaug.nn.dropout import Drops, draw
 from pyg_sessaug.nn.loss.catalogue import chunks
 
 # Rows of the item table that stay in a core's cache between two passes.
@@ -27,17 +28,24 @@ class _Lookup(Function):
         raw: bool,
         dropout: float,
     ) -> Tuple[Tensor, Tensor]:
-        table = weight.detach()
-        norm = weight.new_empty(weight.size(0), 1) if unit else None
-        kept = None
-        if dropout > 0.0:
-            kept = torch.empty_like(weight, dtype=torch.bool)
-        if unit or dropout > 0.0:
+        table, norm = weight.detach(), None
+        drops = draw(weight, dropout) if dropout > 0.0 else None
+        if unit:
+            norm = weight.new_empty(weight.size(0), 1)
+        if unit or drops is not None:
             table = torch.empty_like(table)
             for rows in _slices(table):
-                _prepare(weight, table, norm, kept, dropout, rows)
-        ctx.raw, ctx.dropout = raw, dropout
-        ctx.save_for_backward(index, kept, norm, table if unit else None)
+                source, out = weight[rows], table[rows]
+                if drops is not None:
+                    kept = drops.kept(rows, out.dtype)
+                    source = torch.mul(source, kept, out=out)
+                if norm is not None:
+                    torch.linalg.vector_norm(
+                        source, dim=1, keepdim=True, out=norm[rows]
+                    ).clamp_min_(SHORTEST)
+                torch.div(source, _divisor(rows, norm, drops), out=out)
+        ctx.raw, ctx.drops = raw, drops
+        ctx.save_for_backward(index, norm, table if unit else None)
         return (weight if raw else table).index_select(0, index), table
 
     @staticmethod
@@ -45,22 +53,32 @@ class _Lookup(Function):
     def backward(
         ctx: Any, grad: Tensor, total: Tensor
     ) -> Tuple[Optional[Tensor], ...]:
-        index, kept, norm, table = ctx.saved_tensors
+        (index, norm, table), drops = ctx.saved_tensors, ctx.drops
         # In place, as a rule: what a loss passes back is a fresh tensor.
         total = total.contiguous()
         if not ctx.raw:
             total.index_add_(0, index, grad)
-        for rows in _slices(total):
-            part = total[rows]
-            if norm is not None:
-                _project(part, table[rows], norm[rows])
-            if kept is not None:
-                part.mul_(kept[rows].to(part.dtype))
-                if norm is None:
-                    part.div_(1.0 - ctx.dropout)
+        if norm is not None or drops is not None:
+            for rows in _slices(total):
+                part, divisor = total[rows], _divisor(rows, norm, drops)
+                if norm is not None:
+                    _project(part, table[rows], norm[rows])
+                if drops is None:
+                    part.div_(divisor)
+                else:
+                    part.mul_(drops.kept(rows, part.dtype).div_(divisor))
         if ctx.raw:
             total.index_add_(0, index, grad)
         return total, None, None, None, None
+
+
+def _divisor(
+    rows: slice, norm: Optional[Tensor], drops: Optional[Drops]
+) -> Any:
+    r"""What the table of scores has rows of the weight divided by."""
+    if norm is not None:  # Whatever dropout scales by cancels.
+        return norm[rows]
+    return 1.0 if drops is None else 1.0 - drops.share
 
 
 def _slices(table: Tensor) -> Iterator[slice]:
@@ -69,48 +87,14 @@ def _slices(table: Tensor) -> Iterator[slice]:
     return chunks(table.size(0), CACHED_ROWS if on_cpu else table.size(0))
 
 
-def _prepare(
-    weight: Tensor,
-    table: Tensor,
-    norm: Optional[Tensor],
-    kept: Optional[Tensor],
-    dropout: float,
-    rows: slice,
-) -> None:
-    r"""Drops entries of some rows and gives them unit length."""
-    source, out = weight[rows], table[rows]
-    if kept is not None:
-        keep = _draw(source, dropout)
-        kept[rows] = keep
-        source = torch.mul(source, keep, out=out)
-        if norm is None:  # Unit length undoes it.
-            out.div_(1.0 - dropout)
-    if norm is not None:
-        torch.linalg.vector_norm(source, dim=1, keepdim=True, out=norm[rows])
-        torch.div(source, norm[rows].clamp_min_(SHORTEST), out=out)
-
-
-def _draw(x: Tensor, share: float) -> Tensor:
-    r"""Zeros with a probability of :obj:`share`, else ones, shaped like
-    :obj:`x`.
-    """
-    if x.device.type != 'cpu':
-        return (torch.rand_like(x) >= share).to(x.dtype)
-    # A CPU draws slowly: four entries share a draw of 64 bits.
-    bits = torch.empty(-(-x.numel() // 4), dtype=torch.long)
-    bits.random_(-(2**63), None)
-    part = bits.view(torch.int16)[: x.numel()].view(x.size())
-    return part.to(x.dtype).ge_(round(share * 2**16) - 2**15)
-
-
 def _project(grad: Tensor, unit: Tensor, norm: Tensor) -> None:
-    r"""Turns gradients of unit vectors into those of what they came from,
-    :math:`(\mathbf{g} - \mathbf{u} \mathbf{u}^{\top} \mathbf{g}) /
-    \lVert \mathbf{w} \rVert`, in place.
+    r"""Turns gradients of unit vectors into those of what they came from
+    times its length, :math:`\mathbf{g} - \mathbf{u} \mathbf{u}^{\top}
+    \mathbf{g}`, in place.
     """
     dot = torch.linalg.vecdot(unit, grad).unsqueeze(-1)
     dot.masked_fill_(norm <= SHORTEST, 0.0)  # Their norm is a constant.
-    grad.addcmul_(unit, dot, value=-1).div_(norm)
+    grad.addcmul_(unit, dot, value=-1)
 
 
 def shared_lookup(
@@ -137,9 +121,9 @@ def shared_lookup(
         raw (bool): Whether the rows that are looked up stay as they are
             nevertheless. (default: :obj:`False`)
         dropout (float): Share of the entries of the whole table to set to
-            zero, before it gets unit length; the rest is scaled by
-            :obj:`1 / (1 - dropout)`. Rows that are looked up keep theirs.
-            (default: :obj:`0.0`)
+            zero, before it gets unit length; without that, the rest is
+            scaled up. Rows that are looked up keep theirs. See
+            :func:`~pyg_sessaug.nn.dropout.draw`. (default: :obj:`0.0`)
 
     Returns:
         The rows and the table. Score items by the returned table only, and

@@ -17,7 +17,7 @@ from pyg_sessaug.transforms import NormalizeEdges
 from tests.nn.reference import build, last_samples
 
 #: Models that look at the order of clicks alone.
-SEQUENCE_MODELS = {'attenmixer'}
+SEQUENCE_MODELS = {'attenmixer', 'core', 'sasrec', 'gru4rec'}
 #: Models whose messages only go along the edges, for which column 0 counts.
 ALONG_EDGES = {'lessr'}
 CLICKS = [[1, 2, 1, 3, 4], [5, 5], [0, 8, 7, 8, 0, 2, 6, 1], [3, 3, 3], [6, 2]]
