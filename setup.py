@@ -20,6 +20,7 @@ def read_version() -> str:
 install_requires = [
     'torch>=2.4',
     'torch-geometric>=2.6',
+    'duckdb>=1.4',
     'scikit-learn>=1.3',
     'numpy>=1.26',
     'filelock',
@@ -27,8 +28,8 @@ install_requires = [
     'tqdm',
 ]
 
-# Readers of raw logs:
-logs_requires = ['pyarrow', 'orjson']
+# What read raw logs until version 0.1; DuckDB does now.
+logs_requires: list[str] = []
 
 plot_requires = ['matplotlib']
 
@@ -42,7 +43,7 @@ studies_requires = [*plot_requires, 'gensim']
 # An index of nearest neighbours:
 index_requires = ['faiss-cpu']
 
-full_requires = logs_requires + plot_requires
+full_requires = plot_requires
 
 # All that the tests, the benchmarks and their `--help` import:
 test_requires = [
@@ -50,6 +51,7 @@ test_requires = [
     *studies_requires,
     *index_requires,
     'pandas',
+    'pyarrow',
     'scipy',
     'pytest',
     'pytest-cov',

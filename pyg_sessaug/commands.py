@@ -21,7 +21,7 @@ from typing import (
 import torch
 
 from pyg_sessaug.datasets import SessionLog
-from pyg_sessaug.datasets.readers import parse_id
+from pyg_sessaug.datasets.values import parse_id
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.loss.catalogue import choose_precision
@@ -299,8 +299,7 @@ def load_data(args: argparse.Namespace, splits: Sequence[str]) -> List[Any]:
                 f'--{option} is for --log; {args.dataset} has columns of its '
                 f'own'
             )
-        newest = 'newest' if args.dataset == 'yoochoose' else 'fraction'
-        kwargs[newest] = args.fraction
+        kwargs['fraction'] = args.fraction
         root = args.root or osp.join('data', args.dataset)
         cls = find_class(args.dataset, DATASETS)
         return _load(cls, root, splits, args, kwargs)

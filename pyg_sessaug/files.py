@@ -1,5 +1,6 @@
 r"""Files that are either whole or not there, and hold no code."""
 
+import hashlib
 import os
 import os.path as osp
 import platform
@@ -95,6 +96,15 @@ def _write(state: Any, temporary: str, path: str) -> None:
         raise OSError(
             reason.errno, f'{reason.strerror}; nothing was changed', path
         ) from error
+
+
+def sha256(path: str) -> str:
+    r"""SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as f:
+        while chunk := f.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def load_state(path: str, remedy: str) -> Dict[str, Any]:

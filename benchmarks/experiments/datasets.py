@@ -3,8 +3,6 @@
 import os.path as osp
 from typing import Any
 
-import torch
-
 from pyg_sessaug.datasets import (
     Diginetica,
     LogDataset,
@@ -13,13 +11,10 @@ from pyg_sessaug.datasets import (
     SessionDataset,
     YooChoose,
 )
+from pyg_sessaug.datasets.columns import Options, read_log
 from pyg_sessaug.datasets.preprocess import Clicks
-from pyg_sessaug.datasets.readers import (
-    optional_import,
-    read_csv,
-    to_seconds,
-    to_tensor,
-)
+from pyg_sessaug.datasets.text_files import Text
+from pyg_sessaug.datasets.values import Column
 
 
 class YooChoose100k(LogDataset):
@@ -45,23 +40,12 @@ class YooChoose100k(LogDataset):
         return folder if osp.isdir(folder) else self.root
 
     def read_clicks(self) -> Clicks:
-        pa = optional_import('pyarrow')
         columns = {
-            'SessionId': pa.int64(),
-            'ItemId': pa.int64(),
-            'Time': pa.float64(),
+            'session': Column('SessionId', 'int'),
+            'item': Column('ItemId', 'int'),
+            'time': Column('Time', 'time'),
         }
-        tables = [
-            read_csv(osp.join(self.raw_dir, name), columns, '\t')
-            for name in self._present(self.log_names)
-        ]
-        session, item, time = (
-            torch.cat([convert(table[name]) for table in tables])
-            for name, convert in zip(
-                columns, (to_tensor, to_tensor, to_seconds)
-            )
-        )
-        return Clicks(session, item, time)
+        return read_log([self.raw_paths], columns, Options(Text('\t')))
 
 
 DATASETS = {
@@ -92,7 +76,5 @@ def load(
         processed_root: Folder for prepared data.
         **kwargs: Further arguments of the data set.
     """
-    # YooChoose's own `fraction` is the 64 of "1/64".
-    name = 'newest' if dataset == 'yoochoose' else 'fraction'
-    kwargs.update({name: fraction, 'processed_root': processed_root})
+    kwargs.update(fraction=fraction, processed_root=processed_root)
     return DATASETS[dataset](root, split, **kwargs)

@@ -1,8 +1,12 @@
 """Search queries of Diginetica and what they returned."""
 
 import argparse
+import csv
+import gzip
 import os.path as osp
-from typing import Any, NamedTuple, Tuple
+import re
+from itertools import chain
+from typing import Any, List, NamedTuple, Tuple
 
 import torch
 from torch import Tensor
@@ -11,11 +15,6 @@ from torch_geometric.utils import cumsum
 from pyg_sessaug.data.sessions import expand_ranges
 from pyg_sessaug.datasets import Diginetica
 from pyg_sessaug.datasets.preprocess import DAY
-from pyg_sessaug.datasets.readers import (
-    optional_import,
-    read_csv,
-    to_tensor,
-)
 
 LIST = r'^(\d{1,18}(,\d{1,18})*)?$'
 
@@ -43,21 +42,22 @@ def read_queries(path: str) -> Queries:
             ``searchstring.tokens;categoryId;items;is.test``, and ``items``
             are ids between commas.
     """
-    pa = optional_import('pyarrow')
-    table = read_csv(
-        path,
-        {
-            'sessionId': pa.int64(),
-            'timeframe': pa.int64(),
-            'items': pa.string(),
-        },
-        ';',
-        nullable=['items'],
-    )
-    lists = table['items'].combine_chunks().fill_null('')
+    is_packed = path.endswith('.gz')
+    with (gzip.open if is_packed else open)(path, 'rt', newline='') as f:
+        reader = csv.DictReader(f, delimiter=';')
+        missing = {'sessionId', 'timeframe', 'items'} - {
+            *(reader.fieldnames or [])
+        }
+        if missing:
+            raise ValueError(
+                f'{path} has no column {min(missing)!r}; get the file again'
+            )
+        rows = [(x['sessionId'], x['timeframe'], x['items']) for x in reader]
     session, time = (
-        to_tensor(table[name]) for name in ('sessionId', 'timeframe')
+        torch.tensor([int(row[i]) for row in rows], dtype=torch.int64)
+        for i in range(2)
     )
+    lists = [row[2] or '' for row in rows]
     if session.numel() == 0:
         raise ValueError(f'{path} has no queries; get the file again')
     order = time.argsort(stable=True)
@@ -70,22 +70,18 @@ def read_queries(path: str) -> Queries:
     return Queries(session[first], item[place], new_ptr)
 
 
-def _parse(path: str, lists: Any) -> Tuple[Tensor, Tensor]:
+def _parse(path: str, lists: List[str]) -> Tuple[Tensor, Tensor]:
     """Item ids of all rows, and where those of each begin."""
-    pa, compute = (optional_import(x) for x in ('pyarrow', 'pyarrow.compute'))
-    valid = compute.match_substring_regex(lists, LIST)
-    if not compute.all(valid).as_py():
-        row = valid.index(False).as_py()
-        raise ValueError(
-            f'cannot read {path}: row {row + 2} has items '
-            f'{lists[row].as_py()[:60]!r}; correct it to item ids with '
-            f'commas between them, or get the file again'
-        )
-    filled = compute.not_equal(lists, '')
-    split = compute.split_pattern(lists.filter(filled), ',')
-    count = to_tensor(compute.count_substring(lists, ',')).long()
-    count += torch.tensor(filled.to_pylist()).long()
-    return to_tensor(split.flatten().cast(pa.int64())), cumsum(count)
+    for row, text in enumerate(lists):
+        if re.match(LIST, text) is None:
+            raise ValueError(
+                f'cannot read {path}: row {row + 2} has items '
+                f'{text[:60]!r}; correct it to item ids with commas between '
+                f'them, or get the file again'
+            )
+    split = [[int(x) for x in text.split(',') if x] for text in lists]
+    count = torch.tensor([len(x) for x in split], dtype=torch.int64)
+    return torch.tensor(list(chain(*split)), dtype=torch.int64), cumsum(count)
 
 
 class Pages(NamedTuple):

@@ -60,6 +60,11 @@ class Sessions:
                 f'sessions with fewer than 2 clicks'
             )
         ptr = cumsum(length)
+        if int(ptr[-1]) != item.numel():
+            raise ValueError(
+                f'lengths add up to {int(ptr[-1])}, but there are '
+                f'{item.numel()} clicks'
+            )
         is_target = torch.ones(item.numel(), dtype=torch.bool)
         is_target[ptr[:-1]] = False
         return cls(item, ptr, is_target.nonzero().view(-1), time)
@@ -102,6 +107,25 @@ class Sessions:
             item=self.item[click],
             ptr=ptr,
             target=is_target[click].nonzero().view(-1),
+            time=None if self.time is None else self.time[click],
+        )
+
+    def last_clicks(self, count: int) -> 'Sessions':
+        r"""The last clicks of each session, and the samples among them.
+
+        Args:
+            count (int): Clicks of a session to keep, at least 2.
+        """
+        length = self.length.clamp(max=count)
+        click, _, ptr = expand_ranges(self.ptr[1:] - length, length)
+        is_target = torch.zeros(self.num_clicks, dtype=torch.bool)
+        is_target[self.target] = True
+        is_target = is_target[click]
+        is_target[ptr[:-1][length > 0]] = False
+        return Sessions(
+            item=self.item[click],
+            ptr=ptr,
+            target=is_target.nonzero().view(-1),
             time=None if self.time is None else self.time[click],
         )
 

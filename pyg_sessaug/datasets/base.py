@@ -7,6 +7,7 @@ import os.path as osp
 import re
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 import torch
@@ -16,8 +17,8 @@ from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
-from pyg_sessaug.datasets.download import sha256
-from pyg_sessaug.files import load_state, save_together
+from pyg_sessaug.datasets.report import make_report
+from pyg_sessaug.files import load_state, save_together, sha256
 
 SPLITS = ('train', 'val', 'test')
 ELSEWHERE = (
@@ -56,6 +57,12 @@ class SessionDataset(Dataset, ABC):
         processed_root (str, optional): Folder for prepared files where
             :obj:`root` cannot be written to. (default: :obj:`None`, which
             is :obj:`root`)
+        val_split (str): :obj:`"random"` draws validation sessions, as
+            published; :obj:`"time"` takes the newest kept training sessions,
+            as many as the test set has (:obj:`val_ratio` of them without a
+            test set, and none if that is 0). (default: :obj:`"random"`)
+        max_length (int, optional): Clicks of a session to keep, the last
+            ones. (default: :obj:`None`, all)
 
     Raises:
         ValueError: If an argument is out of its range, the raw files do not
@@ -76,6 +83,10 @@ class SessionDataset(Dataset, ABC):
     raw_sha256: Dict[str, str]
     #: The sessions of this split, oldest first.
     flat_sessions: Sessions
+    #: What was read, left out and prepared, in plain values; empty where
+    #: version 0.1.0 prepared it. See
+    #: :func:`~pyg_sessaug.datasets.report.format_report`.
+    report: Dict[str, Any]
 
     def __init__(
         self,
@@ -88,6 +99,8 @@ class SessionDataset(Dataset, ABC):
         val_ratio: float = 0.1,
         seed: int = 0,
         processed_root: Optional[str] = None,
+        val_split: str = 'random',
+        max_length: Optional[int] = None,
     ) -> None:
         name = type(self).__name__
         if split not in SPLITS:
@@ -104,7 +117,18 @@ class SessionDataset(Dataset, ABC):
             raise ValueError(
                 f'{name}: `val_ratio` must be in [0, 1), got {val_ratio}'
             )
+        if val_split not in ('random', 'time'):
+            raise ValueError(
+                f'{name}: `val_split` must be "random" or "time", got '
+                f'{val_split!r}'
+            )
+        if max_length is not None and max_length < 2:
+            raise ValueError(
+                f'{name}: `max_length` must be at least 2, a click and a '
+                f'target, got {max_length}'
+            )
         self.split = split
+        self.val_split, self.max_length = val_split, max_length
         self.fraction, self.val_ratio, self.seed = fraction, val_ratio, seed
         self.root = root = osp.expanduser(os.fspath(root))
         self.processed_root = osp.expanduser(processed_root or root)
@@ -116,9 +140,15 @@ class SessionDataset(Dataset, ABC):
     @property
     def settings(self) -> Dict[str, Any]:
         r"""Every argument that changes the prepared data."""
-        return dict(
+        settings: Dict[str, Any] = dict(
             fraction=self.fraction, val_ratio=self.val_ratio, seed=self.seed
         )
+        # Younger options do not rename what was prepared without them.
+        if self.val_split != 'random':
+            settings['val_split'] = self.val_split
+        if self.max_length is not None:
+            settings['max_length'] = self.max_length
+        return settings
 
     @property
     def raw_file_names(self) -> List[str]:
@@ -145,22 +175,18 @@ class SessionDataset(Dataset, ABC):
             dict: :obj:`train` and :obj:`test` (:class:`Sessions`, oldest
             session first), :obj:`item_ids` ([num_items] int64, or a list of
             strings) and :obj:`categories` ([num_items] int64 from 0, -1
-            where not known, or :obj:`None`).
+            where not known, or :obj:`None`); optionally :obj:`val`
+            (:class:`Sessions`, in place of a share of :obj:`train`) and
+            :obj:`report` (plain values).
         """
 
     def process(self) -> None:
         raw = self.prepare()
-        train = raw['train']
-        count = max(1, round(train.num_sessions * self.fraction))
-        newest = torch.arange(train.num_sessions - count, train.num_sessions)
-        generator = torch.Generator().manual_seed(self.seed)
-        order = newest[torch.randperm(count, generator=generator)]
-        num_val = int(count * self.val_ratio)
-        parts = {
-            'train': train.select(order[num_val:].sort()[0]),
-            'val': train.select(order[:num_val].sort()[0]),
-            'test': raw['test'],
-        }
+        _check_prepared(type(self).__name__, raw)
+        parts = self._split(raw)
+        report = make_report(
+            parts, len(raw['item_ids']), raw.get('report', {})
+        )
         seen = torch.zeros(len(raw['item_ids']), dtype=torch.bool)
         seen[parts['train'].item] = True
         common = {
@@ -169,9 +195,11 @@ class SessionDataset(Dataset, ABC):
             'seen_items': seen,
             'settings': json.dumps(self.settings),
             'raw': {
-                osp.basename(path): [osp.getsize(path), sha256(path)]
-                for path in self.raw_paths
+                name: [osp.getsize(path), sha256(path)]
+                for name, path in _short_names(self.raw_paths).items()
             },
+            'report': json.dumps(report),
+            'version': import_module('pyg_sessaug').__version__,
         }
         with _explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
             save_together(
@@ -180,6 +208,36 @@ class SessionDataset(Dataset, ABC):
                     for part, path in zip(parts.values(), self.processed_paths)
                 }
             )
+
+    def _split(self, raw: Dict[str, Any]) -> Dict[str, Sessions]:
+        train, test = raw['train'], raw['test']
+        count = max(1, round(train.num_sessions * self.fraction))
+        newest = torch.arange(train.num_sessions - count, train.num_sessions)
+        if 'val' in raw:
+            parts = {'train': train.select(newest), 'val': raw['val']}
+        else:
+            num_val = int(count * self.val_ratio)
+            order = newest.flip(0)
+            if self.val_split == 'random':
+                generator = torch.Generator().manual_seed(self.seed)
+                order = newest[torch.randperm(count, generator=generator)]
+            elif test.num_sessions > 0 and num_val > 0:
+                num_val = test.num_sessions
+                if num_val >= count:
+                    raise ValueError(
+                        f'{type(self).__name__}: validation by time takes as '
+                        f'many sessions as the test set has, {num_val}, but '
+                        f'there are {count} for training; pass '
+                        f'val_split="random", or a shorter test period'
+                    )
+            parts = {
+                'train': train.select(order[num_val:].sort()[0]),
+                'val': train.select(order[:num_val].sort()[0]),
+            }
+        parts['test'] = test
+        if self.max_length is None:
+            return parts
+        return {k: v.last_clicks(self.max_length) for k, v in parts.items()}
 
     def _process(self) -> None:
         # PyG's own records `pre_transform`, which no file depends on here.
@@ -216,7 +274,10 @@ class SessionDataset(Dataset, ABC):
             self.item_ids = state.pop('item_ids')
             self.categories = state.pop('categories')
             self.seen_items = state.pop('seen_items')
-            self.flat_sessions = Sessions(**state)
+            self.report = json.loads(state.get('report', '{}'))
+            self.flat_sessions = Sessions(
+                *(state[x] for x in ('item', 'ptr', 'target', 'time'))
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f'{path} holds no sessions ({type(error).__name__}: '
@@ -228,20 +289,20 @@ class SessionDataset(Dataset, ABC):
                 f'{json.dumps(self.settings)}; {remedy}'
             )
         # Raw files may be gone, but not others than the prepared ones.
-        raw_paths = [x for x in self.raw_paths if osp.exists(x)]
-        present = {osp.basename(x): osp.getsize(x) for x in raw_paths}
+        paths = _short_names([x for x in self.raw_paths if osp.exists(x)])
+        present = {name: osp.getsize(x) for name, x in paths.items()}
         known = {name: size for name, (size, _) in raw.items()}
         if present and present != known:
             raise ValueError(
                 f'{path} was prepared from {known} (bytes), but '
                 f'the raw files are now {present}; {remedy}'
             )
-        for raw_path in raw_paths:
+        for name, raw_path in paths.items():
             # Untouched files are not read: a log may have gigabytes. A copy
             # may bring an old time of change, but is a new file.
             changed = max(osp.getmtime(raw_path), osp.getctime(raw_path))
             if changed > osp.getmtime(path):
-                if sha256(raw_path) != raw[osp.basename(raw_path)][1]:
+                if sha256(raw_path) != raw[name][1]:
                     raise ValueError(
                         f'{path} was prepared from another {raw_path}, '
                         f'though of the same size; {remedy}'
@@ -339,6 +400,60 @@ class SessionDataset(Dataset, ABC):
         target = self.flat_sessions.target
         nodes = self.graphs.nodes_at
         return float((nodes[target] == nodes[target - 1]).double().mean())
+
+
+def _short_names(paths: List[str]) -> Dict[str, str]:
+    r"""Paths by their last part, or by as much as tells them apart."""
+    if len({osp.basename(x) for x in paths}) == len(paths):
+        return {osp.basename(x): x for x in paths}
+    folder = osp.commonpath(paths)
+    return {osp.relpath(x, folder): x for x in paths}
+
+
+def _check_prepared(name: str, raw: Dict[str, Any]) -> None:
+    r"""Refuses what :meth:`SessionDataset.prepare` should not return."""
+    num_items = len(raw['item_ids'])
+    for split in ('train', 'val', 'test'):
+        if split not in raw:
+            continue
+        sessions, where = raw[split], f"{name}.prepare(): {split}'s"
+        item, ptr, target = sessions.item, sessions.ptr, sessions.target
+        bad = ((item < 0) | (item >= num_items)).nonzero().view(-1)
+        if bad.numel() > 0:
+            raise ValueError(
+                f'{where} click {int(bad[0])} is item {int(item[bad[0]])}, '
+                f'but items go from 0 to {num_items - 1}, as `item_ids` has '
+                f'{num_items}'
+            )
+        if int(ptr[0]) != 0 or int(ptr[-1]) != item.numel():
+            raise ValueError(
+                f'{where} lengths add up to {int(ptr[-1] - ptr[0])}, but it '
+                f'has {item.numel()} clicks'
+            )
+        if (ptr.diff() < 1).any():
+            raise ValueError(
+                f'{where} session {int((ptr.diff() < 1).nonzero()[0])} has '
+                f'no clicks; leave it out'
+            )
+        first = torch.zeros(item.numel() + 1, dtype=torch.bool)
+        first[ptr] = True
+        outside = ((target < 0) | (target >= item.numel())).any()
+        if outside or first[target].any():
+            raise ValueError(
+                f'{where} targets must be positions of clicks that are not '
+                f'the first of their session'
+            )
+        if sessions.time is not None and sessions.time.shape != item.shape:
+            raise ValueError(
+                f'{where} times are of shape {list(sessions.time.shape)}, '
+                f'but it has {item.numel()} clicks'
+            )
+    categories = raw['categories']
+    if categories is not None and categories.shape != (num_items,):
+        raise ValueError(
+            f'{name}.prepare(): categories are of shape '
+            f'{list(categories.shape)}, but there are {num_items} items'
+        )
 
 
 @contextmanager

@@ -1,19 +1,18 @@
 r"""Diginetica."""
 
 import os.path as osp
+from dataclasses import replace
 from typing import Any, Dict, List
 
 import torch
 from torch import Tensor
 
+from pyg_sessaug.datasets.columns import Options, read_log
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.preprocess import DAY, Clicks
-from pyg_sessaug.datasets.readers import (
-    optional_import,
-    read_csv,
-    read_head,
-    to_tensor,
-)
+from pyg_sessaug.datasets.preprocess import Clicks
+from pyg_sessaug.datasets.reading import explain
+from pyg_sessaug.datasets.text_files import Text, read_header
+from pyg_sessaug.datasets.values import Column
 
 
 class Diginetica(LogDataset):
@@ -67,28 +66,25 @@ class Diginetica(LogDataset):
     }
 
     def read_clicks(self) -> Clicks:
-        pa = optional_import('pyarrow')
-        path = osp.join(self.raw_dir, self._present(self.log_names)[0])
-        session, item = _spelling(path, 'sessionId', 'itemId')
-        table = read_csv(
-            path,
+        paths, text = [self.raw_paths[0]], Text(';')
+        session, item = _spelling(paths[0], 'sessionId', 'itemId')
+        clicks = read_log(
+            [paths],
             {
-                session: pa.int64(),
-                item: pa.int64(),
-                'timeframe': pa.int64(),
-                'eventdate': pa.date32(),
+                'session': Column(session, 'int'),
+                'item': Column(item, 'int'),
+                'order': Column('timeframe', 'number'),
+                'date': Column('eventdate', 'time'),
             },
-            ';',
+            Options(
+                text,
+                memory_limit=self.memory_limit,
+                folder=self.processed_dir,
+            ),
         )
-        timeframe = to_tensor(table['timeframe'])
-        date = to_tensor(table['eventdate'].cast(pa.int32())).double() * DAY
-        return Clicks(
-            session=to_tensor(table[session]),
-            item=to_tensor(table[item]),
-            time=date + timeframe.double() / 1000,
-            order=timeframe,
-            date=date,
-        )
+        assert clicks.order is not None
+        assert clicks.date is not None
+        return replace(clicks, time=clicks.date + clicks.order / 1000)
 
     def prepare_log(self) -> Dict[str, Any]:
         raw = super().prepare_log()
@@ -102,7 +98,8 @@ class Diginetica(LogDataset):
 
 def _spelling(path: str, *names: str) -> List[str]:
     # The official files say itemId, copies of them item_id.
-    header = read_head(path, ';')[0]
+    with explain(path):
+        header, _ = read_header(path, Text(';'))
     return [
         name if name in header else name.replace('Id', '_id') for name in names
     ]
@@ -110,15 +107,21 @@ def _spelling(path: str, *names: str) -> List[str]:
 
 def _read_categories(path: str, item_ids: Tensor) -> Tensor:
     r"""Category of each item from 0, or -1, ``[num_items]`` int64."""
-    pa = optional_import('pyarrow')
     item, category = _spelling(path, 'itemId', 'categoryId')
-    table = read_csv(path, {item: pa.int64(), category: pa.int64()}, ';')
-    pair = torch.stack([to_tensor(table[item]), to_tensor(table[category])])
-    if pair.numel() == 0:
+    # Items stand for sessions, and categories for items:
+    columns = {
+        'session': Column(item, 'int'),
+        'item': Column(category, 'int'),
+    }
+    table = read_log([[path]], columns, Options(Text(';')))
+    names = table.item_names
+    assert isinstance(names, Tensor)
+    if table.item.numel() == 0:
         raise ValueError(
             f'{path} has no items; replace it, or remove it to do without '
             f'categories'
         )
+    pair = torch.stack([table.session, names[table.item.long()]])
     ids, value = pair.unique(dim=1)
     twice = (ids[1:] == ids[:-1]).nonzero().view(-1)
     if twice.numel() > 0:

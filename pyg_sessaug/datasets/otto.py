@@ -1,11 +1,11 @@
 r"""OTTO."""
 
-import os.path as osp
+from dataclasses import replace
 from typing import Any, Iterable, Union
 
+from pyg_sessaug.datasets.columns import Options, read_events
 from pyg_sessaug.datasets.log import LogDataset
 from pyg_sessaug.datasets.preprocess import Clicks
-from pyg_sessaug.datasets.readers import read_events
 
 EVENT_TYPES = ('clicks', 'carts', 'orders')
 
@@ -53,8 +53,9 @@ class Otto(LogDataset):
         super().__init__(*args, **kwargs)
 
     def read_clicks(self) -> Clicks:
-        path = osp.join(self.raw_dir, self._present(self.log_names)[0])
-        session, item, time = read_events(
-            path, self.log_options['event_types']
+        clicks = read_events(
+            self.raw_paths[0],
+            self.log_options['event_types'],
+            Options(memory_limit=self.memory_limit, folder=self.processed_dir),
         )
-        return Clicks(session, item, time.double() / 1000)
+        return replace(clicks, time=clicks.time.double() / 1000)

@@ -1,7 +1,7 @@
 r"""From a table of clicks to filtered, split and indexed sessions."""
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -14,13 +14,13 @@ DAY = 86_400
 
 @dataclass
 class Clicks:
-    r"""A table of clicks, its rows in the order of the log.
+    r"""A table of clicks.
 
     Args:
-        session (Tensor): Session of each click, ``[num_clicks]``, int64, any
-            values.
-        item (Tensor): Raw item id of each click, ``[num_clicks]``, int64; a
-            position in :obj:`item_names` where that is given.
+        session (Tensor): Session of each click, ``[num_clicks]``, integers of
+            any value.
+        item (Tensor): Raw item id of each click, ``[num_clicks]``, integers;
+            a position in :obj:`item_names` where that is given.
         time (Tensor): Seconds of each click, ``[num_clicks]``, float64.
         order (Tensor, optional): What sorts the clicks of a session,
             ``[num_clicks]``. (default: :obj:`None`, which is :obj:`time`)
@@ -30,8 +30,18 @@ class Clicks:
         category (Tensor, optional): Category of each click,
             ``[num_clicks]``, int64 from 0, or -1 for none.
             (default: :obj:`None`)
-        item_names (list, optional): Raw item ids that are strings.
+        item_names (list or Tensor, optional): Raw item ids by position.
             (default: :obj:`None`)
+        row (Tensor, optional): Row of each click in the log,
+            ``[num_clicks]``, integers. (default: :obj:`None`, in the order
+            of the log)
+        part (Tensor, optional): Of a log that is split already: 0 for
+            training, 1 for validation, 2 for test, ``[num_clicks]``.
+            (default: :obj:`None`)
+        category_names (list, optional): What categories stand for.
+            (default: :obj:`None`)
+        report (dict): What the reader has to say.
+            (default: an empty one)
     """
 
     session: Tensor
@@ -40,23 +50,20 @@ class Clicks:
     order: Optional[Tensor] = None
     date: Optional[Tensor] = None
     category: Optional[Tensor] = None
-    item_names: Optional[List[str]] = None
+    item_names: Union[List[str], Tensor, None] = None
+    row: Optional[Tensor] = None
+    part: Optional[Tensor] = None
+    category_names: Optional[List[str]] = None
+    report: Dict[str, Any] = field(default_factory=dict)
 
-    def select(self, mask: Tensor) -> 'Clicks':
-        r"""The clicks where :obj:`mask`, ``[num_clicks]`` bool, is set."""
-        order, date, category = (
-            None if value is None else value[mask]
-            for value in (self.order, self.date, self.category)
-        )
-        return Clicks(
-            self.session[mask],
-            self.item[mask],
-            self.time[mask],
-            order,
-            date,
-            category,
-            self.item_names,
-        )
+    def select(self, keep: Tensor) -> 'Clicks':
+        r"""The clicks of a mask, ``[num_clicks]`` bool, or of indices."""
+        values: Dict[str, Any] = {
+            key: value[keep]
+            for key, value in vars(self).items()
+            if isinstance(value, Tensor) and key != 'item_names'
+        }
+        return replace(self, **values)
 
 
 def prepare_clicks(
@@ -65,6 +72,9 @@ def prepare_clicks(
     test_days: float = 7,
     drop_boundary: bool = False,
     session_gap: Optional[float] = None,
+    test_from: Optional[float] = None,
+    test_ratio: Optional[float] = None,
+    min_session_length: int = 2,
 ) -> Dict[str, Any]:
     r"""Filters, splits and indexes clicks as SR-GNN's preprocessing does.
 
@@ -81,20 +91,27 @@ def prepare_clicks(
         min_item_clicks (int): Clicks that an item needs.
             (default: :obj:`5`)
         test_days (float): Length of the test period, the end of the log, in
-            days. (default: :obj:`7`)
+            days; with :obj:`0` all is for training. (default: :obj:`7`)
         drop_boundary (bool): Whether sessions exactly at the beginning of
             the test period belong to neither split, as in SR-GNN's code,
             rather than to training. (default: :obj:`False`)
         session_gap (float, optional): Seconds without a click after which a
             new session begins. (default: :obj:`None`, sessions are those of
             the log)
+        test_from (float, optional): Second at which the test period begins,
+            in place of :obj:`test_days`. (default: :obj:`None`)
+        test_ratio (float, optional): Share of the sessions, the newest, for
+            testing, in place of :obj:`test_days`. (default: :obj:`None`)
+        min_session_length (int): Clicks that a session needs, at least 2.
+            (default: :obj:`2`)
 
     Returns:
-        dict: :obj:`train` and :obj:`test` (:class:`Sessions` by date, then
-        by first row in the log), :obj:`item_ids` ([num_items] int64 or list
-        of strings) and :obj:`categories` ([num_items] int64 or
-        :obj:`None`), the most frequent category of each item over training
-        clicks, the lowest of equally frequent ones, -1 without any.
+        dict: :obj:`train`, :obj:`test` and, where the log has such a part,
+        :obj:`val` (:class:`Sessions` by date, then by first row in the log),
+        :obj:`item_ids` ([num_items] int64 or list of strings),
+        :obj:`categories` ([num_items] int64 or :obj:`None`), the most
+        frequent category of each item over training clicks, the lowest of
+        equally frequent ones, -1 without any, and :obj:`report`.
 
     Raises:
         ValueError: If a time is not finite, or no session is left for
@@ -108,72 +125,155 @@ def prepare_clicks(
             f'click {int(bad[0])} of the log has time '
             f'{float(clicks.time[bad[0]])}; remove clicks without a time'
         )
-    row, session = _sort(clicks, session_gap)
+    clicks = _sorted(clicks)
+    session = _number_sessions(clicks, session_gap)
     # As in SR-GNN's code, clicks dropped below count for these:
-    first, date = _first_rows_and_dates(clicks, row, session)
-    keep = _in_long_session(session)
-    row, session = row[keep], session[keep]
-    ids, item = clicks.item[row].unique(return_inverse=True)
-    keep = item.bincount()[item] >= min_item_clicks
-    row, session, item = row[keep], session[keep], item[keep]
-    keep = _in_long_session(session)
-    row, session, item = row[keep], session[keep], item[keep]
-    if row.numel() == 0:
+    first, date = _first_rows_and_dates(clicks, session)
+    report = {**clicks.report, 'period': _period(clicks.time)}
+    report['duplicates'] = _count_duplicates(clicks, session)
+    part = None
+    if clicks.part is not None:
+        part = torch.zeros(first.numel(), dtype=torch.int8)
+        part[session] = clicks.part
+    dropped = dict(report.get('dropped', {}))
+
+    def drop(keep: Tensor, reason: str) -> None:
+        nonlocal clicks, session
+        lost = keep.numel() - int(keep.sum())
+        if lost:
+            dropped[reason] = dropped.get(reason, 0) + lost
+            clicks, session = clicks.select(keep), session[keep]
+
+    few = f'in sessions of fewer than {min_session_length} clicks'
+    ids: Any = clicks.item_names
+    if ids is None:
+        ids, item = clicks.item.unique(return_inverse=True)
+        clicks = replace(clicks, item=item)
+    drop(_in_long_session(session, min_session_length), few)
+    count = torch.bincount(clicks.item, minlength=len(ids))
+    drop((count >= min_item_clicks)[clicks.item], 'on rare items')
+    drop(_in_long_session(session, min_session_length), few)
+    if session.numel() == 0:
         raise ValueError(
-            f'no session has 2 clicks on items with at least '
-            f'{min_item_clicks} clicks; lower `min_item_clicks` '
+            f'no session has {min_session_length} clicks on items with at '
+            f'least {min_item_clicks} clicks; lower `min_item_clicks` '
             f'(--min-item-clicks)'
         )
 
     kept, length = session.unique_consecutive(return_counts=True)
-    ptr = cumsum(length)
+    kept, ptr = kept.long(), cumsum(length)
     by_date = first[kept].argsort()
     by_date = by_date[date[kept][by_date].argsort(stable=True)]
     date = date[kept][by_date]
-    split = date[-1] - test_days * DAY
-    train = by_date[date < split if drop_boundary else date <= split]
-    test = by_date[date > split]
-    if train.numel() == 0 or test.numel() == 0:
-        days = float(date[-1] - date[0]) / DAY
-        raise ValueError(
-            f'the last {test_days} days of the log leave {train.numel()} '
-            f'training and {test.numel()} test sessions, and its sessions '
-            f'span {days:.3g} days; change `test_days` (--test-days)'
+    masks = _split(
+        date,
+        None if part is None else part[kept][by_date],
+        test_days,
+        drop_boundary,
+        test_from,
+        test_ratio,
+    )
+    at_boundary = ~(masks['train'] | masks['val'] | masks['test'])
+    if at_boundary.any():
+        dropped['at the boundary of the splits'] = int(
+            length[by_date[at_boundary]].sum()
         )
-
+    train = by_date[masks['train']]
     train_length = length[train]
-    train = expand_ranges(ptr[train], train_length)[0]
-    test, session, _ = expand_ranges(ptr[test], length[test])
-    known, number = _vocabulary(item[train], ids.numel())
-    train_item, test_item = number[item[train]], number[item[test]]
-    train, test = row[train], row[test]
-    keep = test_item >= 0
-    test, test_item, session = test[keep], test_item[keep], session[keep]
-    keep = _in_long_session(session)
-    if not keep.any():
-        raise ValueError(
-            'no test session has 2 clicks on items of the training '
-            'sessions; change `test_days` (--test-days)'
+    click = _clicks_of(ptr, train, train_length)
+    known, number = _vocabulary(clicks.item[click], len(ids))
+    out: Dict[str, Any] = {
+        'train': Sessions.from_lengths(
+            number[clicks.item[click]], train_length, clicks.time[click]
         )
-    test, test_item, session = test[keep], test_item[keep], session[keep]
-    _, test_length = session.unique_consecutive(return_counts=True)
-
-    ids = ids[known]
-    names, categories = clicks.item_names, None
+    }
+    categories = None
     if clicks.category is not None:
         categories = _item_categories(
-            train_item, clicks.category[train], ids.numel()
+            out['train'].item, clicks.category[click], known.numel()
         )
+    for name in ('val', 'test'):
+        chosen = by_date[masks[name]]
+        click = _clicks_of(ptr, chosen, length[chosen])
+        owner = torch.repeat_interleave(length[chosen])
+        item = number[clicks.item[click]]
+        keep = item >= 0
+        item, click, owner = item[keep], click[keep], owner[keep]
+        enough = _in_long_session(owner, 2)
+        lost = int(length[chosen].sum()) - int(enough.sum())
+        if lost:
+            reason = 'of val or test on items unknown to training'
+            dropped[reason] = dropped.get(reason, 0) + lost
+        if chosen.numel() > 0 and not enough.any():
+            raise ValueError(
+                f'no {name} session has 2 clicks on items of the training '
+                f'sessions; change `test_days` (--test-days)'
+            )
+        _, test_length = owner[enough].unique_consecutive(return_counts=True)
+        out[name] = Sessions.from_lengths(
+            item[enough], test_length, clicks.time[click[enough]]
+        )
+        if chosen.numel() > 0:
+            report[f'{name}_from'] = float(date[masks[name]].min())
+    if part is None:
+        del out['val']
+    report['dropped'] = dropped
+    names = ids[known] if isinstance(ids, Tensor) else None
     return {
-        'train': Sessions.from_lengths(
-            train_item, train_length, clicks.time[train]
-        ),
-        'test': Sessions.from_lengths(
-            test_item, test_length, clicks.time[test]
-        ),
-        'item_ids': ids if names is None else [names[i] for i in ids.tolist()],
+        **out,
+        'item_ids': names if names is not None else [ids[i] for i in known],
         'categories': categories,
+        'report': report,
     }
+
+
+def _split(
+    date: Tensor,
+    part: Optional[Tensor],
+    test_days: float,
+    drop_boundary: bool,
+    test_from: Optional[float],
+    test_ratio: Optional[float],
+) -> Dict[str, Tensor]:
+    r"""Which sessions, oldest first, belong to each split."""
+    if part is not None:
+        names = ('train', 'val', 'test')
+        masks = {name: part == i for i, name in enumerate(names)}
+        split = float('nan')
+    elif test_ratio is not None:
+        count = round(test_ratio * date.numel())
+        test = torch.arange(date.numel()) >= date.numel() - count
+        masks = {'train': ~test, 'test': test}
+    elif test_from is not None:
+        masks = {'train': date < test_from, 'test': date >= test_from}
+    elif test_days == 0:
+        every = torch.ones_like(date, dtype=torch.bool)
+        masks = {'train': every, 'test': ~every}
+    else:
+        split = float(date[-1]) - test_days * DAY
+        train = date < split if drop_boundary else date <= split
+        masks = {'train': train, 'test': date > split}
+    masks.setdefault('val', torch.zeros_like(masks['train']))
+    sizes = {name: int(mask.sum()) for name, mask in masks.items()}
+    wants_test = test_days != 0 or test_from is not None or part is not None
+    if sizes['train'] == 0 or (wants_test and sizes['test'] == 0):
+        days = float(date.max() - date.min()) / DAY
+        raise ValueError(
+            f'the last {test_days} days of the log leave {sizes["train"]} '
+            f'training and {sizes["test"]} test sessions, and its sessions '
+            f'span {days:.3g} days; change `test_days` (--test-days), or how '
+            f'else it is split'
+        )
+    return masks
+
+
+def _clicks_of(ptr: Tensor, session: Tensor, length: Tensor) -> Tensor:
+    # Most logs are sorted by date, and a range is no list of positions.
+    return expand_ranges(ptr[session], length)[0]
+
+
+def _period(time: Tensor) -> List[float]:
+    return [float(time.min()), float(time.max())]
 
 
 def newest_samples(sessions: Sessions, count: int) -> Sessions:
@@ -200,46 +300,79 @@ def newest_samples(sessions: Sessions, count: int) -> Sessions:
     )
 
 
-def _sort(clicks: Clicks, gap: Optional[float]) -> Tuple[Tensor, Tensor]:
-    r"""Rows by session, then order, then row; and their session number."""
-    session, time = clicks.session, clicks.time
-    order = time if clicks.order is None else clicks.order
-    row = torch.arange(session.numel())
-    same = session[1:] == session[:-1]
+def _sorted(clicks: Clicks) -> Clicks:
+    r"""Clicks by part, session, order and row."""
+    session, order = clicks.session, clicks.order
+    order = clicks.time if order is None else order
+    if clicks.row is None:
+        count = session.numel()
+        kind = torch.int32 if count < 2**31 else torch.int64
+        clicks = replace(clicks, row=torch.arange(count, dtype=kind))
+    if clicks.part is not None:
+        return clicks  # As the reader sorts them.
     # Most logs are sorted, which is ten times faster to see than to do.
-    if not (
-        (session[1:] > session[:-1]) | (same & (order[1:] >= order[:-1]))
-    ).all():
-        row = order.argsort(stable=True)
-        row = row[session[row].argsort(stable=True)]
-        session, time = session[row], time[row]
-        same = session[1:] == session[:-1]
+    new = session[1:] > session[:-1]
+    if (new | ((session[1:] == session[:-1]) & _ascends(order))).all():
+        return clicks
+    row = order.argsort(stable=True)
+    return clicks.select(row[session[row].argsort(stable=True)])
+
+
+def _ascends(value: Tensor) -> Tensor:
+    return value[1:] >= value[:-1]
+
+
+def _number_sessions(clicks: Clicks, gap: Optional[float]) -> Tensor:
+    r"""Number of each click's session, ``[num_clicks]``, int32."""
+    session = clicks.session
+    new = session[1:] != session[:-1]
+    if clicks.part is not None:
+        new |= clicks.part[1:] != clicks.part[:-1]
     if gap is not None:
-        same &= time.diff() <= gap
-    number = torch.zeros_like(session)
-    number[1:] = (~same).cumsum(0)
-    return row, number
+        new |= clicks.time.diff() > gap
+    number = torch.zeros(session.numel(), dtype=torch.int32)
+    torch.cumsum(new, 0, dtype=torch.int32, out=number[1:])
+    return number
 
 
-def _in_long_session(session: Tensor) -> Tensor:
-    return session.bincount()[session] >= 2
+def _in_long_session(session: Tensor, least: int) -> Tensor:
+    return (session.bincount() >= least)[session]
+
+
+def _count_duplicates(clicks: Clicks, session: Tensor) -> int:
+    r"""Clicks that repeat another's session, item and time."""
+    time = clicks.time
+    tied = (session[1:] == session[:-1]) & (time[1:] == time[:-1])
+    run = torch.zeros_like(session)
+    torch.cumsum(~tied, 0, dtype=run.dtype, out=run[1:])
+    within = torch.zeros(session.numel(), dtype=torch.bool)
+    within[1:] |= tied
+    within[:-1] |= tied
+    item = clicks.item[within]
+    if item.numel() == 0:
+        return 0
+    pair = torch.stack([run[within].long(), item.long()])
+    return item.numel() - pair.unique(dim=1).size(1)
 
 
 def _first_rows_and_dates(
     clicks: Clicks,
-    row: Tensor,
     session: Tensor,
 ) -> Tuple[Tensor, Tensor]:
     length = session.bincount()
+    row = clicks.row
+    assert row is not None
     first, last = (
-        torch.empty_like(length).scatter_reduce_(
-            0, session, row, reduce, include_self=False
+        torch.empty(length.numel(), dtype=row.dtype).scatter_reduce_(
+            0, session.long(), row, reduce, include_self=False
         )
         for reduce in ['amin', 'amax']
     )
     if clicks.date is None:
-        return first, clicks.time[row[length.cumsum(0) - 1]]
-    return first, clicks.date[last]
+        return first, clicks.time[length.cumsum(0) - 1]
+    # The date of the row that comes last in the log:
+    is_last = row == last[session]
+    return first, clicks.date[is_last]
 
 
 def _vocabulary(item: Tensor, size: int) -> Tuple[Tensor, Tensor]:

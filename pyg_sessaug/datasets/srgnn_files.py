@@ -13,7 +13,8 @@ from torch_geometric.utils import cumsum
 
 from pyg_sessaug.data.sessions import Sessions
 
-REQUIRED = ('all_train_seq.txt', 'test.txt')
+TRAIN_NAMES = ('all_train_seq.txt', 'train.txt')
+REQUIRED = (TRAIN_NAMES[0], 'test.txt')
 CATEGORY = 'category.txt'
 # Ids are an index: far more of them than memory holds is a mistake.
 MAX_ID = 10**8

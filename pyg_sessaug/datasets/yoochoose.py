@@ -1,20 +1,16 @@
 r"""YooChoose."""
 
-import os.path as osp
-from typing import Any, Callable, Dict, Optional
+import warnings
+from dataclasses import replace
+from typing import Any, Dict, Optional
 
 import torch
 
+from pyg_sessaug.datasets.columns import Options, read_log
 from pyg_sessaug.datasets.log import LogDataset
 from pyg_sessaug.datasets.preprocess import Clicks, newest_samples
-from pyg_sessaug.datasets.readers import (
-    optional_import,
-    read_csv,
-    read_head,
-    to_codes,
-    to_seconds,
-    to_tensor,
-)
+from pyg_sessaug.datasets.text_files import Text
+from pyg_sessaug.datasets.values import Column
 
 COLUMNS = ['session_id', 'timestamp', 'item_id', 'category']
 
@@ -44,23 +40,11 @@ class YooChoose(LogDataset):
         root (str): Folder with the raw files in :obj:`root/raw`.
         split (str): :obj:`"train"`, :obj:`"val"` or :obj:`"test"`.
             (default: :obj:`"train"`)
-        transform (callable, optional): Applied at every access.
-            (default: :obj:`None`)
-        pre_transform (callable, optional): Applied before
-            :obj:`transform` at every access. (default: :obj:`None`)
-        force_reload (bool): Whether to prepare the files again.
-            (default: :obj:`False`)
-        source (str): :obj:`"auto"`, :obj:`"log"` or :obj:`"srgnn"`.
-            (default: :obj:`"auto"`)
-        val_ratio (float): Share of the kept training sessions set apart for
-            validation, in [0, 1). (default: :obj:`0.1`)
-        seed (int): Seed of the draw of validation sessions.
-            (default: :obj:`0`)
-        fraction (int): :obj:`64` keeps the newest 1/64 of the training
-            samples, the vocabulary being that of all. The oldest session
-            kept loses its longest samples if need be. SR-GNN's files hold
-            one fraction; another is an error. (default: :obj:`64`)
-        newest (float): Newest share of these sessions to keep, in (0, 1].
+        part (int): :obj:`64` keeps the newest 1/64 of the training samples,
+            the vocabulary being that of all. The oldest session kept loses
+            its longest samples if need be. SR-GNN's files hold one part;
+            another is an error. (default: :obj:`64`)
+        fraction (float): Newest share of these sessions to keep, in (0, 1].
             (default: :obj:`1.0`)
         **kwargs (optional): Further arguments of
             :class:`~pyg_sessaug.datasets.LogDataset`, with :obj:`test_days`
@@ -68,6 +52,10 @@ class YooChoose(LogDataset):
             :obj:`allow_missing_categories` (:obj:`True`) and, for a log,
             :obj:`drop_special` (:obj:`False`): whether to leave out clicks
             on special offers before all else.
+
+    Warns:
+        DeprecationWarning: If :obj:`fraction` is an int above 1, which is
+            read as :obj:`part`, with :obj:`newest` as the share.
     """
 
     log_names = ('yoochoose-clicks.dat',)
@@ -99,65 +87,60 @@ class YooChoose(LogDataset):
         self,
         root: str,
         split: str = 'train',
-        transform: Optional[Callable[..., Any]] = None,
-        pre_transform: Optional[Callable[..., Any]] = None,
-        force_reload: bool = False,
-        source: str = 'auto',
-        val_ratio: float = 0.1,
-        seed: int = 0,
-        fraction: int = 64,
-        newest: float = 1.0,
+        *args: Any,
+        part: int = 64,
+        fraction: float = 1.0,
+        newest: Optional[float] = None,
         **kwargs: Any,
     ) -> None:
-        if fraction < 1 or int(fraction) != fraction:
+        if fraction > 1:
+            part, fraction = fraction, 1.0  # type: ignore[assignment]
+            _warn('fraction', 'an int is `part`', part)
+        if newest is not None:
+            fraction = newest
+            _warn('newest', 'it is `fraction`', newest)
+        if part < 1 or int(part) != part:
             raise ValueError(
-                f'YooChoose: `fraction` 64 keeps the newest 1/64 of the '
-                f'training samples, so it must be a positive int, got '
-                f'{fraction}; `newest` takes a share of the sessions'
+                f'YooChoose: `part` 64 keeps the newest 1/64 of the training '
+                f'samples, so it must be a positive int, got {part}; '
+                f'`fraction` takes a share of the sessions'
             )
-        self.sample_fraction = int(fraction)
+        self.part = int(part)
         kwargs.setdefault('allow_missing_categories', True)
-        super().__init__(
-            root,
-            split,
-            transform,
-            pre_transform,
-            force_reload,
-            source,
-            val_ratio,
-            seed,
-            fraction=newest,
-            **kwargs,
-        )
+        super().__init__(root, split, *args, fraction=fraction, **kwargs)
 
     @property
     def settings(self) -> Dict[str, Any]:
+        # Under the names of version 0.1.0:
         settings = super().settings
         newest = settings.pop('fraction')
-        return dict(settings, fraction=self.sample_fraction, newest=newest)
+        younger = {
+            key: settings.pop(key)
+            for key in [*self.more_defaults, 'val_split', 'max_length']
+            if key in settings
+        }
+        settings.update(fraction=self.part, newest=newest)
+        return {**settings, **younger}
 
     def read_clicks(self) -> Clicks:
-        pa = optional_import('pyarrow')
-        path = osp.join(self.raw_dir, self._present(self.log_names)[0])
-        # SR-GNN's readme asks to add a header.
-        has_header = read_head(path)[0] == COLUMNS
-        table = read_csv(
-            path,
-            dict(
-                zip(
-                    COLUMNS,
-                    [
-                        pa.int64(),
-                        pa.timestamp('ms', 'UTC'),
-                        pa.int64(),
-                        pa.dictionary(pa.int32(), pa.string()),
-                    ],
-                )
+        path = self.raw_paths[0]
+        clicks = read_log(
+            [[path]],
+            {
+                'session': Column('session_id', 'int'),
+                'item': Column('item_id', 'int'),
+                'time': Column('timestamp', 'time'),
+                'category': Column('category', 'text'),
+            },
+            Options(
+                # SR-GNN's readme asks to add a header.
+                Text(names=COLUMNS),
+                memory_limit=self.memory_limit,
+                folder=self.processed_dir,
             ),
-            names=None if has_header else COLUMNS,
-            nullable=['category'],
         )
-        code, names = to_codes(table['category'])
+        names, code = clicks.category_names or [], clicks.category
+        assert code is not None
         wrong = [x for x in names if x != 'S' and not x.isdecimal()]
         if wrong:
             raise ValueError(
@@ -167,13 +150,8 @@ class YooChoose(LogDataset):
         value = torch.tensor(
             [int(x) if x not in ('S', '0') else -1 for x in names] + [-1]
         )
-        time = to_seconds(table['timestamp'])
-        clicks = Clicks(
-            session=to_tensor(table['session_id']),
-            item=to_tensor(table['item_id']),
-            time=time,
-            date=time.floor(),
-            category=value[code],
+        clicks = replace(
+            clicks, date=clicks.time.floor(), category=value[code]
         )
         if 'S' in names and self.log_options['drop_special']:
             clicks = clicks.select(code != names.index('S'))
@@ -181,10 +159,10 @@ class YooChoose(LogDataset):
 
     def prepare_log(self) -> Dict[str, Any]:
         raw = super().prepare_log()
-        count = raw['train'].num_samples // self.sample_fraction
+        count = raw['train'].num_samples // self.part
         if count == 0:
             raise ValueError(
-                f'YooChoose: fraction={self.sample_fraction} keeps none of '
+                f'YooChoose: part={self.part} keeps none of '
                 f'the {raw["train"].num_samples} training samples in '
                 f'{self.raw_dir}; lower it'
             )
@@ -194,18 +172,26 @@ class YooChoose(LogDataset):
     def prepare(self) -> Dict[str, Any]:
         raw = super().prepare()
         if self.source == 'srgnn':
-            self._check_fraction(raw['train'].num_samples)
+            self._check_part(raw['train'].num_samples)
         return raw
 
-    def _check_fraction(self, num_samples: int) -> None:
+    def _check_part(self, num_samples: int) -> None:
         # SR-GNN's list keeps the session whole that its cut runs through.
         held = next(
             (f for f in (1, 4) if 0 <= num_samples - FULL_SAMPLES // f < 1000),
             64,
         )
-        if self.sample_fraction != held:
+        if self.part != held:
             raise ValueError(
-                f'YooChoose: fraction={self.sample_fraction}, but the files '
-                f'in {self.raw_dir} hold 1/{held}; pass fraction={held}, or '
+                f'YooChoose: part={self.part}, but the files '
+                f'in {self.raw_dir} hold 1/{held}; pass part={held}, or '
                 f'use the official log'
             )
+
+
+def _warn(name: str, text: str, value: Any) -> None:
+    warnings.warn(
+        f'YooChoose: {name}={value} is of version 0.1; {text} now',
+        DeprecationWarning,
+        stacklevel=3,
+    )

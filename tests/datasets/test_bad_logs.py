@@ -1,5 +1,3 @@
-import sys
-
 import pytest
 
 from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
@@ -25,38 +23,38 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             Diginetica,
             'train-item-views.csv',
             VIEWS + '1;NA;2;3;2016-01-01\n1;NA;x2;3;2016-01-01\n',
-            "column 'itemId': Row #3.*int64.*'x2'",
+            "row 3 of .*itemId 'x2' is no 64-bit integer",
         ),
         (
             Diginetica,
             'train-item-views.csv',
             VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2;3;2016-02-30\n',
-            "Row #3.*date.*'2016-02-30'",
+            "row 3 of .*eventdate '2016-02-30' is neither",
         ),
         (
             Diginetica,
             'train-item-views.csv',
             VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2;;2016-01-01\n',
-            'row 3 has no timeframe',
+            r'has no timeframe \(row 3 of .*get the file again',
         ),
         (
             Diginetica,
             'train-item-views.csv',
             VIEWS + '1;NA;2;3;2016-01-01\n1;NA;2\n',
-            'Row #3: Expected 5 columns, got 3',
+            r'line 3 is no row \(missing columns: .* 5 Found: 3',
         ),
-        (YooChoose, 'yoochoose-clicks.dat', '', 'Empty CSV file'),
+        (YooChoose, 'yoochoose-clicks.dat', '', 'no clicks'),
         (
             YooChoose,
             'yoochoose-clicks.dat',
             CLICK + CLICK.replace('T10:', 'T25:'),
-            "Row #2.*'2014-04-07T25:51:09.277Z'",
+            "row 2 of .*'2014-04-07T25:51:09.277Z'",
         ),
         (
             YooChoose,
             'yoochoose-clicks.dat',
             CLICK + CLICK.replace('214536502', str(2**63)),
-            f"Row #2.*int64.*'{2**63}'",
+            f"row 2 of .*'{2**63}' is no 64-bit integer",
         ),
         (
             YooChoose,
@@ -68,7 +66,7 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             YooChoose,
             'yoochoose-clicks.dat',
             2 * CLICK.encode() + b'\xff\xfe,1,1,1\n',
-            'Row #3.*int64',
+            'line 3 is no row.*not utf-8',
         ),
         (Otto, 'train.jsonl', '', 'no events'),
         (Otto, 'train.jsonl', EVENTS + '{"session', 'line 2 is not'),
@@ -78,32 +76,32 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             Otto,
             'train.jsonl',
             EVENTS + EVENTS.replace('"aid": 1', '"aid": "x"'),
-            'line 2.*TypeError',
+            'line 2 is not.*64-bit integers',
         ),
         (
             Otto,
             'train.jsonl',
             EVENTS + EVENTS.replace('"ts": 2', '"ts": 2.5'),
-            'line 2.*TypeError',
+            'line 2 is not.*64-bit integers',
         ),
         (
             Otto,
             'train.jsonl',
             EVENTS + EVENTS.replace('"aid": 1', f'"aid": {2**63}'),
-            'line 2.*OverflowError',
+            'line 2 is not.*64-bit integers',
         ),
         (Otto, 'train.jsonl', EVENTS.encode() + b'\xff', 'line 2 is not'),
         (
             Otto,
             'train.jsonl',
             EVENTS + EVENTS.replace('"aid": 1', '"aid": true'),
-            'line 2.*truth value',
+            'line 2 is not.*64-bit integers',
         ),
         (
             Otto,
             'train.jsonl',
             EVENTS + EVENTS.replace('"session": 1', '"session": false'),
-            'line 2.*truth value',
+            'line 2 is not.*64-bit integers',
         ),
         (SessionLog, 'clicks.csv', '\rs', "one column 'session_id'"),
         (
@@ -122,7 +120,7 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             SessionLog,
             'clicks.csv',
             b'session_id,item_id,time\n1,2,3\n1,\xe9,4\n',
-            'Row #3.*invalid UTF8',
+            'line 3 is no row.*not utf-8',
         ),
         (
             SessionLog,
@@ -140,25 +138,25 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
             SessionLog,
             'clicks.csv',
             'session_id,item_id,time\n1,2,3\n1,2,soon\n',
-            "Row #3.*'soon'",
+            "row 3 of .*'soon' is neither .* like the others",
         ),
         (
             SessionLog,
             'clicks.csv',
             'session_id,item_id,time\n1,2,3\n1,,3\n',
-            'row 3 has no item_id',
+            r'1 row has no item_id \(row 3 of .*--on-missing drop',
         ),
         (
             SessionLog,
             'clicks.csv',
             'session_id,item_id,time\n1,2,nan\n1,2,3\n',
-            'click 0 .*time nan',
+            'a placeholder as time .row 2',
         ),
         (
             SessionLog,
             'clicks.csv',
             'session_id,item_id,time\n1,2,noon\n',
-            "clicks.csv: the first 'time' is 'noon', neither .* column",
+            "row 2 of .*csv: time 'noon' is neither .*--time-format",
         ),
     ],
 )
@@ -208,37 +206,6 @@ def test_log_of_another_name(tmp_path):
         SessionLog(tmp_path)
 
 
-@pytest.mark.parametrize('package', ['pyarrow', 'orjson'])
-def test_missing_package(tmp_path, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    if package == 'pyarrow':
-        write(tmp_path, 'train-item-views.csv', VIEWS)
-        cls = Diginetica
-    else:
-        write(tmp_path, 'train.jsonl', EVENTS)
-        cls = Otto
-    match = rf'{package}; pip install pyg_sessaug\[logs\]'
-    with pytest.raises(ImportError, match=match):
-        cls(tmp_path)
-
-
-@pytest.mark.parametrize(
-    'code, match',
-    [
-        ("raise ImportError('pyarrow requires NumPy 2.0')", 'NumPy 2.0'),
-        ('import pyarrow_of_another_name', 'of_another_name'),
-    ],
-)
-def test_package_that_cannot_be_imported(tmp_path, monkeypatch, code, match):
-    write(tmp_path, 'train-item-views.csv', VIEWS)
-    write(tmp_path, 'pyarrow.py', code)
-    monkeypatch.syspath_prepend(tmp_path / 'raw')
-    for name in [x for x in sys.modules if x.split('.')[0] == 'pyarrow']:
-        monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(ImportError, match=match):
-        Diginetica(tmp_path)
-
-
 @pytest.mark.parametrize(
     'argument, value',
     [
@@ -267,19 +234,12 @@ def test_columns_of_another_type(tmp_path):
         SessionLog(tmp_path, file='clicks.parquet')
 
 
-def test_times_that_are_texts_in_parquet(tmp_path):
-    pandas = pytest.importorskip('pandas')
-    path = tmp_path / 'clicks.parquet'
-    table = {'session_id': [1], 'item_id': [2], 'time': ['2024-01-01']}
-    pandas.DataFrame(table).to_parquet(path)
-    with pytest.raises(ValueError, match=r'got .*string; convert the column'):
-        SessionLog(tmp_path, file=path)
-
-
 def test_lists_in_a_column(tmp_path):
     pandas = pytest.importorskip('pandas')
     path = tmp_path / 'clicks.parquet'
     table = {'session_id': [1, 1], 'item_id': [[2], [3]], 'time': [0, 1]}
     pandas.DataFrame(table).to_parquet(path)
-    with pytest.raises(ValueError, match=r'clicks\.parquet: .*list'):
+    with pytest.raises(
+        ValueError, match=r"\.parquet: .*'item_id' is of type BIGINT\[\]"
+    ):
         SessionLog(tmp_path, file=path)

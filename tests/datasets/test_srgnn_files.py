@@ -188,22 +188,33 @@ def test_options_of_logs_are_errors(srgnn_root):
         Diginetica(root, days=3)
 
 
-@pytest.mark.parametrize('fraction', [1, 4, 63])
-def test_another_fraction_of_yoochoose(srgnn_root, fraction):
+@pytest.mark.parametrize('part', [1, 4, 63])
+def test_another_part_of_yoochoose(srgnn_root, part):
     root = srgnn_root(TRAIN, TEST)
-    with pytest.raises(ValueError, match=f'fraction={fraction}.*hold 1/64'):
-        YooChoose(root, fraction=fraction)
+    with pytest.raises(ValueError, match=f'part={part}.*hold 1/64'):
+        YooChoose(root, part=part)
 
 
-@pytest.mark.parametrize('fraction', [0, -4, 2.5, 0.5])
-def test_bad_fraction_of_yoochoose(srgnn_root, fraction):
-    with pytest.raises(ValueError, match='`newest` takes a share'):
-        YooChoose(srgnn_root(TRAIN, TEST), fraction=fraction)
+@pytest.mark.parametrize('part', [0, -4, 2.5, 0.5])
+def test_bad_part_of_yoochoose(srgnn_root, part):
+    with pytest.raises(ValueError, match='`fraction` takes a share'):
+        YooChoose(srgnn_root(TRAIN, TEST), part=part)
+
+
+def test_names_of_version_0_1_in_yoochoose(srgnn_root):
+    root = srgnn_root(TRAIN * 10, TEST)
+    new = YooChoose(root, part=64, fraction=0.5)
+    with pytest.warns(DeprecationWarning, match='is `part` now'):
+        with pytest.warns(DeprecationWarning, match='it is `fraction` now'):
+            old = YooChoose(root, fraction=64, newest=0.5)
+    assert old.processed_paths == new.processed_paths
+    assert old.settings['fraction'] == 64
+    assert old.fraction == new.fraction == 0.5
 
 
 def test_a_quarter_of_yoochoose(srgnn_root, monkeypatch):
     monkeypatch.setattr('pyg_sessaug.datasets.yoochoose.FULL_SAMPLES', 160)
     root = srgnn_root(TRAIN * 10, TEST)  # 40 samples
-    assert len(YooChoose(root, fraction=4, val_ratio=0)) == 40
-    with pytest.raises(ValueError, match='hold 1/4; pass fraction=4'):
+    assert len(YooChoose(root, part=4, val_ratio=0)) == 40
+    with pytest.raises(ValueError, match='hold 1/4; pass part=4'):
         YooChoose(root)

@@ -1,0 +1,408 @@
+r"""From the files of a log to clicks, all checked and counted."""
+
+import warnings
+from contextlib import nullcontext
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import duckdb
+import numpy as np
+import torch
+
+from pyg_sessaug.datasets.preprocess import Clicks
+from pyg_sessaug.datasets.reading import (
+    Source,
+    connect,
+    explain,
+    explain_json,
+    file_sql,
+    ident,
+    open_source,
+    packing,
+    quote,
+)
+from pyg_sessaug.datasets.text_files import ANEW, Text, check_columns
+from pyg_sessaug.datasets.values import (
+    BLANKS,
+    Column,
+    fields,
+    ids_sql,
+    seconds_sql,
+    texts_sql,
+    values,
+)
+
+#: What stands for a missing value where it is a whole field.
+PLACEHOLDERS = ('NULL', 'null', 'NA', 'N/A', 'nan', 'NaN', 'None', '\\N')
+CHUNK = 1 << 22  # Rows
+
+
+class Options(NamedTuple):
+    r"""How to read a log.
+
+    Args:
+        text (Text): How its text files are written.
+        where (str, optional): Condition in SQL that rows must meet.
+            (default: :obj:`None`)
+        time_unit (float, optional): Seconds per unit of a time that is a
+            number. (default: :obj:`None`, told by its size)
+        time_format (str, optional): How times are spelt, in the signs of
+            ``strptime``. (default: :obj:`None`, as in ISO 8601)
+        on_missing (str): :obj:`"error"`, or :obj:`"drop"` for rows without
+            an id or a time. (default: :obj:`"error"`)
+        drop_duplicates (bool): Whether of equal rows only the first is kept.
+            (default: :obj:`False`)
+        memory_limit (str): What DuckDB may hold in memory.
+            (default: :obj:`"1GiB"`)
+        folder (str, optional): Where it spills to. (default: :obj:`None`)
+    """
+
+    text: Text = Text()
+    where: Optional[str] = None
+    time_unit: Optional[float] = None
+    time_format: Optional[str] = None
+    on_missing: str = 'error'
+    drop_duplicates: bool = False
+    memory_limit: str = '1GiB'
+    folder: Optional[str] = None
+
+
+def read_log(
+    parts: Sequence[Sequence[str]],
+    columns: Dict[str, Column],
+    options: Options = Options(),  # noqa: B008 (immutable)
+) -> Clicks:
+    r"""Reads the clicks of a log, sorted by session and time.
+
+    Args:
+        parts (list): Paths of the files; several lists of them where the log
+            is split already.
+        columns (dict): Columns by role: :obj:`session`, :obj:`item` and,
+            where there are such, :obj:`time`, :obj:`order`, :obj:`date` and
+            :obj:`category`.
+        options (Options): How to read it.
+
+    Raises:
+        ValueError: If a file or a value is not as it should be; it names the
+            file, the row and what to do.
+    """
+    with connect(options.folder, options.memory_limit) as con:
+        table = LogTable(con, columns, options)
+        # Of two parts, the second is the test set.
+        numbers = (0, 2) if len(parts) == 2 else range(len(parts))
+        for part, paths in zip(numbers, parts):
+            for path in paths:
+                with explain(path):
+                    table.load(path, part)
+        with explain(', '.join(path for path, *_ in table.files[:3])):
+            return table.clicks()
+
+
+def read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
+    r"""Reads events in OTTO's JSON lines.
+
+    Args:
+        path (str): The file.
+        types (list): Types of the events to read.
+        options (Options): How to read it.
+
+    Raises:
+        ValueError: If a line is not as it should be; it names the line.
+    """
+    lines = (
+        f"read_json({file_sql(path)}, format='newline_delimited', "
+        f"compression='{packing(path)}', columns={{'session': 'JSON', "
+        f"'events': 'STRUCT(aid JSON, ts JSON, type VARCHAR)[]'}})"
+    )
+    # A line without events would leave no row to complain of.
+    events = (
+        f'(select line, session, unnest(case when events is null then '
+        f'[null] else events end, recursive := true) from (select '
+        f'row_number() over () as line, * from {lines}))'
+    )
+    chosen = ', '.join(map(quote, types))
+    relation = (
+        f'(select line, session::VARCHAR as session, aid::VARCHAR as aid, '
+        f'ts::VARCHAR as ts from {events} where type is null or type in '
+        f'({chosen}))'
+    )
+    columns = {
+        'session': Column('session', 'int'),
+        'item': Column('aid', 'int'),
+        'time': Column('ts', 'int'),
+    }
+    names = {column.name: column.name for column in columns.values()}
+    with connect(options.folder, options.memory_limit) as con, explain(path):
+        table = LogTable(con, columns, options)
+        table.load(path, 0, Source(relation, names, {}, 1, None, True))
+        bad = table.sql(
+            'select n from log where session is null or item is null or '
+            'time is null order by n limit 1'
+        )
+        if bad:
+            ((line,),) = table.sql(
+                f'select line from (select line, row_number() over () as n '
+                f'from {relation}) where n = {bad[0][0] + 1}'
+            )
+            raise ValueError(
+                f'{path}: line {line} is not {{"session": ..., "events": '
+                f'[{{"aid": ..., "ts": ..., "type": ...}}, ...]}} with '
+                f'64-bit integers; {ANEW}'
+            )
+        if table.report['read'] == 0:
+            raise ValueError(f'{path} has no events of type {list(types)}')
+        return table.clicks()
+
+
+class LogTable:
+    r"""The rows of a log in a table of DuckDB, :obj:`log`.
+
+    Args:
+        con (DuckDBPyConnection): The database.
+        columns (dict): Columns by role.
+        options (Options): How to read it.
+    """
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        columns: Dict[str, Column],
+        options: Options,
+    ) -> None:
+        self.con, self.columns, self.options = con, columns, options
+        #: Path, first row in the table, and its number in the file.
+        self.files: List[Tuple[str, int, int]] = []
+        self.report: Dict[str, Any] = {'read': 0, 'dropped': {}}
+        self.notes: List[str] = []
+        kept = ['n BIGINT', 'part TINYINT', 'kept BOOLEAN']
+        for role, column in columns.items():
+            kept += fields(role, column.kind)
+        self.sql(f'create table log ({", ".join(kept)})')
+
+    def sql(self, text: str) -> List[Tuple[Any, ...]]:
+        r"""Runs a statement and returns all of its rows."""
+        rows: List[Tuple[Any, ...]] = self.con.execute(text).fetchall()
+        return rows
+
+    def load(
+        self, path: str, part: int, source: Optional[Source] = None
+    ) -> None:
+        r"""Adds the rows of a file."""
+        options, first = self.options, self.report['read']
+        needed = {role: column.name for role, column in self.columns.items()}
+        if source is None:
+            any_key = options.where is not None
+            source = open_source(self.con, path, needed, options.text, any_key)
+        check_columns(path, needed.values(), list(source.columns))
+        kept = 'true'
+        if options.where is not None:
+            kept = f'coalesce(({options.where}), false)'
+        exprs = [
+            value
+            for column in self.columns.values()
+            for value in values(path, column, source, options.time_format)
+        ]
+        try:
+            with explain_json(path) if source.is_json else nullcontext():
+                self.sql(
+                    f'insert into log select n, {part}, {kept}, '
+                    f'{", ".join(exprs)} from (select {first - 1} + '
+                    f'row_number() over () as n, * from {source.relation})'
+                )
+        except (
+            duckdb.BinderException,
+            duckdb.ParserException,
+            duckdb.ConversionException,
+        ) as error:
+            if options.where is None:
+                raise
+            raise ValueError(
+                f'{path}: cannot apply `where` (--where) {options.where!r}: '
+                f'{str(error).splitlines()[0]}; the columns are '
+                f'{list(source.columns)}, and those of text files are texts'
+            ) from error
+        ((last,),) = self.sql('select max(n) from log')
+        rows = 0 if last is None else max(0, last + 1 - first)
+        self.files.append((path, first, source.first_row))
+        self.report['read'] += rows
+        if source.rows is not None:
+            self._check_lines(path, rows, source.rows)
+
+    def _check_lines(self, path: str, rows: int, lines: int) -> None:
+        bad = self.sql(
+            'select line, first(error_type), first(error_message) from '
+            'reject_errors group by line order by line limit 5'
+        )
+        self.sql('drop table reject_errors')
+        self.sql('drop table reject_scans')
+        if bad:
+            line, kind, message = bad[0]
+            numbers = ', '.join(str(x) for x, *_ in bad)
+            raise ValueError(
+                f'{path}: line {line} is no row ({str(kind).lower()}: '
+                f'{message.splitlines()[0][:200]}); {lines - rows} of '
+                f'{lines} lines are none, the first being {numbers}; {ANEW}'
+            )
+        if rows != lines:
+            raise ValueError(
+                f'{path}: {lines} lines hold {rows} rows; a quotation mark '
+                f'may swallow the others; remove it, or close it'
+            )
+
+    def clicks(self) -> Clicks:
+        r"""Checks what was read, role by role, and fetches it."""
+        ((left_out,),) = self.sql('select count(*) from log where not kept')
+        if left_out:
+            self.report['dropped']['by `where`'] = left_out
+            self.sql('delete from log where not kept')
+        self._drop_missing()
+        select, joins = ['log.n', 'part'], []
+        names: Dict[str, Any] = {}
+        for role, (_, kind) in self.columns.items():
+            join = ''
+            if kind in ('id', 'int'):
+                value, join, names[role] = ids_sql(self, role)
+            elif kind == 'text':
+                value, join, names[role] = texts_sql(self, role)
+            else:
+                value = seconds_sql(self, role, self.options.time_unit)
+            select.append(f'{value} as {ident(role)}')
+            joins.append(join)
+        self.sql(
+            f'create table clicks as select {", ".join(select)} from log '
+            f'{" ".join(joins)}'
+        )
+        self.sql('drop table log')
+        if self.options.drop_duplicates:
+            self._drop_duplicates()
+        order = [x for x in ('order', 'time') if x in self.columns][:1]
+        by = ['part', 'session', *order, 'n']
+        arrays = self._fetch(by)
+        if arrays is None:
+            self._remake(f'order by {", ".join(map(ident, by))}')
+            arrays = self._fetch([])
+        assert arrays is not None
+        for note in self.notes:
+            warnings.warn(note, stacklevel=5)
+        self.report['warnings'] = self.notes
+        tensors = {k: torch.from_numpy(v) for k, v in arrays.items()}
+        part = tensors.pop('part')
+        tensors['row'] = tensors.pop('n')
+        if 'time' not in tensors:
+            tensors['time'] = torch.zeros(part.numel(), dtype=torch.float64)
+        return Clicks(
+            **tensors,
+            part=part if bool((part > 0).any()) else None,
+            item_names=names['item'],
+            category_names=names.get('category'),
+            report=self.report,
+        )
+
+    def _drop_missing(self) -> None:
+        marks = ', '.join(map(quote, PLACEHOLDERS))
+        reasons = {}
+        for role, (name, kind) in self.columns.items():
+            if kind == 'text':
+                continue
+            dates = f' and {role}_date is null' if kind == 'time' else ''
+            lacks = f'{ident(role)} is null{dates}'
+            text = f'trim({role}_text, {BLANKS})'
+            reasons[f'no {name}'] = f"{lacks} and coalesce({text}, '') = ''"
+            reasons[f'a placeholder as {name}'] = (
+                f'{lacks} and {text} in ({marks})'
+            )
+        counts = ', '.join(
+            f'count(*) filter ({condition})' for condition in reasons.values()
+        )
+        (found,) = self.sql(f'select {counts} from log')
+        texts = [
+            f'{count} {"row has" if count == 1 else "rows have"} {reason} '
+            f'({self.rows(reasons[reason])})'
+            for reason, count in zip(reasons, found)
+            if count
+        ]
+        if not texts:
+            return
+        if self.options.on_missing != 'drop':
+            remedy = self.remedy(
+                'correct them, or pass on_missing="drop" (--on-missing drop) '
+                'to leave them out'
+            )
+            raise ValueError(f'{"; ".join(texts)}; {remedy}')
+        self.notes.append(f'left out: {"; ".join(texts)}')
+        for (reason, condition), count in zip(reasons.items(), found):
+            if count:  # A row that lacks two counts once.
+                ((gone,),) = self.sql(f'delete from log where {condition}')
+                self.report['dropped'][f'with {reason}'] = gone
+
+    def remedy(self, text: str) -> str:
+        r"""What to do, where a user may choose how to read a log."""
+        return text if self.options.text.own else ANEW
+
+    def rows(self, condition: str) -> str:
+        r"""The first five rows of a condition, as people number them."""
+        found = [
+            n
+            for (n,) in self.sql(
+                f'select n from log where {condition} order by n limit 5'
+            )
+        ]
+        texts = []
+        for path, first, start in reversed(self.files):
+            here = [str(n - first + start) for n in found if n >= first]
+            found = [n for n in found if n < first]
+            if here:
+                word = 'rows' if len(here) > 1 else 'row'
+                texts.append(f'{word} {", ".join(here)} of {path}')
+        return ' and '.join(reversed(texts))
+
+    def _drop_duplicates(self) -> None:
+        keys = ', '.join(['part', *map(ident, self.columns)])
+        ((before,),) = self.sql('select count(*) from clicks')
+        self._remake(
+            f'where n in (select min(n) from clicks group by {keys}) '
+            f'order by n'
+        )
+        ((after,),) = self.sql('select count(*) from clicks')
+        if before > after:
+            self.report['dropped']['as duplicates'] = before - after
+
+    def _remake(self, clauses: str) -> None:
+        self.sql(f'create table remade as select * from clicks {clauses}')
+        self.sql('drop table clicks')
+        self.sql('alter table remade rename to clicks')
+
+    def _fetch(self, by: List[str]) -> Optional[Dict[str, Any]]:
+        r"""Arrays of all columns; :obj:`None` if rows are not sorted."""
+        ((size, last),) = self.sql('select count(*), max(n) from clicks')
+        dtypes = {
+            'DOUBLE': np.float64,
+            'INTEGER': np.int32,
+            'TINYINT': np.int8,
+        }
+        arrays: Dict[str, Any] = {
+            name: np.empty(size, dtypes.get(kind, np.int64))
+            for name, kind, *_ in self.sql('describe clicks')
+        }
+        if (last or 0) < 2**31:
+            arrays['n'] = np.empty(size, np.int32)
+        for start in range(0, size, CHUNK):
+            rows = self.con.execute(
+                f'select * from clicks where rowid between {start} and '
+                f'{start + CHUNK - 1}'
+            ).fetchnumpy()
+            for name, array in arrays.items():
+                array[start : start + CHUNK] = rows[name]
+            part = slice(max(0, start - 1), start + CHUNK)
+            if by and not _is_sorted([arrays[x][part] for x in by]):
+                return None
+        return arrays
+
+
+def _is_sorted(columns: Sequence[Any]) -> bool:
+    r"""Whether rows ascend by the columns, the first counting most."""
+    equal = np.ones(max(0, columns[0].size - 1), bool)
+    for column in columns:
+        if (equal & (column[1:] < column[:-1])).any():
+            return False
+        equal &= column[1:] == column[:-1]
+    return True

@@ -1,0 +1,130 @@
+r"""What a log holds, in ten lines that a person checks before training."""
+
+from datetime import datetime, timedelta
+from typing import Any, Dict
+
+import numpy as np
+import torch
+
+from pyg_sessaug.data.sessions import Sessions
+
+CHUNK = 1 << 20  # Clicks
+
+
+def make_report(
+    parts: Dict[str, Sessions], num_items: int, read: Dict[str, Any]
+) -> Dict[str, Any]:
+    r"""Describes prepared sessions in plain values.
+
+    Args:
+        parts (dict): Sessions of each split.
+        num_items (int): Size of the vocabulary.
+        read (dict): What reading and filtering a log had to say: rows
+            :obj:`read`, :obj:`dropped` by reason, :obj:`warnings`, ...
+
+    Returns:
+        dict: :obj:`read` with :obj:`items`, :obj:`length` (median, 99 % and
+        longest over all sessions), :obj:`repeats` (share of clicks on an
+        item that the session had before) and :obj:`splits`.
+    """
+    length = torch.cat([x.length for x in parts.values()])
+    middle = length.sort()[0]
+
+    def at(share: float) -> int:
+        return int(middle[int(share * (middle.numel() - 1))])
+
+    clicks = sum(x.num_clicks for x in parts.values())
+    repeats = sum(map(_count_repeats, parts.values()))
+    return {
+        **read,
+        'sessions': length.numel(),
+        'items': num_items,
+        'clicks': clicks,
+        'length': [at(0.5), at(0.99), at(1.0)],
+        'repeats': repeats / clicks,
+        'splits': {
+            name: {
+                'sessions': x.num_sessions,
+                'clicks': x.num_clicks,
+                'samples': x.num_samples,
+                'from': _start(x),
+            }
+            for name, x in parts.items()
+        },
+    }
+
+
+def format_report(report: Dict[str, Any]) -> str:
+    r"""The report as text.
+
+    Args:
+        report (dict): What :func:`make_report` returned.
+    """
+    lines = []
+    if 'read' in report:
+        kept = report['read'] - sum(report['dropped'].values())
+        lines.append(f'{report["read"]:,} rows read, {kept:,} kept')
+        lines += [
+            f'  {count:,} left out: {reason}'
+            for reason, count in report['dropped'].items()
+        ]
+    if 'period' in report:
+        first, last = map(spell_date, report['period'])
+        lines.append(f'clicks from {first} to {last}')
+    median, most, longest = report['length']
+    lines += [
+        f'{report["sessions"]:,} sessions, {report["items"]:,} items, '
+        f'{report["clicks"]:,} clicks',
+        f'clicks per session: {median} (median), {most} (99 %), {longest} '
+        f'(longest)',
+        f'{report["repeats"]:.1%} of clicks are on an item clicked before in '
+        f'their session',
+    ]
+    if report.get('duplicates'):
+        lines.append(
+            f'{report["duplicates"]:,} clicks repeat session, item and time '
+            f'of another'
+        )
+    for name, split in report['splits'].items():
+        start = split['from']
+        since = '' if start is None else f', from {spell_date(start)}'
+        lines.append(
+            f'{name}: {split["sessions"]:,} sessions, '
+            f'{split["samples"]:,} samples{since}'
+        )
+    lines += [f'warning: {x}' for x in report.get('warnings', [])]
+    return '\n'.join(lines)
+
+
+def spell_date(seconds: float) -> str:
+    r"""A time since 1970 as a date, or one that is relative as seconds."""
+    if seconds < 366 * 86_400:
+        return f'second {seconds:.0f}'
+    date = datetime(1970, 1, 1) + timedelta(0, seconds)
+    return f'{date:%Y-%m-%d %H:%M:%S}'
+
+
+def _start(sessions: Sessions) -> Any:
+    r"""Last click of the first session to end."""
+    if sessions.time is None or sessions.num_sessions == 0:
+        return None
+    return float(sessions.time[sessions.ptr[1:] - 1].min())
+
+
+def _count_repeats(sessions: Sessions) -> int:
+    r"""Clicks on an item that was clicked before in their session."""
+    item, ptr = sessions.item.numpy(), sessions.ptr.numpy()
+    repeats, first = 0, 0
+    width = 1 + int(item.max()) if item.size else 1
+    while first < ptr.size - 1:
+        # Whole sessions, about a chunk of clicks at a time:
+        end = int(np.searchsorted(ptr, ptr[first] + CHUNK, 'right')) - 1
+        end = max(first + 1, end)
+        owner = np.repeat(
+            np.arange(end - first), np.diff(ptr[first : end + 1])
+        )
+        key = owner * width + item[ptr[first] : ptr[end]]
+        key.sort()
+        repeats += int((key[1:] == key[:-1]).sum())
+        first = end
+    return repeats

@@ -1,0 +1,330 @@
+r"""Ids and times of a log: how their texts are read, and what is refused."""
+
+import math
+from datetime import datetime, timedelta, timezone
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
+
+import numpy as np
+import torch
+
+from pyg_sessaug.datasets.reading import Source, ident, quote
+from pyg_sessaug.datasets.text_files import ANEW
+
+if TYPE_CHECKING:
+    from pyg_sessaug.datasets.columns import LogTable
+
+BLANKS = quote(' \t\r\n\u00a0')
+YEAR = 366 * 86_400
+#: Seconds per unit of numbers whose size tells their unit.
+UNITS = {
+    1.0: 'seconds',
+    1e-3: 'milliseconds',
+    1e-6: 'microseconds',
+    1e-9: 'nanoseconds',
+}
+DIGITS = "'%Y%m%d%H%M%S'"
+
+
+class Column(NamedTuple):
+    r"""A column to read.
+
+    Args:
+        name (str): Its name in the file.
+        kind (str): :obj:`"id"` for integers or strings, :obj:`"int"` for
+            64-bit integers, :obj:`"number"`, :obj:`"time"`, or
+            :obj:`"text"`, which may be missing.
+    """
+
+    name: str
+    kind: str
+
+
+def fields(role: str, kind: str) -> List[str]:
+    r"""Columns of the table that keep a role: values, dates, other texts."""
+    number = 'BIGINT' if kind in ('id', 'int') else 'DOUBLE'
+    names = [f'{ident(role)} {number}'] if kind != 'text' else []
+    names += [f'{role}_date DOUBLE'] if kind == 'time' else []
+    return [*names, f'{role}_text VARCHAR']
+
+
+def values(
+    path: str, column: Column, source: Source, time_format: Optional[str]
+) -> List[str]:
+    r"""What :func:`fields` hold, in SQL. What is no value stays a text."""
+    x = ident(source.columns[column.name])
+    kind = source.types.get(column.name, 'VARCHAR')
+    if kind.endswith(']') or kind.startswith(('STRUCT', 'MAP', 'BOOL')):
+        raise ValueError(
+            f'{path}: column {column.name!r} is of type {kind}; name a '
+            f'column of numbers, texts or times'
+        )
+    is_float = kind in ('FLOAT', 'DOUBLE') or kind.startswith('DECIMAL')
+    text = x if kind == 'VARCHAR' else f'{x}::VARCHAR'
+    if column.kind == 'time':
+        return _time_values(x, text, kind, time_format)
+    if column.kind == 'number':
+        number = f'try_cast({x} as DOUBLE)'
+        return [
+            f'case when isfinite({number}) then {number} end',
+            f'case when isfinite({number}) then null else {text} end',
+        ]
+    if is_float:  # Whole ones, if they are ids.
+        text = (
+            f'case when {x} = trunc({x}) and abs({x}) <= 9e15 then '
+            f'{x}::BIGINT::VARCHAR else {text} end'
+        )
+    if column.kind == 'text':
+        return [text]
+    exact = f'try_cast({text} as BIGINT)::VARCHAR = {text}'
+    return [
+        f'case when {exact} then try_cast({text} as BIGINT) end',
+        f'case when {exact} then null else {text} end',
+    ]
+
+
+def _time_values(
+    x: str, text: str, kind: str, time_format: Optional[str]
+) -> List[str]:
+    if kind.startswith(('TIMESTAMP', 'DATE')):
+        cast = 'TIMESTAMPTZ' if 'ZONE' in kind else 'TIMESTAMP'
+        date = f'epoch_us({x}::{cast}) / 1e6'
+        return ['null', date, f'case when {date} is null then {text} end']
+    if time_format is not None:
+        date = f'try_strptime({text}, {quote(time_format)})'
+        return [
+            'null',
+            f'epoch_us({date}) / 1e6',
+            f'case when {date} is null then {text} end',
+        ]
+    # Zones in any spelling; what the cast knows comes first.
+    spelt = f'trim({text}, {BLANKS})'
+    for pattern, new in [
+        (r' *(UTC|GMT|Z)$', '+00'),
+        (r'(:\d\d(?:\.\d+)?) *([+-]\d\d):?(\d\d)$', r'\1\2:\3'),
+    ]:
+        spelt = f"regexp_replace({spelt}, '{pattern}', '{new}')"
+    date = (
+        f'coalesce(try_cast({text} as TIMESTAMPTZ), '
+        f'try_cast({spelt} as TIMESTAMPTZ))'
+    )
+    number = f'try_cast({x} as DOUBLE)'
+    finite = f'coalesce(isfinite({number}), false)'
+    return [
+        f'case when {finite} then {number} end',
+        f'case when {finite} then null else epoch_us({date}) / 1e6 end',
+        f'case when {finite} or isfinite({date}) then null else {text} end',
+    ]
+
+
+def ids_sql(table: 'LogTable', role: str) -> Tuple[str, str, Any]:
+    r"""Ids of a role: value and join in SQL, and what codes stand for.
+
+    Where all are integers, blanks and ``.0`` aside, they are these; else all
+    are texts. Items and texts become codes.
+    """
+    name, kind = table.columns[role]
+    text, texts = f'{role}_text', f'texts_{role}'
+    trimmed = f'trim({text}, {BLANKS})'
+    whole = rf"regexp_replace({trimmed}, '^(-?\d+)\.0+$', '\1')"
+    number = f'try_cast({whole} as BIGINT)'
+    table.sql(
+        f'create table {texts} as select {text} as text, {trimmed} as '
+        f'trimmed, case when {number}::VARCHAR = {whole} then {number} end '
+        f'as id, min(n) as n from log where {text} is not null group by all'
+    )
+    ((count, others),) = table.sql(
+        f'select count(*), count(*) filter (id is null) from {texts}'
+    )
+    value, join = f'log.{ident(role)}', ''
+    if count:
+        join = f'left join {texts} on log.{text} = {texts}.text '
+        other = f'{texts}.trimmed' if others else f'{texts}.id'
+        value += '::VARCHAR' if others else ''
+        value = f'coalesce({value}, {other})'
+    if others:
+        first, n = table.sql(
+            f'select trimmed, n from {texts} where id is null '
+            f'order by n limit 1'
+        )[0]
+        if kind == 'int':
+            raise ValueError(
+                f'{table.rows(f"n = {n}")}: {name} {first!r} is no 64-bit '
+                f'integer; {ANEW}'
+            )
+        _warn_of_mixed(table, role, first, n)
+    elif role != 'item':
+        return value, join, None
+    names = f'names_{role}'
+    table.sql(
+        f'create table {names} as select id, (row_number() over (order by n) '
+        f'- 1)::INTEGER as code from (select {value} as id, min(log.n) as n '
+        f'from log {join} group by 1)'
+    )
+    join += f'join {names} on {names}.id = {value}'
+    if role != 'item':
+        return f'{names}.code', join, None
+    raw = table.con.execute(
+        f'select id from {names} order by code'
+    ).fetchnumpy()['id']
+    raw = np.ma.getdata(raw)
+    return (
+        f'{names}.code',
+        join,
+        raw.tolist() if others else torch.from_numpy(raw.astype(np.int64)),
+    )
+
+
+def _warn_of_mixed(table: 'LogTable', role: str, first: str, n: int) -> None:
+    ((ints, others, huge),) = table.sql(
+        f'select count(*) filter (id is not null), '
+        f'count(*) filter (id is null), count(*) filter '
+        rf"(regexp_full_match(trimmed, '\d{{19,20}}')) from texts_{role}"
+    )
+    ints += table.sql(f'select count(distinct {ident(role)}) from log')[0][0]
+    if huge < others < ints:  # Unsigned integers of 64 bits are no mistake.
+        table.notes.append(
+            f'{ints} of {ints + others} ids are integers, but {first!r} of '
+            f'{table.rows(f"n = {n}")} is none, so all become strings; '
+            f'correct it if it is a mistake'
+        )
+
+
+def texts_sql(table: 'LogTable', role: str) -> Tuple[str, str, List[str]]:
+    r"""Codes of texts in the texts' order, -1 where there is none."""
+    names = f'names_{role}'
+    trimmed = f"nullif(trim({role}_text, {BLANKS}), '')"
+    table.sql(
+        f'create table {names} as select name, row_number() over (order by '
+        f'name) - 1 as code from (select distinct {trimmed} as name from '
+        f'log) where name is not null'
+    )
+    found = table.sql(f'select name from {names} order by code')
+    return (
+        f'coalesce({names}.code, -1)',
+        f'left join {names} on {names}.name = {trimmed}',
+        [name for (name,) in found],
+    )
+
+
+def seconds_sql(
+    table: 'LogTable', role: str, time_unit: Optional[float]
+) -> str:
+    r"""Seconds of a role in SQL, once spelling and size are known."""
+    name, kind = table.columns[role]
+    number = ident(role)
+    date = f'{role}_date' if kind == 'time' else 'null::DOUBLE'
+    ((numbers, dates, texts, low, high, early, late, is_date),) = table.sql(
+        f'select count({number}), count({date}), count({role}_text), '
+        f'min({number}), max({number}), min({date}), max({date}), '
+        f'arg_min({date} is not null, n) from log'
+    )
+    if texts or (numbers and dates):
+        wrong = f'{role}_text is not null'
+        if not texts:
+            wrong = f'{number if is_date else date} is not null'
+        text = table.sql(
+            f'select coalesce({role}_text, {number}::VARCHAR, '
+            f'to_timestamp({date})::VARCHAR) from log where {wrong} '
+            f'order by n limit 1'
+        )[0][0]
+        remedy = table.remedy(
+            'correct it, name another column, or pass `time_format` '
+            "(--time-format), such as '%d/%m/%Y %H:%M:%S'"
+        )
+        spelt = 'neither a number nor a time of ISO 8601 like the others'
+        if table.options.time_format is not None:
+            spelt = f'not spelt as {table.options.time_format!r}'
+        raise ValueError(
+            f'{table.rows(wrong)}: {name} {text!r} is {spelt}; {remedy}'
+        )
+    if kind == 'number' or numbers + dates == 0:
+        return number
+    if dates:
+        _check_range(table, name, early, late)
+        return date
+    if time_unit is None:
+        time_unit = _guess_unit(table, name, low, high)
+    if time_unit == 0:
+        digits = f'{number}::BIGINT::VARCHAR'
+        wrong = f'try_strptime({digits}, {DIGITS}) is null'
+        rows = table.rows(wrong)
+        if rows:
+            raise ValueError(
+                f'{rows}: {name} is no YYYYMMDDhhmmss; correct it'
+            )
+        return f'epoch_us(strptime({digits}, {DIGITS})) / 1e6'
+    _check_range(table, name, low * time_unit, high * time_unit)
+    return f'{number} * {time_unit!r}::DOUBLE'
+
+
+def parse_id(text: str) -> Union[int, str]:
+    r"""The 64-bit integer that Python spells so, else the text itself."""
+    digits = text.removeprefix('-')
+    if digits.isdecimal() and len(digits) < 20:  # Of int64: 19
+        value = int(text)
+        if str(value) == text and -(2**63) <= value < 2**63:
+            return value
+    return text
+
+
+def _guess_unit(
+    table: 'LogTable', name: str, low: float, high: float
+) -> float:
+    r"""Seconds per unit by the numbers' size; 0 for the digits of a date."""
+    begin, end = _plausible()
+    last = 10_000_000_000 * (datetime.now().year + 2)
+    if 19_900_101_000_000 <= low and high < last:
+        table.notes.append(
+            f'{name}: numbers such as {low:.0f} are read as YYYYMMDDhhmmss; '
+            f'`time_format` {DIGITS} (--time-format) says so'
+        )
+        return 0.0
+    for unit, meaning in UNITS.items():
+        if begin <= low * unit and high * unit < end:
+            if unit != 1:
+                table.notes.append(
+                    f'{name}: numbers such as {low:.0f} are read as '
+                    f'{meaning}; `time_unit` {unit:g} (--time-unit) says so'
+                )
+            return unit
+    return 1.0
+
+
+def _check_range(
+    table: 'LogTable', name: str, low: float, high: float
+) -> None:
+    begin, end = _plausible()
+    if begin <= low and high < end:
+        return
+    if abs(low) <= YEAR and high < begin:  # Relative times
+        return
+    remedy = table.remedy(
+        'pass another `time_unit` (--time-unit) or `time_format` '
+        '(--time-format), or leave rows out by `where` (--where)'
+    )
+    raise ValueError(
+        f'{name} goes from {_spell(low)} to {_spell(high)}, but clicks lie '
+        f'between 1990 and next year; {remedy}'
+    )
+
+
+def _plausible() -> Tuple[float, float]:
+    first, last = 1990, datetime.now().year + 2
+    return (
+        datetime(first, 1, 1, tzinfo=timezone.utc).timestamp(),
+        datetime(last, 1, 1, tzinfo=timezone.utc).timestamp(),
+    )
+
+
+def _spell(seconds: float) -> str:
+    if math.isfinite(seconds) and abs(seconds) < 6e10:
+        return f'{datetime(1970, 1, 1) + timedelta(0, seconds):%Y-%m-%d}'
+    return f'the year {1970 + seconds / 31_556_952:,.0f}'
