@@ -298,17 +298,22 @@ class LogTable:
         )
 
     def _drop_missing(self) -> None:
+        lacks = {}
+        for role, (_, kind) in self.columns.items():
+            dates = f' and {role}_date is null' if kind == 'time' else ''
+            if kind != 'text':
+                lacks[role] = f'{ident(role)} is null{dates}'
+        either = ' or '.join(f'({x})' for x in lacks.values())
+        if not self.sql(f'select n from log where {either} limit 1'):
+            return
         marks = ', '.join(map(quote, PLACEHOLDERS))
         reasons = {}
-        for role, (name, kind) in self.columns.items():
-            if kind == 'text':
-                continue
-            dates = f' and {role}_date is null' if kind == 'time' else ''
-            lacks = f'{ident(role)} is null{dates}'
+        for role, lack in lacks.items():
+            name = self.columns[role].name
             text = f'trim({role}_text, {BLANKS})'
-            reasons[f'no {name}'] = f"{lacks} and coalesce({text}, '') = ''"
+            reasons[f'no {name}'] = f"{lack} and coalesce({text}, '') = ''"
             reasons[f'a placeholder as {name}'] = (
-                f'{lacks} and {text} in ({marks})'
+                f'{lack} and {text} in ({marks})'
             )
         counts = ', '.join(
             f'count(*) filter ({condition})' for condition in reasons.values()

@@ -23,13 +23,13 @@ import torch
 
 from pyg_sessaug.datasets.text_files import (
     ANEW,
-    BLOCK,
     GZIP,
     ZSTD,
     Text,
     check_columns,
     count_spanned,
     magic,
+    mend_line_ends,
     open_text,
     read_header,
     scan,
@@ -319,10 +319,7 @@ def _csv(
     lines, quoted, mixed = scan(path)
     if mixed:
         path, other = _beside(con, 'lines.csv'), path
-        with open_text(other) as f, open(path, 'wb') as out:
-            while block := f.read(BLOCK) + f.readline():
-                block = re.sub(rb'\r+\n', b'\n', block)
-                out.write(block.replace(b'\r', b'\n'))
+        mend_line_ends(other, path)
         lines, quoted, _ = scan(path)
     names, skip = read_header(path, text)
     columns = unique_names(names)

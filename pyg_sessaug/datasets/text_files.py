@@ -103,6 +103,19 @@ def scan(path: str) -> Tuple[int, bool, bool]:
     return lines, odd, not (cr == 0 or cr == both == lf)
 
 
+def mend_line_ends(path: str, out: str) -> None:
+    r"""Copies a text; all lines end alike, and quoted fields stay as is."""
+    outside = True
+    with open_text(path) as f, open(out, 'wb') as g:
+        while block := f.read(BLOCK) + f.readline(MAX_LINE):
+            parts = block.split(b'"')
+            for i in range(0 if outside else 1, len(parts), 2):
+                part = re.sub(rb'\r+\n', b'\n', parts[i])
+                parts[i] = part.replace(b'\r', b'\n')
+            outside ^= len(parts) % 2 == 0
+            g.write(b'"'.join(parts))
+
+
 def read_header(path: str, text: Text) -> Tuple[List[str], int]:
     r"""Names of the columns, and how many lines they take."""
     with open_text(path) as f:

@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pyg_sessaug.datasets import Diginetica, Otto, SessionLog, YooChoose
+from pyg_sessaug.datasets.columns import PLACEHOLDERS
 from tests.datasets.log_files import (
     START,
     diginetica_text,
@@ -32,6 +33,13 @@ pytestmark = [
 # What is drawn ##############################################################
 
 
+BLANKS = ' \t\r\n\u00a0'
+
+
+def is_id(text):
+    return text not in ('', *PLACEHOLDERS)
+
+
 def few(ids):
     return st.lists(ids, min_size=6, max_size=9, unique=True)
 
@@ -39,7 +47,7 @@ def few(ids):
 texts = st.one_of(
     few(st.sampled_from([*map(str, range(-3, 10))])),
     few(st.sampled_from([*map(str, EDGES)])),
-    few(words.filter(bool)),
+    few(words.map(lambda x: x.strip(BLANKS)).filter(is_id)),
 )
 integers = few(st.sampled_from([*range(2, 10), *EDGES[:7]]))
 
@@ -103,9 +111,10 @@ def from_csv(data, delimiter, header=None):
 
 def field(row, name):
     row[name].encode()  # UnicodeEncodeError where it was no UTF-8
-    if row[name] == '':
+    text = row[name].strip(BLANKS)
+    if not is_id(text):
         raise ValueError(f'no {name}')
-    return row[name]
+    return text
 
 
 def to_second(text):
@@ -219,7 +228,7 @@ def read(kind, data, folder):
     if kind == 'shop':
         options['delimiter'] = delimiter_of(data)
     if kind == 'yoochoose':
-        options['fraction'] = 1
+        options['part'] = 1
     write(Path(folder), name, data)
     train, test = (cls(folder, x, **options) for x in ('train', 'test'))
     ids = train.item_ids
