@@ -4,8 +4,8 @@ import hashlib
 import os
 import os.path as osp
 import platform
-from contextlib import suppress
-from typing import Any, Dict
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -140,3 +140,20 @@ def load_state(path: str, remedy: str) -> Dict[str, Any]:
             f'{remedy}'
         ) from error
     return state
+
+
+def short_names(paths: List[str]) -> Dict[str, str]:
+    r"""Paths by their last part, or by as much as tells them apart."""
+    if len({osp.basename(x) for x in paths}) == len(paths):
+        return {osp.basename(x): x for x in paths}
+    folder = osp.commonpath(paths)
+    return {osp.relpath(x, folder): x for x in paths}
+
+
+@contextmanager
+def explain_os_errors(action: str, remedy: str) -> Iterator[None]:
+    r"""Says what could not be done, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f'cannot {action}: {error}; {remedy}') from error

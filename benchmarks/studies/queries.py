@@ -53,6 +53,13 @@ def read_queries(path: str) -> Queries:
                 f'{path} has no column {min(missing)!r}; get the file again'
             )
         rows = [(x['sessionId'], x['timeframe'], x['items']) for x in reader]
+    for number, row in enumerate(rows, 2):
+        for name, value in zip(('sessionId', 'timeframe'), row):
+            if re.fullmatch(r'-?\d{1,18}', value or '') is None:
+                raise ValueError(
+                    f'{path}: row {number} has {name} {value!r}, which is no '
+                    f'integer; get the file again'
+                )
     session, time = (
         torch.tensor([int(row[i]) for row in rows], dtype=torch.int64)
         for i in range(2)
@@ -123,7 +130,8 @@ def read_pages(args: argparse.Namespace, test: Any) -> Pages:
     order = clicks.order.argsort(stable=True)
     order = order[clicks.session[order].argsort(stable=True)]
     session = clicks.session[order]
-    number = number_items(clicks.item[order], test.item_ids)
+    raw = clicks.item_names[clicks.item[order].long()]
+    number = number_items(raw, test.item_ids)
     keep = (clicks.date[order] > begin) & (number >= 0)
     keep &= test.seen_items[number]
     return match(session[keep], number[keep], queries, test)

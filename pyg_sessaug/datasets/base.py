@@ -17,8 +17,14 @@ from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
-from pyg_sessaug.datasets.report import make_report
-from pyg_sessaug.files import load_state, save_together, sha256
+from pyg_sessaug.datasets.report import check_prepared, make_report
+from pyg_sessaug.files import (
+    explain_os_errors,
+    load_state,
+    save_together,
+    sha256,
+    short_names,
+)
 
 SPLITS = ('train', 'val', 'test')
 ELSEWHERE = (
@@ -33,8 +39,8 @@ class SessionDataset(Dataset, ABC):
     for, so memory grows with clicks. Items are ``0 ... num_items - 1``, the
     same in all splits.
 
-    A subclass implements :meth:`prepare`. For a log of clicks there is
-    :class:`~pyg_sessaug.datasets.LogDataset`, which needs less.
+    A subclass implements :meth:`prepare`; one of
+    :class:`~pyg_sessaug.datasets.LogDataset` needs less.
 
     Args:
         root (str): Folder with the raw files in :obj:`root/raw`.
@@ -54,9 +60,8 @@ class SessionDataset(Dataset, ABC):
             validation, in [0, 1). (default: :obj:`0.1`)
         seed (int): Seed of the draw of validation sessions.
             (default: :obj:`0`)
-        processed_root (str, optional): Folder for prepared files where
-            :obj:`root` cannot be written to. (default: :obj:`None`, which
-            is :obj:`root`)
+        processed_root (str, optional): Folder for prepared files.
+            (default: :obj:`None`, which is :obj:`root`)
         val_split (str): :obj:`"random"` draws validation sessions, as
             published; :obj:`"time"` takes the newest kept training sessions,
             as many as the test set has (:obj:`val_ratio` of them without a
@@ -83,9 +88,8 @@ class SessionDataset(Dataset, ABC):
     raw_sha256: Dict[str, str]
     #: The sessions of this split, oldest first.
     flat_sessions: Sessions
-    #: What was read, left out and prepared, in plain values; empty where
-    #: version 0.1.0 prepared it. See
-    #: :func:`~pyg_sessaug.datasets.report.format_report`.
+    #: What was read, left out and prepared; empty for files of version 0.1.
+    #: :func:`~pyg_sessaug.datasets.report.format_report` prints it.
     report: Dict[str, Any]
 
     def __init__(
@@ -127,8 +131,8 @@ class SessionDataset(Dataset, ABC):
                 f'{name}: `max_length` must be at least 2, a click and a '
                 f'target, got {max_length}'
             )
-        self.split = split
-        self.val_split, self.max_length = val_split, max_length
+        self.split, self.val_split = split, val_split
+        self.max_length = max_length
         self.fraction, self.val_ratio, self.seed = fraction, val_ratio, seed
         self.root = root = osp.expanduser(os.fspath(root))
         self.processed_root = osp.expanduser(processed_root or root)
@@ -144,10 +148,10 @@ class SessionDataset(Dataset, ABC):
             fraction=self.fraction, val_ratio=self.val_ratio, seed=self.seed
         )
         # Younger options do not rename what was prepared without them.
-        if self.val_split != 'random':
-            settings['val_split'] = self.val_split
-        if self.max_length is not None:
-            settings['max_length'] = self.max_length
+        younger = {'val_split': 'random', 'max_length': None}
+        for key, default in younger.items():
+            if getattr(self, key) != default:
+                settings[key] = getattr(self, key)
         return settings
 
     @property
@@ -174,34 +178,30 @@ class SessionDataset(Dataset, ABC):
         Returns:
             dict: :obj:`train` and :obj:`test` (:class:`Sessions`, oldest
             session first), :obj:`item_ids` ([num_items] int64, or a list of
-            strings) and :obj:`categories` ([num_items] int64 from 0, -1
-            where not known, or :obj:`None`); optionally :obj:`val`
-            (:class:`Sessions`, in place of a share of :obj:`train`) and
-            :obj:`report` (plain values).
+            strings), :obj:`categories` ([num_items] int64 from 0, -1 where
+            not known, or :obj:`None`), and optionally :obj:`val` in place of
+            a share of :obj:`train`, and a :obj:`report` dict.
         """
 
     def process(self) -> None:
         raw = self.prepare()
-        _check_prepared(type(self).__name__, raw)
-        parts = self._split(raw)
-        report = make_report(
-            parts, len(raw['item_ids']), raw.get('report', {})
-        )
-        seen = torch.zeros(len(raw['item_ids']), dtype=torch.bool)
+        check_prepared(type(self).__name__, raw)
+        parts, num_items = self._split(raw), len(raw['item_ids'])
+        report = make_report(parts, num_items, raw.get('report', {}))
+        seen = torch.zeros(num_items, dtype=torch.bool)
         seen[parts['train'].item] = True
         common = {
-            'item_ids': raw['item_ids'],
-            'categories': raw['categories'],
+            **{key: raw[key] for key in ('item_ids', 'categories')},
             'seen_items': seen,
             'settings': json.dumps(self.settings),
             'raw': {
                 name: [osp.getsize(path), sha256(path)]
-                for name, path in _short_names(self.raw_paths).items()
+                for name, path in short_names(self.raw_paths).items()
             },
             'report': json.dumps(report),
             'version': import_module('pyg_sessaug').__version__,
         }
-        with _explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
+        with explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
             save_together(
                 {
                     path: {**vars(part), **common}
@@ -225,10 +225,8 @@ class SessionDataset(Dataset, ABC):
                 num_val = test.num_sessions
                 if num_val >= count:
                     raise ValueError(
-                        f'{type(self).__name__}: validation by time takes as '
-                        f'many sessions as the test set has, {num_val}, but '
-                        f'there are {count} for training; pass '
-                        f'val_split="random", or a shorter test period'
+                        f'val_split="time" takes {num_val} sessions, as the '
+                        f'test set has, of {count}; pass "random"'
                     )
             parts = {
                 'train': train.select(order[num_val:].sort()[0]),
@@ -251,7 +249,7 @@ class SessionDataset(Dataset, ABC):
     @contextmanager
     def _alone(self) -> Iterator[None]:
         r"""Has other processes that prepare the same files wait."""
-        with _explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
+        with explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
             # Before hours of reading, not after:
             os.makedirs(self.processed_dir, exist_ok=True)
             if not os.access(self.processed_dir, os.W_OK):
@@ -289,7 +287,7 @@ class SessionDataset(Dataset, ABC):
                 f'{json.dumps(self.settings)}; {remedy}'
             )
         # Raw files may be gone, but not others than the prepared ones.
-        paths = _short_names([x for x in self.raw_paths if osp.exists(x)])
+        paths = short_names([x for x in self.raw_paths if osp.exists(x)])
         present = {name: osp.getsize(x) for name, x in paths.items()}
         known = {name: size for name, (size, _) in raw.items()}
         if present and present != known:
@@ -301,17 +299,18 @@ class SessionDataset(Dataset, ABC):
             # Untouched files are not read: a log may have gigabytes. A copy
             # may bring an old time of change, but is a new file.
             changed = max(osp.getmtime(raw_path), osp.getctime(raw_path))
-            if changed > osp.getmtime(path):
-                if sha256(raw_path) != raw[name][1]:
-                    raise ValueError(
-                        f'{path} was prepared from another {raw_path}, '
-                        f'though of the same size; {remedy}'
-                    )
+            if changed <= osp.getmtime(path):
+                continue
+            if sha256(raw_path) != raw[name][1]:
+                raise ValueError(
+                    f'{path} was prepared from another {raw_path}, though of '
+                    f'the same size; {remedy}'
+                )
         if self.flat_sessions.num_samples == 0:
+            more = 'raise `val_ratio` or ' * (self.split == 'val')
             raise ValueError(
                 f'the {self.split} split of {self.root} has no samples; '
-                f'{"raise `val_ratio` or " * (self.split == "val")}'
-                f'use more data'
+                f'{more}use more data'
             )
         self.raw_sha256 = {name: value for name, (_, value) in raw.items()}
 
@@ -381,9 +380,8 @@ class SessionDataset(Dataset, ABC):
         r"""Distinct item categories per session of this split."""
         if self.categories is None:
             return None
-        sessions = self.flat_sessions
-        session = torch.repeat_interleave(sessions.length)
-        category = self.categories[sessions.item]
+        session = torch.repeat_interleave(self.flat_sessions.length)
+        category = self.categories[self.flat_sessions.item]
         key = session * (int(self.categories.max()) + 1) + category
         return key[category >= 0].unique().numel() / self.sessions
 
@@ -400,65 +398,3 @@ class SessionDataset(Dataset, ABC):
         target = self.flat_sessions.target
         nodes = self.graphs.nodes_at
         return float((nodes[target] == nodes[target - 1]).double().mean())
-
-
-def _short_names(paths: List[str]) -> Dict[str, str]:
-    r"""Paths by their last part, or by as much as tells them apart."""
-    if len({osp.basename(x) for x in paths}) == len(paths):
-        return {osp.basename(x): x for x in paths}
-    folder = osp.commonpath(paths)
-    return {osp.relpath(x, folder): x for x in paths}
-
-
-def _check_prepared(name: str, raw: Dict[str, Any]) -> None:
-    r"""Refuses what :meth:`SessionDataset.prepare` should not return."""
-    num_items = len(raw['item_ids'])
-    for split in ('train', 'val', 'test'):
-        if split not in raw:
-            continue
-        sessions, where = raw[split], f"{name}.prepare(): {split}'s"
-        item, ptr, target = sessions.item, sessions.ptr, sessions.target
-        bad = ((item < 0) | (item >= num_items)).nonzero().view(-1)
-        if bad.numel() > 0:
-            raise ValueError(
-                f'{where} click {int(bad[0])} is item {int(item[bad[0]])}, '
-                f'but items go from 0 to {num_items - 1}, as `item_ids` has '
-                f'{num_items}'
-            )
-        if int(ptr[0]) != 0 or int(ptr[-1]) != item.numel():
-            raise ValueError(
-                f'{where} lengths add up to {int(ptr[-1] - ptr[0])}, but it '
-                f'has {item.numel()} clicks'
-            )
-        if (ptr.diff() < 1).any():
-            raise ValueError(
-                f'{where} session {int((ptr.diff() < 1).nonzero()[0])} has '
-                f'no clicks; leave it out'
-            )
-        first = torch.zeros(item.numel() + 1, dtype=torch.bool)
-        first[ptr] = True
-        outside = ((target < 0) | (target >= item.numel())).any()
-        if outside or first[target].any():
-            raise ValueError(
-                f'{where} targets must be positions of clicks that are not '
-                f'the first of their session'
-            )
-        if sessions.time is not None and sessions.time.shape != item.shape:
-            raise ValueError(
-                f'{where} times are of shape {list(sessions.time.shape)}, '
-                f'but it has {item.numel()} clicks'
-            )
-    categories = raw['categories']
-    if categories is not None and categories.shape != (num_items,):
-        raise ValueError(
-            f'{name}.prepare(): categories are of shape '
-            f'{list(categories.shape)}, but there are {num_items} items'
-        )
-
-
-@contextmanager
-def _explain_os_errors(action: str, remedy: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f'cannot {action}: {error}; {remedy}') from error

@@ -14,10 +14,8 @@ from pyg_sessaug.datasets.reading import (
     connect,
     explain,
     explain_json,
-    file_sql,
     ident,
     open_source,
-    packing,
     quote,
 )
 from pyg_sessaug.datasets.text_files import ANEW, Text, check_columns
@@ -95,62 +93,6 @@ def read_log(
                     table.load(path, part)
         with explain(', '.join(path for path, *_ in table.files[:3])):
             return table.clicks()
-
-
-def read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
-    r"""Reads events in OTTO's JSON lines.
-
-    Args:
-        path (str): The file.
-        types (list): Types of the events to read.
-        options (Options): How to read it.
-
-    Raises:
-        ValueError: If a line is not as it should be; it names the line.
-    """
-    lines = (
-        f"read_json({file_sql(path)}, format='newline_delimited', "
-        f"compression='{packing(path)}', columns={{'session': 'JSON', "
-        f"'events': 'STRUCT(aid JSON, ts JSON, type VARCHAR)[]'}})"
-    )
-    # A line without events would leave no row to complain of.
-    events = (
-        f'(select line, session, unnest(case when events is null then '
-        f'[null] else events end, recursive := true) from (select '
-        f'row_number() over () as line, * from {lines}))'
-    )
-    chosen = ', '.join(map(quote, types))
-    relation = (
-        f'(select line, session::VARCHAR as session, aid::VARCHAR as aid, '
-        f'ts::VARCHAR as ts from {events} where type is null or type in '
-        f'({chosen}))'
-    )
-    columns = {
-        'session': Column('session', 'int'),
-        'item': Column('aid', 'int'),
-        'time': Column('ts', 'int'),
-    }
-    names = {column.name: column.name for column in columns.values()}
-    with connect(options.folder, options.memory_limit) as con, explain(path):
-        table = LogTable(con, columns, options)
-        table.load(path, 0, Source(relation, names, {}, 1, None, True))
-        bad = table.sql(
-            'select n from log where session is null or item is null or '
-            'time is null order by n limit 1'
-        )
-        if bad:
-            ((line,),) = table.sql(
-                f'select line from (select line, row_number() over () as n '
-                f'from {relation}) where n = {bad[0][0] + 1}'
-            )
-            raise ValueError(
-                f'{path}: line {line} is not {{"session": ..., "events": '
-                f'[{{"aid": ..., "ts": ..., "type": ...}}, ...]}} with '
-                f'64-bit integers; {ANEW}'
-            )
-        if table.report['read'] == 0:
-            raise ValueError(f'{path} has no events of type {list(types)}')
-        return table.clicks()
 
 
 class LogTable:

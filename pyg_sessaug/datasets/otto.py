@@ -1,11 +1,21 @@
 r"""OTTO."""
 
 from dataclasses import replace
-from typing import Any, Iterable, Union
+from typing import Any, Iterable, Sequence, Union
 
-from pyg_sessaug.datasets.columns import Options, read_events
+from pyg_sessaug.datasets.columns import LogTable, Options
 from pyg_sessaug.datasets.log import LogDataset
 from pyg_sessaug.datasets.preprocess import Clicks
+from pyg_sessaug.datasets.reading import (
+    Source,
+    connect,
+    explain,
+    file_sql,
+    packing,
+    quote,
+)
+from pyg_sessaug.datasets.text_files import ANEW
+from pyg_sessaug.datasets.values import Column
 
 EVENT_TYPES = ('clicks', 'carts', 'orders')
 
@@ -53,9 +63,55 @@ class Otto(LogDataset):
         super().__init__(*args, **kwargs)
 
     def read_clicks(self) -> Clicks:
-        clicks = read_events(
+        clicks = _read_events(
             self.raw_paths[0],
             self.log_options['event_types'],
             Options(memory_limit=self.memory_limit, folder=self.processed_dir),
         )
         return replace(clicks, time=clicks.time.double() / 1000)
+
+
+def _read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
+    lines = (
+        f"read_json({file_sql(path)}, format='newline_delimited', "
+        f"compression='{packing(path)}', columns={{'session': 'JSON', "
+        f"'events': 'STRUCT(aid JSON, ts JSON, type VARCHAR)[]'}})"
+    )
+    # A line without events would leave no row to complain of.
+    events = (
+        f'(select line, session, unnest(case when events is null then '
+        f'[null] else events end, recursive := true) from (select '
+        f'row_number() over () as line, * from {lines}))'
+    )
+    chosen = ', '.join(map(quote, types))
+    relation = (
+        f'(select line, session::VARCHAR as session, aid::VARCHAR as aid, '
+        f'ts::VARCHAR as ts from {events} where type is null or type in '
+        f'({chosen}))'
+    )
+    columns = {
+        'session': Column('session', 'int'),
+        'item': Column('aid', 'int'),
+        'time': Column('ts', 'int'),
+    }
+    names = {column.name: column.name for column in columns.values()}
+    with connect(options.folder, options.memory_limit) as con, explain(path):
+        table = LogTable(con, columns, options)
+        table.load(path, 0, Source(relation, names, {}, 1, None, True))
+        bad = table.sql(
+            'select n from log where session is null or item is null or '
+            'time is null order by n limit 1'
+        )
+        if bad:
+            ((line,),) = table.sql(
+                f'select line from (select line, row_number() over () as n '
+                f'from {relation}) where n = {bad[0][0] + 1}'
+            )
+            raise ValueError(
+                f'{path}: line {line} is not {{"session": ..., "events": '
+                f'[{{"aid": ..., "ts": ..., "type": ...}}, ...]}} with '
+                f'64-bit integers; {ANEW}'
+            )
+        if table.report['read'] == 0:
+            raise ValueError(f'{path} has no events of type {list(types)}')
+        return table.clicks()

@@ -129,7 +129,7 @@ def prepare_clicks(
     session = _number_sessions(clicks, session_gap)
     # As in SR-GNN's code, clicks dropped below count for these:
     first, date = _first_rows_and_dates(clicks, session)
-    report = {**clicks.report, 'period': _period(clicks.time)}
+    report = {**clicks.report, 'period': [*map(float, clicks.time.aminmax())]}
     report['duplicates'] = _count_duplicates(clicks, session)
     part = None
     if clicks.part is not None:
@@ -270,34 +270,6 @@ def _split(
 def _clicks_of(ptr: Tensor, session: Tensor, length: Tensor) -> Tensor:
     # Most logs are sorted by date, and a range is no list of positions.
     return expand_ranges(ptr[session], length)[0]
-
-
-def _period(time: Tensor) -> List[float]:
-    return [float(time.min()), float(time.max())]
-
-
-def newest_samples(sessions: Sessions, count: int) -> Sessions:
-    r"""Keeps the newest samples, as SR-GNN's code cuts YooChoose.
-
-    There the samples of a session stand longest first, so the session that
-    the cut runs through keeps its shortest prefixes: it is truncated.
-
-    Args:
-        sessions (Sessions): Oldest first, all prefixes being samples.
-        count (int): Samples to keep, at least 1.
-    """
-    last = (sessions.length - 1).cumsum(0)
-    surplus = int(last[-1]) - count
-    if surplus <= 0:
-        return sessions
-    first = int(torch.searchsorted(last, surplus, right=True))
-    length = sessions.length[first:].clone()
-    length[0] = last[first] - surplus + 1
-    click, _, _ = expand_ranges(sessions.ptr[first:-1], length)
-    time = sessions.time
-    return Sessions.from_lengths(
-        sessions.item[click], length, None if time is None else time[click]
-    )
 
 
 def _sorted(clicks: Clicks) -> Clicks:

@@ -1,4 +1,4 @@
-r"""What a log holds, in ten lines that a person checks before training."""
+r"""What was prepared: checked, and told in ten lines before training."""
 
 from datetime import datetime, timedelta
 from typing import Any, Dict
@@ -9,6 +9,61 @@ import torch
 from pyg_sessaug.data.sessions import Sessions
 
 CHUNK = 1 << 20  # Clicks
+
+
+def check_prepared(name: str, raw: Dict[str, Any]) -> None:
+    r"""Refuses what a data set should not return.
+
+    Args:
+        name (str): Its class.
+        raw (dict): What :meth:`SessionDataset.prepare` returned.
+
+    Raises:
+        ValueError: If an item is out of range, lengths do not add up, or a
+            target, a time or a category is out of place.
+    """
+    num_items = len(raw['item_ids'])
+    for split in ('train', 'val', 'test'):
+        if split not in raw:
+            continue
+        sessions, where = raw[split], f"{name}.prepare(): {split}'s"
+        item, ptr, target = sessions.item, sessions.ptr, sessions.target
+        bad = ((item < 0) | (item >= num_items)).nonzero().view(-1)
+        if bad.numel() > 0:
+            raise ValueError(
+                f'{where} click {int(bad[0])} is item {int(item[bad[0]])}, '
+                f'but items go from 0 to {num_items - 1}, as `item_ids` has '
+                f'{num_items}'
+            )
+        if int(ptr[0]) != 0 or int(ptr[-1]) != item.numel():
+            raise ValueError(
+                f'{where} lengths add up to {int(ptr[-1] - ptr[0])}, but it '
+                f'has {item.numel()} clicks'
+            )
+        if (ptr.diff() < 1).any():
+            raise ValueError(
+                f'{where} session {int((ptr.diff() < 1).nonzero()[0])} has '
+                f'no clicks; leave it out'
+            )
+        first = torch.zeros(item.numel() + 1, dtype=torch.bool)
+        first[ptr] = True
+        outside = ((target < 0) | (target >= item.numel())).any()
+        if outside or first[target].any():
+            raise ValueError(
+                f'{where} targets must be positions of clicks that are not '
+                f'the first of their session'
+            )
+        if sessions.time is not None and sessions.time.shape != item.shape:
+            raise ValueError(
+                f'{where} times are of shape {list(sessions.time.shape)}, '
+                f'but it has {item.numel()} clicks'
+            )
+    categories = raw['categories']
+    if categories is not None and categories.shape != (num_items,):
+        raise ValueError(
+            f'{name}.prepare(): categories are of shape '
+            f'{list(categories.shape)}, but there are {num_items} items'
+        )
 
 
 def make_report(

@@ -147,9 +147,8 @@ class SessionLog(LogDataset):
         files = [self.columns['file'], *(self.reading[x] for x in keys)]
         if files[2] is None:
             files = files[:1]
-        return [
-            [] if x is None else find_files(x, self.raw_dir) for x in files
-        ]
+        folder = osp.abspath(self.raw_dir)
+        return [[] if x is None else find_files(x, folder) for x in files]
 
     @property
     def raw_file_names(self) -> List[str]:

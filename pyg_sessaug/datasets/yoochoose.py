@@ -6,9 +6,10 @@ from typing import Any, Dict, Optional
 
 import torch
 
+from pyg_sessaug.data.sessions import Sessions, expand_ranges
 from pyg_sessaug.datasets.columns import Options, read_log
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.preprocess import Clicks, newest_samples
+from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.text_files import Text
 from pyg_sessaug.datasets.values import Column
 
@@ -187,6 +188,30 @@ class YooChoose(LogDataset):
                 f'in {self.raw_dir} hold 1/{held}; pass part={held}, or '
                 f'use the official log'
             )
+
+
+def newest_samples(sessions: Sessions, count: int) -> Sessions:
+    r"""Keeps the newest samples, as SR-GNN's code cuts YooChoose.
+
+    There the samples of a session stand longest first, so the session that
+    the cut runs through keeps its shortest prefixes: it is truncated.
+
+    Args:
+        sessions (Sessions): Oldest first, all prefixes being samples.
+        count (int): Samples to keep, at least 1.
+    """
+    last = (sessions.length - 1).cumsum(0)
+    surplus = int(last[-1]) - count
+    if surplus <= 0:
+        return sessions
+    first = int(torch.searchsorted(last, surplus, right=True))
+    length = sessions.length[first:].clone()
+    length[0] = last[first] - surplus + 1
+    click, _, _ = expand_ranges(sessions.ptr[first:-1], length)
+    time = sessions.time
+    return Sessions.from_lengths(
+        sessions.item[click], length, None if time is None else time[click]
+    )
 
 
 def _warn(name: str, text: str, value: Any) -> None:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets.preprocess import (
     Clicks,
-    newest_samples,
     prepare_clicks,
 )
+from pyg_sessaug.datasets.yoochoose import newest_samples
 from tests.datasets.srgnn_reference import (
     DAY,
     preprocess,
