@@ -19,6 +19,7 @@ from benchmarks.experiments.methods import (
 from benchmarks.experiments.plots import plot_curves, plot_metrics
 from benchmarks.experiments.report import collect, summary
 from benchmarks.experiments.results import command, write, write_ranks
+from pyg_sessaug.training.state import alone
 
 DESCRIPTION = """\
 Trains a base model on plain session graphs, takes distances and clusters of
@@ -40,19 +41,22 @@ def main(argv: Optional[List[str]] = None) -> None:
     try:
         experiment = Experiment(args)
         print(summary(experiment))
-        experiment.claim()
-        runs = {}
-        todo = list(product(args.seeds, experiment.methods))
-        for i, (seed, method) in enumerate(todo, start=1):
-            print(f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True)
-            runs[seed, method.name] = experiment.run(seed, method)
-        results = collect(experiment, runs, command('run.py', argv))
-        path = osp.join(args.output, 'results.json')
-        write_ranks(path, {key: run['rank'] for key, run in runs.items()})
-        plot_curves(results, runs, osp.join(args.output, 'curves.png'))
-        plot_metrics(results, osp.join(args.output, 'metrics.png'))
-        print()
-        write(path, results, table='table.md')
+        with alone(experiment.folder):
+            experiment.claim()
+            runs = {}
+            todo = list(product(args.seeds, experiment.methods))
+            for i, (seed, method) in enumerate(todo, start=1):
+                print(
+                    f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True
+                )
+                runs[seed, method.name] = experiment.run(seed, method)
+            results = collect(experiment, runs, command('run.py', argv))
+            path = osp.join(args.output, 'results.json')
+            write_ranks(path, {key: run['rank'] for key, run in runs.items()})
+            plot_curves(results, runs, osp.join(args.output, 'curves.png'))
+            plot_metrics(results, osp.join(args.output, 'metrics.png'))
+            print()
+            write(path, results, table='table.md')
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:

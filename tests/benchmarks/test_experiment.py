@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from benchmarks import run
 from benchmarks.experiments import experiment
@@ -56,3 +57,15 @@ def test_less_patience_is_the_same_run_cut_short(
         assert torch.equal(cut['rank'], trained['rank'])
         for key, value in cut['model'].items():
             assert torch.equal(value, trained['model'][key])
+
+
+def test_one_run_in_a_folder_at_a_time(tmp_path):
+    command = ['--hidden', '4', '--epochs', '1', '--seeds', '0', '--methods']
+    command += ['base', '--output', str(tmp_path)]
+    run.main(command)
+    path = tmp_path / 'models' / 'seed0-base.pt'
+    before = path.read_bytes()
+    with FileLock(tmp_path / 'models.lock'):
+        with pytest.raises(SystemExit, match='another process trains with'):
+            run.main(command)
+    assert path.read_bytes() == before
