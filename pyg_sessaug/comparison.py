@@ -141,6 +141,27 @@ def compare(
     return rows
 
 
+def compare_ranks(
+    ranks: Dict[str, List[Tensor]], session: Tensor, base: str = 'base'
+) -> Dict[str, Dict[str, Dict[str, Any]]]:
+    r"""Compares methods by HR@20 and MRR@20: by metric, what
+    :meth:`compare` returns.
+
+    Args:
+        ranks (Dict[str, List[torch.Tensor]]): Ranks of the targets by method
+            and seed, each of shape :math:`(N)`.
+        session (torch.Tensor): Session of each sample, from 0 and without
+            gaps, of shape :math:`(N)`.
+        base (str, optional): The method to compare with.
+            (default: :obj:`"base"`)
+    """
+    gain = {name: gains(rank) for name, rank in ranks.items()}
+    return {
+        metric: compare({x: gain[x][metric] for x in gain}, session, base)
+        for metric in gain[base]
+    }
+
+
 def per_session(dataset: SessionDataset) -> Tensor:
     r"""Session of each sample, from 0 and without gaps, of shape :math:`(N)`.
 

@@ -3,7 +3,12 @@ import pytest
 import torch
 from scipy import stats
 
-from pyg_sessaug.comparison import compare, holm, paired_bootstrap
+from pyg_sessaug.comparison import (
+    compare,
+    compare_ranks,
+    holm,
+    paired_bootstrap,
+)
 
 
 def test_bootstrap_by_hand():
@@ -111,3 +116,19 @@ def test_seeds_that_a_method_lacks():
     assert len(values[0]) == 2
     assert rows['other'] == pytest.approx(some['other'])
     assert rows['base'] == compare({'base': base}, session)['base']
+
+
+def test_ranks_are_compared_by_both_metrics():
+    ranks = {
+        'base': [torch.tensor([1, 21, 5, 40]), torch.tensor([2, 3, 21, 21])],
+        'better': [torch.tensor([1, 2, 5, 40]), torch.tensor([1, 3, 20, 21])],
+    }
+    session = torch.tensor([0, 0, 1, 2])
+    out = compare_ranks(ranks, session)
+    assert out['HR@20']['base']['values'] == [50.0, 50.0]
+    assert out['HR@20']['better']['values'] == [75.0, 75.0]
+    assert out['HR@20']['better']['difference'] == 25
+    expected = 100 * (1 + 1 / 2 + 1 / 5) / 4, 100 * (1 + 1 / 3 + 1 / 20) / 4
+    assert out['MRR@20']['better']['values'] == pytest.approx(expected)
+    beside = compare_ranks(ranks, session, base='better')
+    assert beside['HR@20']['base']['difference'] == -25

@@ -16,6 +16,40 @@ MARKERS = 'osD^vP*X'
 LINES = ['-', '--', ':', '-.']
 
 
+def panels(
+    rows: int = 1,
+    columns: int = 1,
+    size: Tuple[float, float] = (8, 3.8),
+    **kwargs: Any,
+) -> Any:
+    """A figure and its axes."""
+    kwargs['layout'] = 'constrained'
+    return plt.subplots(rows, columns, figsize=size, **kwargs)
+
+
+def differences(
+    axis: Any,
+    place: Any,
+    rows: List[Dict[str, float]],
+    flat: bool = False,
+    **kwargs: Any,
+) -> None:
+    """Differences of methods with their intervals, along x if ``flat``."""
+    value = [row['difference'] for row in rows]
+    below = [row['difference'] - row['low'] for row in rows]
+    above = [row['high'] - row['difference'] for row in rows]
+    kwargs['xerr' if flat else 'yerr'] = [below, above]
+    points = (value, place) if flat else (place, value)
+    axis.errorbar(*points, capsize=4, **kwargs)
+
+
+def legend_below(figure: Any, axis: Any = None, **kwargs: Any) -> None:
+    """The legend of a figure, by default that of its first axes."""
+    made = (axis or figure.axes[0]).get_legend_handles_labels()
+    place = {'loc': 'outside lower center', 'frameon': False, 'fontsize': 9}
+    figure.legend(*made, **{**place, **kwargs})
+
+
 def plot_curves(
     results: Dict[str, Any], runs: Dict[Tuple[int, str], Any], path: str
 ) -> None:

@@ -242,10 +242,14 @@ def by_seed(results: Dict[str, Any]) -> Table:
     return lines
 
 
-def interval(row: Dict[str, Any]) -> str:
-    """A difference to the base and where it lies."""
-    low, high = f'{row["low"]:+.2f}', f'{row["high"]:+.2f}'
-    return f'{row["difference"]:+.2f} [{low}, {high}]'
+def interval(row: Dict[str, Any], digits: int = 2) -> str:
+    """A difference to the base and where it lies; none for the base."""
+    if 'low' not in row:
+        return '–'
+    value, low, high = (
+        f'{row[key]:+.{digits}f}' for key in ('difference', 'low', 'high')
+    )
+    return f'{value} [{low}, {high}]'
 
 
 def describe(data: Dict[str, SessionDataset]) -> Dict[str, Any]:

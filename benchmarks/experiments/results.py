@@ -4,8 +4,9 @@ import json
 import os
 import os.path as osp
 import shlex
+import string
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -149,6 +150,36 @@ def tables(table: Any, name: Optional[str] = None) -> str:
         table = table[name]
     several = table.values() if isinstance(table, dict) else [table]
     return '\n\n'.join(map(markdown, several))
+
+
+def rows(
+    records: Iterable[Any], cells: List[Tuple[str, Union[str, Callable]]]
+) -> Table:
+    """A table with a line for each record.
+
+    Args:
+        records: Dicts, or whatever the cells are made from.
+        cells: The head of each column, and its cell as a function of the
+            record or as a format string of its keys, where ``{x:.1%}`` is a
+            share in percent without the sign, and None a dash.
+    """
+
+    def show(record: Any, cell: Union[str, Callable]) -> str:
+        if callable(cell):
+            return str(cell(record))
+        return _Cells().vformat(cell, (), record)
+
+    heads, made = zip(*cells)
+    return [list(heads), *([show(x, c) for c in made] for x in records)]
+
+
+class _Cells(string.Formatter):
+    def format_field(self, value: Any, spec: str) -> str:
+        if value is None:
+            return '–'
+        if spec.endswith('%'):
+            value, spec = 100 * value, f'{spec[:-1]}f'
+        return str(super().format_field(value, spec))
 
 
 def markdown(lines: Table) -> str:

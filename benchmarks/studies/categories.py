@@ -2,12 +2,14 @@
 
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
 from benchmarks.experiments import study
+from benchmarks.experiments.plots import panels
+from benchmarks.experiments.report import interval
+from benchmarks.experiments.results import Table, rows
 from benchmarks.studies.maps import scatter, tsne
 from benchmarks.studies.sample_categories import several_categories
 from benchmarks.studies.vectors import (
@@ -47,11 +49,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     }
     overall = {key: 100 * float(x.mean()) for key, x in gain.items()}
     thesis = THESIS.get(args.dataset) if args.fraction == 1 else None
-    study.write(
-        args,
-        {'overall': overall, 'groups': groups},
-        table(groups, overall, thesis),
-    )
+    results = {'overall': overall, 'groups': groups}
+    study.write(args, results, table(groups, overall, thesis))
 
     drawn = draw_samples(test, args.samples)
     vectors = session_vectors(base, Subset(test, drawn.tolist()))
@@ -59,20 +58,18 @@ def main(argv: Optional[List[str]] = None) -> None:
         'one or several categories': several['clicks seen'][drawn],
         'miss or hit': rank[drawn] <= 20,
     }
-    near = {name: neighbor_share(vectors, x) for name, x in label.items()}
-    lines = [['label', 'same among the 10 nearest (%)', 'by chance (%)']]
-    lines += [
-        [name, *(f'{100 * x:.1f}' for x in pair)]
-        for name, pair in near.items()
-    ]
-    results = {
-        'neighbors': {
-            name: {'same': same, 'chance': chance}
-            for name, (same, chance) in near.items()
-        }
+    near = {
+        name: dict(zip(('same', 'chance'), neighbor_share(vectors, x)))
+        for name, x in label.items()
     }
+    cells = [
+        ('label', '{name}'),
+        ('same among the 10 nearest (%)', '{same:.1%}'),
+        ('by chance (%)', '{chance:.1%}'),
+    ]
+    lines = rows([{'name': name, **x} for name, x in near.items()], cells)
     figure = draw(tsne(vectors), label, type(test).__name__)
-    study.write(args, results, lines, figure, 'categories_maps')
+    study.write(args, {'neighbors': near}, lines, figure, 'categories_maps')
 
 
 def compare_groups(
@@ -120,20 +117,17 @@ def compare_groups(
     return result
 
 
-def table(groups: Any, overall: Any, thesis: Any) -> List[List[str]]:
-    lines = [['categories of', 'one category (% of samples)']]
+def table(groups: Any, overall: Any, thesis: Any) -> Table:
+    found = [{'reading': x, **group} for x, group in groups.items()]
+    cells = [('categories of', '{reading}')]
+    cells.append(('one category (% of samples)', '{one_share:.1%}'))
     for metric in overall:
-        lines[0] += [f'{metric} one', 'several', 'difference [95 %]']
-    for reading, group in groups.items():
-        line = [reading, f'{100 * group["one_share"]:.1f}']
-        for metric in overall:
-            x = group[metric]
-            line += [
-                f'{x["one"]:.2f}',
-                f'{x["several"]:.2f}',
-                f'{x["difference"]:+.2f} [{x["low"]:+.2f}, {x["high"]:+.2f}]',
-            ]
-        lines.append(line)
+        cells += [
+            (f'{metric} one', f'{{{metric}[one]:.2f}}'),
+            ('several', f'{{{metric}[several]:.2f}}'),
+            ('difference [95 %]', lambda x, y=metric: interval(x[y])),
+        ]
+    lines = rows(found, cells)
     if thesis is not None:
         line = ['thesis', '–']
         for one, more in thesis:
@@ -146,7 +140,7 @@ def table(groups: Any, overall: Any, thesis: Any) -> List[List[str]]:
 
 
 def draw(points: Tensor, label: Dict[str, Tensor], name: str) -> Any:
-    figure, axes = plt.subplots(1, 2, figsize=(8, 4.4), layout='constrained')
+    figure, axes = panels(1, 2, (8, 4.4))
     texts = (
         ('Categories of the clicks', ('one', 'several')),
         ('Target among the first 20', ('miss', 'hit')),

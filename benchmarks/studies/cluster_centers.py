@@ -4,14 +4,14 @@ import os.path as osp
 from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
 from benchmarks.experiments import study
 from benchmarks.experiments.methods import METHODS, changed_edges
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.plots import COLORS, differences, panels
+from benchmarks.experiments.results import Table, rows
 from benchmarks.studies.measures import (
     balance,
     sizes,
@@ -19,7 +19,7 @@ from benchmarks.studies.measures import (
     within_share,
 )
 from pyg_sessaug.clusters import ItemClusters
-from pyg_sessaug.comparison import compare, gains, per_session
+from pyg_sessaug.comparison import compare_ranks, per_session
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.training.augmentations import derive
 from pyg_sessaug.transforms import ClusterDistance, NormalizeEdges
@@ -53,13 +53,13 @@ def main(argv: Optional[List[str]] = None) -> None:
         'kmeans': kmeans,
         'kmeans-squeezed': respace(kmeans, spacing(gmm.centers)['mean']),
     }
-    rank = {'base': runs.run(args.seed, METHODS['base'])['rank']}
+    rank = {'base': [runs.run(args.seed, METHODS['base'])['rank']]}
     variants: Dict[str, Any] = {}
     for name, found in clusters.items():
         print(name, flush=True)
         method = replace(METHODS[name.split('-')[0]], name=name)
         weights = ClusterDistance(found)
-        rank[name] = runs.run(args.seed, method, weights)['rank']
+        rank[name] = [runs.run(args.seed, method, weights)['rank']]
         size = sizes(found, train.seen_items)
         variants[name] = {
             'sizes': sorted(size, reverse=True),
@@ -69,22 +69,13 @@ def main(argv: Optional[List[str]] = None) -> None:
             **nearness(found, embedding, train.seen_items),
             **edges(train, found, embedding, derive(args.seed, 'edges')),
         }
-    gain = {name: gains([x]) for name, x in rank.items()}
     session = per_session(test)
+    pair = {x: rank[x] for x in ('gmm', 'kmeans')}
+    beside = compare_ranks(pair, session, base='gmm')
     results = {
         'variants': variants,
-        'metrics': {
-            metric: compare({x: gain[x][metric] for x in gain}, session)
-            for metric in ('HR@20', 'MRR@20')
-        },
-        'kmeans_minus_gmm': {
-            metric: compare(
-                {x: gain[x][metric] for x in ('gmm', 'kmeans')},
-                session,
-                base='gmm',
-            )['kmeans']
-            for metric in ('HR@20', 'MRR@20')
-        },
+        'metrics': compare_ranks(rank, session),
+        'kmeans_minus_gmm': {x: beside[x]['kmeans'] for x in beside},
     }
     study.write(args, results, table(results), plot(results))
 
@@ -146,106 +137,68 @@ def edges(
     }
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
-    rows = {
-        'items per cluster': lambda x: f'{x["sizes"][-1]:,}–{x["sizes"][0]:,}',
-        'balance of sizes': lambda x: f'{x["balance"]:.3f}',
-        'distance of centres, min': lambda x: f'{x["spacing"]["min"]:.3f}',
-        '… mean': lambda x: f'{x["spacing"]["mean"]:.3f}',
-        '… max': lambda x: f'{x["spacing"]["max"]:.3f}',
-        'item to its centre, mean': lambda x: f'{x["own_center"]:.3f}',
-        'items whose centre is the nearest (%)': lambda x: (
-            f'{100 * x["nearest"]:.1f}'
-        ),
-        'test sessions within one cluster (%)': lambda x: (
-            f'{100 * x["within"]:.1f}'
-        ),
-        'training edges between clusters (%)': lambda x: (
-            f'{100 * x["between"]:.1f}'
-        ),
-        'weight between clusters, mean': lambda x: (
-            f'{x["weight_between"]:.2f}'
-        ),
-        'weight within a cluster, mean': lambda x: f'{x["weight_within"]:.2f}',
-        'edge length between clusters': lambda x: f'{x["length_between"]:.3f}',
-        'edge length within a cluster': lambda x: f'{x["length_within"]:.3f}',
-        'weight and nearness, rank correlation': lambda x: (
-            '–' if x['correlation'] is None else f'{x["correlation"]:.2f}'
-        ),
-        'edges whose weight changes (%)': lambda x: (
-            f'{100 * x["changed"]["weights"]:.1f}'
-        ),
-        'edges whose share changes (%)': lambda x: (
-            f'{100 * x["changed"]["shares"]:.1f}'
-        ),
-        'change of a share, mean': lambda x: f'{x["mean_change"]:.4f}',
-    }
-    lines = [['', *VARIANTS]]
-    for name, cell in rows.items():
-        lines.append([name, *(cell(results['variants'][x]) for x in VARIANTS)])
+def table(results: Dict[str, Any]) -> Table:
+    cells = [
+        ('balance of sizes', '{balance:.3f}'),
+        ('distance of centres, min', '{spacing[min]:.3f}'),
+        ('… mean', '{spacing[mean]:.3f}'),
+        ('… max', '{spacing[max]:.3f}'),
+        ('item to its centre, mean', '{own_center:.3f}'),
+        ('items whose centre is the nearest (%)', '{nearest:.1%}'),
+        ('test sessions within one cluster (%)', '{within:.1%}'),
+        ('training edges between clusters (%)', '{between:.1%}'),
+        ('weight between clusters, mean', '{weight_between:.2f}'),
+        ('weight within a cluster, mean', '{weight_within:.2f}'),
+        ('edge length between clusters', '{length_between:.3f}'),
+        ('edge length within a cluster', '{length_within:.3f}'),
+        ('weight and nearness, rank correlation', '{correlation:.2f}'),
+        ('edges whose weight changes (%)', '{changed[weights]:.1%}'),
+        ('edges whose share changes (%)', '{changed[shares]:.1%}'),
+        ('change of a share, mean', '{mean_change:.4f}'),
+    ]
+    variants = [
+        {'size': f'{x["sizes"][-1]:,}–{x["sizes"][0]:,}', **x}
+        for x in map(results['variants'].get, VARIANTS)
+    ]
+    found = rows(variants, [('items per cluster', '{size}'), *cells])
+    lines = [['', *VARIANTS], *map(list, zip(*found))]
     for metric, row in results['metrics'].items():
-        lines.append(
-            [
-                f'{metric} (%; base {row["base"]["mean"]:.2f})',
-                *(f'{row[x]["mean"]:.2f}' for x in VARIANTS),
-            ]
-        )
+        head = f'{metric} (%; base {row["base"]["mean"]:.2f})'
+        lines.append([head, *(f'{row[x]["mean"]:.2f}' for x in VARIANTS)])
     return lines
 
 
 def plot(results: Dict[str, Any]) -> Any:
-    fig, axes = plt.subplots(2, 2, figsize=(8, 6), layout='constrained')
-    variants = results['variants']
+    fig, axes = panels(2, 2, (8, 6))
+    (centers, shares), (sizes_, metric) = axes
+    variants, gain = results['variants'], results['metrics']['HR@20']
     place = range(len(VARIANTS))
-
-    for i, name in enumerate(VARIANTS):
-        gap = variants[name]['spacing']
-        axes[0, 0].errorbar(
-            i, gap['mean'],
-            [[gap['mean'] - gap['min']], [gap['max'] - gap['mean']]],
-            color=COLOR[name], marker='o', capsize=5, lw=2,
-        )  # fmt: skip
-    axes[0, 0].set(
-        title='Spacing of the centres',
-        ylabel='Distance: mean, smallest, largest',
-        ylim=(0, None),
-    )
+    for i, (name, row) in enumerate(variants.items()):
+        style = {'color': COLOR[name], 'marker': 'o', 'lw': 2}
+        gap = row['spacing']
+        centers.errorbar(i, gap['mean'], [[gap['mean'] - gap['min']],
+                                          [gap['max'] - gap['mean']]],
+                         capsize=4, **style)  # fmt: skip
+        differences(metric, [i], [gain[name]], **style)
+        moved = '-' in name
+        sizes_.plot(range(1, len(row['sizes']) + 1), row['sizes'], label=name,
+                    color=COLOR[name], marker='ox'[moved],
+                    ls=('-', ':')[moved])  # fmt: skip
     share = [100 * variants[x]['changed']['shares'] for x in VARIANTS]
-    axes[0, 1].bar(place, share, color=[COLOR[x] for x in VARIANTS])
-    axes[0, 1].bar_label(axes[0, 1].containers[0], fmt='%.1f')
-    axes[0, 1].set(
-        title='Edges whose share changes', ylabel='Training edges (%)'
-    )
-    axes[0, 1].margins(y=0.15)
-    for name, row in variants.items():
-        axes[1, 0].plot(
-            range(1, len(row['sizes']) + 1), row['sizes'], color=COLOR[name],
-            marker='o' if '-' not in name else 'x', label=name,
-            ls='-' if '-' not in name else ':',
-        )  # fmt: skip
-    axes[1, 0].set(
-        title='Sizes',
-        xlabel='Clusters, largest first',
-        ylabel='Items',
-        ylim=(0, None),
-    )
-    axes[1, 0].legend(frameon=False, fontsize=9)
-    rows = results['metrics']['HR@20']
-    for i, name in enumerate(VARIANTS):
-        row = rows[name]
-        gap = [[row['difference'] - row['low']]]
-        gap.append([row['high'] - row['difference']])
-        axes[1, 1].errorbar(
-            i, row['difference'], gap, color=COLOR[name], marker='o',
-            capsize=5, lw=2,
-        )  # fmt: skip
-    axes[1, 1].axhline(0, color='k', ls='--', lw=1, label='base')
-    axes[1, 1].set(
-        title='HR@20 against the base, 95 % interval',
-        ylabel='Difference (percentage points)',
-    )
-    axes[1, 1].legend(frameon=False, fontsize=9)
-    for axis in (axes[0, 0], axes[0, 1], axes[1, 1]):
+    bars = shares.bar(place, share, color=[COLOR[x] for x in VARIANTS])
+    shares.bar_label(bars, fmt='%.1f')
+    shares.margins(y=0.15)
+    metric.axhline(0, color='k', ls='--', lw=1, label='base')
+    centers.set(title='Spacing of the centres', ylim=(0, None),
+                ylabel='Distance: mean, smallest, largest')  # fmt: skip
+    shares.set(title='Edges whose share changes', ylabel='Training edges (%)')
+    sizes_.set(title='Sizes', xlabel='Clusters, largest first', ylabel='Items',
+               ylim=(0, None))  # fmt: skip
+    metric.set(title='HR@20 against the base, 95 % interval',
+               ylabel='Difference (percentage points)')  # fmt: skip
+    for axis in (sizes_, metric):
+        axis.legend(frameon=False, fontsize=9)
+    for axis in (centers, shares, metric):
         axis.set_xticks(place, [x.replace('-', '\n') for x in VARIANTS])
         axis.set_xlim(-0.6, 3.6)
     for axis in axes.flat:

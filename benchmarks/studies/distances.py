@@ -2,7 +2,6 @@
 
 from typing import Any, Dict, List, Optional, Tuple
 
-import matplotlib.pyplot as plt
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -10,7 +9,8 @@ from torch_geometric.utils import scatter
 
 from benchmarks.experiments import study
 from benchmarks.experiments.methods import parse_method
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.plots import COLORS, panels
+from benchmarks.experiments.results import Table, rows
 from pyg_sessaug.data.sessions import Sessions, expand_ranges
 
 DESCRIPTION = """\
@@ -75,14 +75,10 @@ def step_lengths(
     count = sessions.target - start - 1
     click, owner, _ = expand_ranges(start + 1, count)
     points = embedding.double()
-    length = torch.cat(
-        [
-            (points[sessions.item[i]] - points[sessions.item[i - 1]]).norm(
-                dim=1
-            )
-            for i in click.split(2**16)
-        ]
-    )
+    item, parts = sessions.item, []
+    for i in click.split(2**16):
+        parts.append((points[item[i]] - points[item[i - 1]]).norm(dim=1))
+    length = torch.cat(parts)
     mean, largest = (
         scatter(length, owner, dim_size=count.numel(), reduce=reduce)
         for reduce in ('mean', 'max')
@@ -95,56 +91,34 @@ def compare(
 ) -> Dict[str, Any]:
     """Hits against misses of a group of samples."""
     hits, misses = group & hit, group & ~hit
-    row: Dict[str, Any] = {
-        'hits': int(hits.sum()),
-        'misses': int(misses.sum()),
-    }
+    row: Dict[str, Any]
+    row = {'hits': int(hits.sum()), 'misses': int(misses.sum())}
     if row['hits'] == 0 or row['misses'] == 0:
         return row
-    for kind in KINDS:
+    for kind, x in value.items():
         row[kind] = {
-            'hits': float(value[kind][hits].mean()),
-            'misses': float(value[kind][misses].mean()),
+            'hits': float(x[hits].mean()),
+            'misses': float(x[misses].mean()),
             # Probability that a hit is closer than a miss, ties count half.
-            'hit_closer': float(
-                roc_auc_score(~hit[group], value[kind][group])
-            ),
+            'hit_closer': float(roc_auc_score(~hit[group], x[group])),
         }
     return row
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
-    lines = [
-        [
-            'samples',
-            'hits',
-            'misses',
-            *(
-                head
-                for kind in KINDS
-                for head in (
-                    f'{kind} distance, hits',
-                    'misses',
-                    'a hit is closer (%)',
-                )
-            ),
-        ]
-    ]
+def table(results: Dict[str, Any]) -> Table:
+    groups = {}
     for name, row in results['groups'].items():
-        cells = [name, f'{row["hits"]:,}', f'{row["misses"]:,}']
-        for kind in KINDS:
-            found = row.get(kind)
-            cells += (
-                ['–'] * 3
-                if found is None
-                else [
-                    f'{found["hits"]:.3f}',
-                    f'{found["misses"]:.3f}',
-                    f'{100 * found["hit_closer"]:.1f}',
-                ]
-            )
-        lines.append(cells)
-    return lines
+        none = dict.fromkeys(('hits', 'misses', 'hit_closer'))
+        groups[name] = {'name': name, **dict.fromkeys(KINDS, none), **row}
+    cells = [('samples', '{name}'), ('hits', '{hits:,}')]
+    cells.append(('misses', '{misses:,}'))
+    for kind in KINDS:
+        cells += [
+            (f'{kind} distance, hits', f'{{{kind}[hits]:.3f}}'),
+            ('misses', f'{{{kind}[misses]:.3f}}'),
+            ('a hit is closer (%)', f'{{{kind}[hit_closer]:.1%}}'),
+        ]
+    return rows(groups.values(), cells)
 
 
 def plot(value: Dict[str, Tensor], hit: Tensor, known: Tensor) -> Any:
@@ -153,7 +127,7 @@ def plot(value: Dict[str, Tensor], hit: Tensor, known: Tensor) -> Any:
         ('miss', ~hit & known, COLORS[1], '--'),
         ('miss, target unseen in training', ~known, COLORS[7], ':'),
     )
-    fig, axes = plt.subplots(2, 1, figsize=(7, 6), layout='constrained')
+    fig, axes = panels(2, 1, (7, 6))
     for axis, kind in zip(axes, KINDS):
         bins = torch.linspace(0, float(value[kind].max()) + 1e-6, 61).numpy()
         for name, group, color, line in groups:

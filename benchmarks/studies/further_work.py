@@ -2,11 +2,16 @@
 
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
-
 from benchmarks.experiments import study
-from benchmarks.experiments.plots import COLORS
-from pyg_sessaug.comparison import compare, gains, per_session
+from benchmarks.experiments.plots import (
+    COLORS,
+    differences,
+    legend_below,
+    panels,
+)
+from benchmarks.experiments.report import interval
+from benchmarks.experiments.results import Table, rows
+from pyg_sessaug.comparison import compare_ranks, per_session
 
 METHODS = {
     'base': 'plain graphs',
@@ -56,67 +61,51 @@ def main(argv: Optional[List[str]] = None) -> None:
             if method.name == 'channels':
                 kernels.append(record['model']['combine.weight'].tolist())
     session = per_session(runs.data['test'])
-    gain = {name: gains(rank) for name, rank in ranks.items()}
     results = {
-        'metrics': {
-            metric: compare({x: gain[x][metric] for x in gain}, session)
-            for metric in gain['base']
-        },
+        'metrics': compare_ranks(ranks, session),
         'channel_weights': kernels,
     }
     study.write(args, results, table(results), draw(results, args))
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
+def table(results: Dict[str, Any]) -> Table:
     metrics = results['metrics']
-    lines = [['method', 'what it is']]
+    found: List[Dict[str, Any]] = []
+    for name in metrics['HR@20']:
+        values = {metric: metrics[metric][name] for metric in metrics}
+        found.append({'name': name, 'what': METHODS[name], **values})
+    cells = [('method', '{name}'), ('what it is', '{what}')]
     for metric in metrics:
-        lines[0] += [f'{metric} (%)', 'difference [95 %]', 'p (Holm)']
-    for name in next(iter(metrics.values())):
-        line = [name, METHODS[name]]
-        for rows in metrics.values():
-            row = rows[name]
-            line.append(f'{row["mean"]:.2f}')
-            if 'p' not in row:
-                line += ['–', '–']
-                continue
-            line += [
-                f'{row["difference"]:+.2f} [{row["low"]:+.2f}, '
-                f'{row["high"]:+.2f}]',
-                f'{row["p_holm"]:.3f}',
-            ]
-        lines.append(line)
-    return lines
+        cells += [
+            (f'{metric} (%)', f'{{{metric}[mean]:.2f}}'),
+            ('difference [95 %]', lambda x, y=metric: interval(x[y])),
+            ('p (Holm)', lambda x, y=metric: number(x[y].get('p_holm'))),
+        ]
+    return rows(found, cells)
+
+
+def number(p: Optional[float]) -> str:
+    return '–' if p is None else f'{p:.3f}'
 
 
 def draw(results: Dict[str, Any], args: Any) -> Any:
     """Difference of each method to the plain model, with its interval."""
     metrics = results['metrics']
-    names = [x for x in next(iter(metrics.values())) if x != 'base']
-    figure, axes = plt.subplots(
-        1, 2, figsize=(8, 1.8 + 0.3 * len(names)), layout='constrained',
-        sharey=True,
-    )  # fmt: skip
-    for axis, (metric, rows), color in zip(
-        axes, metrics.items(), (COLORS[5], COLORS[4])
-    ):
-        value = [rows[x]['difference'] for x in names]
-        low = [rows[x]['difference'] - rows[x]['low'] for x in names]
-        high = [rows[x]['high'] - rows[x]['difference'] for x in names]
-        axis.errorbar(value, range(len(names)), xerr=[low, high], fmt='o',
-                      ms=5, capsize=3, color=color,
-                      label='mean and 95 % interval')  # fmt: skip
+    names = [x for x in metrics['HR@20'] if x != 'base']
+    size = (8, 1.8 + 0.3 * len(names))
+    figure, axes = panels(1, 2, size, sharey=True)
+    colors = (COLORS[5], COLORS[4])
+    for axis, (metric, found), color in zip(axes, metrics.items(), colors):
+        differences(axis, range(len(names)), [found[x] for x in names],
+                    flat=True, fmt='o', color=color,
+                    label='mean and 95 % interval')  # fmt: skip
         axis.axvline(0, color='k', ls='--', lw=1, label='plain model')
-        axis.set(
-            title=f'plain model: {rows["base"]["mean"]:.2f} %',
-            xlabel=f'{metric}: difference (points)',
-        )
+        axis.set(title=f'plain model: {found["base"]["mean"]:.2f} %',
+                 xlabel=f'{metric}: difference (points)')  # fmt: skip
         axis.set_yticks(range(len(names)), [METHODS[x] for x in names])
         axis.grid(alpha=0.3, axis='x')
     axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc='outside lower center', ncols=2,
-                  fontsize=9, frameon=False)  # fmt: skip
+    legend_below(figure, ncols=2)
     seeds = ', '.join(map(str, args.seeds))
     figure.suptitle(f'Further work on {args.dataset}, seed {seeds}')
     return figure

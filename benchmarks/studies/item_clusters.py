@@ -3,7 +3,6 @@
 from argparse import Namespace
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,9 +11,11 @@ from tqdm import tqdm
 from benchmarks.experiments import study
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import permute
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.plots import panels
+from benchmarks.experiments.results import Table, rows
 from benchmarks.run import positive
 from benchmarks.studies.measures import (
+    STYLE,
     balance,
     between_share,
     fit,
@@ -32,10 +33,8 @@ cluster probability of each item (figure 6.4), cluster sizes and their balance
 sessions that stay within one cluster. What models make of the number (section
 6.2) is in num_clusters.py.
 """
-METHODS = ('gmm', 'kmeans')
 # What the thesis calls high certainty it does not say.
 CERTAIN = 0.9
-STYLE = {'gmm': (COLORS[1], 'o', '-'), 'kmeans': (COLORS[5], 's', '--')}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -57,9 +56,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     todo = [
         (k, method)
         for k in sorted({*args.num_clusters, args.shown})
-        for method in METHODS
+        for method in STYLE
     ]
-    rows = [
+    found = [
         describe(runs, embedding, method, k)
         for k, method in tqdm(todo, 'clusters', disable=None)
     ]
@@ -67,9 +66,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     results = {
         'items': int(seen.sum()),
         'shown': args.shown,
-        'rows': [{k: v for k, v in x.items() if k != 'top'} for x in rows],
+        'rows': [{k: v for k, v in x.items() if k != 'top'} for x in found],
     }
-    study.write(args, results, table(rows), plot(args, rows))
+    study.write(args, results, table(found), plot(args, found))
 
 
 def describe(
@@ -100,83 +99,57 @@ def describe(
     return row
 
 
-def table(rows: List[Dict[str, Any]]) -> List[List[str]]:
-    lines = [
-        [
-            'clusters',
-            'smallest and largest',
-            'balance',
-            'distance of centres, min',
-            'max',
-            'sessions in one (%)',
-            'if shuffled (%)',
-            f'items of probability ≥ {CERTAIN} (%)',
-            'BIC / 10⁶',
-        ]
+def table(found: List[Dict[str, Any]]) -> Table:
+    none = {'min': None, 'max': None}
+    records = [
+        {
+            **{'certain': None, 'bic': None, **x},
+            'spacing': x['spacing'] or none,
+            'size': f'{x["sizes"][-1]:,}–{x["sizes"][0]:,}',
+            'millions': x['bic'] / 1e6 if 'bic' in x else None,
+        }
+        for x in found
     ]
-    for row in rows:
-        gap = row['spacing'] or {'min': None, 'max': None}
-        gmm = row['method'] == 'gmm'
-        lines.append(
-            [
-                f'{row["num_clusters"]}, {row["method"]}',
-                f'{row["sizes"][-1]:,}–{row["sizes"][0]:,}',
-                f'{row["balance"]:.3f}',
-                *(
-                    '–' if gap[key] is None else f'{gap[key]:.3f}'
-                    for key in ('min', 'max')
-                ),
-                f'{100 * row["within"]:.1f}',
-                f'{100 * row["within_shuffled"]:.1f}',
-                f'{100 * row["certain"]:.1f}' if gmm else '–',
-                f'{row["bic"] / 1e6:.3f}' if gmm else '–',
-            ]
-        )
-    return lines
+    cells = [
+        ('clusters', '{num_clusters}, {method}'),
+        ('smallest and largest', '{size}'),
+        ('balance', '{balance:.3f}'),
+        ('distance of centres, min', '{spacing[min]:.3f}'),
+        ('max', '{spacing[max]:.3f}'),
+        ('sessions in one (%)', '{within:.1%}'),
+        ('if shuffled (%)', '{within_shuffled:.1%}'),
+        (f'items of probability ≥ {CERTAIN} (%)', '{certain:.1%}'),
+        ('BIC / 10⁶', '{millions:.3f}'),
+    ]
+    return rows(records, cells)
 
 
-def plot(args: Namespace, rows: List[Dict[str, Any]]) -> Any:
-    fig, axes = plt.subplots(2, 2, figsize=(8, 6.4), layout='constrained')
+def plot(args: Namespace, found: List[Dict[str, Any]]) -> Any:
+    fig, axes = panels(2, 2, (8, 6.4))
     top, bars, even, inside = axes.flat
-    shown = {x['method']: x for x in rows if x['num_clusters'] == args.shown}
-    found = shown['gmm']['top'].numpy()
-    top.hist(
-        found,
-        40,
-        range=(0, 1),
-        weights=np.full(found.size, 100 / found.size),
-        color=STYLE['gmm'][0],
-        label='gmm',
-    )
+    shown = {x['method']: x for x in found if x['num_clusters'] == args.shown}
+    share = shown['gmm']['top'].numpy()
+    top.hist(share, 40, range=(0, 1), color=STYLE['gmm']['color'], label='gmm',
+             weights=np.full(share.size, 100 / share.size))  # fmt: skip
     top.axvline(CERTAIN, color='k', ls=':', lw=1, label=str(CERTAIN))
-    top.set(
-        title=f'Certainty, {args.shown} clusters',
-        xlabel='Highest cluster probability of an item',
-        ylabel='Items (%)',
-    )
+    top.set(title=f'Certainty, {args.shown} clusters',
+            xlabel='Highest cluster probability of an item',
+            ylabel='Items (%)')  # fmt: skip
     for shift, (name, row) in zip((-0.2, 0.2), shown.items()):
-        bars.bar(
-            [i + 1 + shift for i in range(args.shown)], row['sizes'], 0.4,
-            color=STYLE[name][0], label=name,
-        )  # fmt: skip
-    bars.set(
-        xticks=range(1, args.shown + 1),
-        title=f'Sizes, {args.shown} clusters',
-        xlabel='Clusters, largest first',
-        ylabel='Items',
-    )
-    for name, (color, marker, line) in STYLE.items():
-        own = [x for x in rows if x['method'] == name]
+        place = [i + 1 + shift for i in range(args.shown)]
+        color = STYLE[name]['color']
+        bars.bar(place, row['sizes'], 0.4, color=color, label=name)
+    bars.set(xticks=range(1, args.shown + 1), ylabel='Items',
+             title=f'Sizes, {args.shown} clusters',
+             xlabel='Clusters, largest first')  # fmt: skip
+    for name, style in STYLE.items():
+        own = [x for x in found if x['method'] == name]
         k = [x['num_clusters'] for x in own]
-        even.plot(k, [x['balance'] for x in own], color=color, marker=marker,
-                  ls=line, label=name)  # fmt: skip
-        for key, label, width in (
-            ('within', name, 1.5),
-            ('within_shuffled', f'{name}, shuffled', 0.7),
-        ):
-            inside.plot(k, [100 * x[key] for x in own], color=color, ls=line,
-                        marker=marker, lw=width, label=label,
-                        mfc=color if key == 'within' else 'none')  # fmt: skip
+        even.plot(k, [x['balance'] for x in own], label=name, **style)
+        inside.plot(k, [100 * x['within'] for x in own], label=name, **style)
+        inside.plot(k, [100 * x['within_shuffled'] for x in own], lw=0.7,
+                    mfc='none', label=f'{name}, shuffled',
+                    **style)  # fmt: skip
     even.set(title='Balance of sizes', ylabel='Entropy / log k')
     inside.set(title='Sessions within one cluster', ylabel='Sessions (%)')
     for axis in (even, inside):

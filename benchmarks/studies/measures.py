@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.plots import COLORS
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.clusters.item_clusters import (
     gaussian_mixture,
@@ -14,6 +15,12 @@ from pyg_sessaug.clusters.item_clusters import (
 )
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.training.augmentations import derive
+
+# How the two are drawn:
+STYLE = {
+    'gmm': {'color': COLORS[1], 'marker': 'o', 'ls': '-'},
+    'kmeans': {'color': COLORS[5], 'marker': 's', 'ls': '--'},
+}
 
 
 def fit(

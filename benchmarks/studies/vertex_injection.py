@@ -2,13 +2,14 @@
 
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
 from torch import Tensor
 
 from benchmarks.experiments import study
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.plots import COLORS, panels
+from benchmarks.experiments.report import interval
+from benchmarks.experiments.results import Table, rows
 from benchmarks.studies.sample_categories import several_categories
-from pyg_sessaug.comparison import compare, gains, per_session
+from pyg_sessaug.comparison import compare_ranks, per_session
 from pyg_sessaug.training import best_epoch
 
 NAMES = {'base': 'plain sessions', 'inject': 'with injected items'}
@@ -32,11 +33,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     session = per_session(runs.data['test'])
     several_in_training = several_categories(runs.data['train'])['clicks seen']
     one = float((~several_in_training).double().mean())
-    groups = {
-        'all': several | ~several,
-        'one category': ~several,
-        'several categories': several,
-    }
+    groups = {'all': several | ~several, 'one category': ~several}
+    groups['several categories'] = several
     results = {
         'one_category_share': {
             'train': one,
@@ -74,75 +72,53 @@ def compare_within(
         session: Session of each sample, ``[num_samples]``.
     """
     own = session[keep].unique(return_inverse=True)[1]
-    gain = {
-        name: gains([record['rank'][keep]]) for name, record in records.items()
-    }
-    return {
-        metric: compare({name: x[metric] for name, x in gain.items()}, own)
-        for metric in gain['base']
-    }
+    ranks = {name: [x['rank'][keep]] for name, x in records.items()}
+    return compare_ranks(ranks, own)
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
-    lines = [['test samples', 'metric (%)', *NAMES.values()]]
-    lines[0] += ['difference [95 %]', 'p']
-    for group, metrics in results['groups'].items():
-        for metric, rows in metrics.items():
-            row = rows['inject']
-            lines.append(
-                [
-                    group,
-                    metric,
-                    f'{rows["base"]["mean"]:.2f}',
-                    f'{row["mean"]:.2f}',
-                    f'{row["difference"]:+.2f} '
-                    f'[{row["low"]:+.2f}, {row["high"]:+.2f}]',
-                    f'{row["p"]:.4f}',
-                ]
-            )
+def table(results: Dict[str, Any]) -> Table:
+    found = [
+        {'samples': group, 'metric': metric, **values}
+        for group, metrics in results['groups'].items()
+        for metric, values in metrics.items()
+    ]
+    cells = [('test samples', '{samples}'), ('metric (%)', '{metric}')]
+    cells += [(text, f'{{{x}[mean]:.2f}}') for x, text in NAMES.items()]
+    cells.append(('difference [95 %]', lambda x: interval(x['inject'])))
+    lines = rows(found, [*cells, ('p', '{inject[p]:.4f}')])
     for i, metric in enumerate(results['groups']['all']):
         base, inject = (THESIS[name][i] for name in NAMES)
-        lines.append(
-            ['thesis, YooChoose', metric, f'{base:.2f}', f'{inject:.2f}']
-            + [f'{inject - base:+.2f}', '–']
-        )
+        line = ['thesis, YooChoose', metric, f'{base:.2f}', f'{inject:.2f}']
+        lines.append([*line, f'{inject - base:+.2f}', '–'])
     return lines
 
 
 def draw(results: Dict[str, Any], name: str) -> Any:
     """Losses of both trainings, and HR@20 by group."""
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(8, 3.8), layout='constrained'
-    )
-    colors = (COLORS[5], COLORS[4])
-    for (method, label), color in zip(NAMES.items(), colors):
-        losses = results['training'][method]['losses']
-        epochs = range(1, len(losses) + 1)
-        for i, (kind, line) in enumerate(
-            (('training', '--'), ('valid.', '-'))
-        ):
-            left.plot(
-                epochs, [x[i] for x in losses], line, color=color, lw=1.5,
-                label=f'{label}, {kind}',
-            )  # fmt: skip
-    left.set(title='Loss', xlabel='Epoch', ylabel='Cross-entropy')
-    left.xaxis.get_major_locator().set_params(integer=True)
+    figure, (left, right) = panels(1, 2)
     groups = results['groups']
     for i, (method, label) in enumerate(NAMES.items()):
+        color = COLORS[5 - i]
+        losses = zip(*results['training'][method]['losses'])
+        for loss, kind, line in zip(
+            losses, ('training', 'valid.'), ('--', '-')
+        ):
+            left.plot(range(1, len(loss) + 1), loss, line, color=color, lw=1.5,
+                      label=f'{label}, {kind}')  # fmt: skip
         value = [groups[x]['HR@20'][method]['mean'] for x in groups]
         place = [x + 0.38 * (i - 0.5) for x in range(len(groups))]
-        bars = right.bar(place, value, 0.36, color=colors[i], label=label)
+        bars = right.bar(place, value, 0.36, color=color, label=label)
         right.bar_label(bars, fmt='%.1f', fontsize=8)
+    left.set(title='Loss', xlabel='Epoch', ylabel='Cross-entropy')
+    left.xaxis.get_major_locator().set_params(integer=True)
     right.set(title='Test samples', ylabel='HR@20 (%)')
     names = [x.replace(' ', '\n') for x in groups]
     right.set_xticks(range(len(groups)), names)
     right.margins(y=0.12)
     for axis in (left, right):
         axis.grid(alpha=0.3, axis='y')
-        axis.legend(
-            loc='upper center', bbox_to_anchor=(0.5, -0.2), ncols=2,
-            fontsize=8, frameon=False,
-        )  # fmt: skip
+        axis.legend(loc='upper center', bbox_to_anchor=(0.5, -0.2), ncols=2,
+                    fontsize=8, frameon=False)  # fmt: skip
     figure.suptitle(f'Items of another category injected: {name}')
     return figure
 

@@ -69,6 +69,26 @@ def test_json_has_a_line_for_each_entry():
         results.dumps({'a': float('nan')})
 
 
+def test_rows_of_records():
+    records = [
+        {'name': 'a', 'x': {'y': 0.1234}, 'p': 1234.5},
+        {'name': 'b', 'x': {'y': 0.5}, 'p': None},
+    ]
+    cells = [
+        ('name', '{name}, {x[y]:+.2f}'),
+        ('share (%)', '{x[y]:.1%}'),
+        ('p', '{p:,.1f}'),
+        ('length', lambda x: len(x)),
+    ]
+    assert results.rows(records, cells) == [
+        ['name', 'share (%)', 'p', 'length'],
+        ['a, +0.12', '12.3', '1,234.5', '3'],
+        ['b, +0.50', '50.0', '–', '3'],
+    ]
+    with pytest.raises(KeyError):
+        results.rows(records, [('typo', '{nam}')])
+
+
 def test_commands_tell_no_folders_of_this_machine():
     argv = ['--root', '/home/me/logs/', '--output=/tmp/x', '--run', 'r/full']
     argv += ['--seeds', '0', '--resume', '--data', '/data', '/a/b.json']
