@@ -12,6 +12,7 @@ MODELS: Dict[str, str] = {
     'srgnn-plus': 'pyg_sessaug.nn:SRGNNPlus',
     'niser': 'pyg_sessaug.nn:NISER',
     'gcsan': 'pyg_sessaug.nn:GCSAN',
+    'sgnnhn': 'pyg_sessaug.nn:SGNNHN',
     'gcegnn': 'pyg_sessaug.nn:GCEGNN',
     'lessr': 'pyg_sessaug.nn:LESSR',
     'attenmixer': 'pyg_sessaug.nn:AttenMixer',

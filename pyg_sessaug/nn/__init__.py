@@ -24,6 +24,7 @@ from pyg_sessaug.nn.models.lessr import LESSR
 from pyg_sessaug.nn.models.niser import NISER
 from pyg_sessaug.nn.models.sasrec import SASRec
 from pyg_sessaug.nn.models.session_model import SessionModel
+from pyg_sessaug.nn.models.sgnnhn import SGNNHN
 from pyg_sessaug.nn.models.srgnn import SRGNN
 from pyg_sessaug.nn.models.srgnn_plus import SRGNNPlus
 from pyg_sessaug.nn.models.switch_case import SwitchCase
@@ -46,6 +47,7 @@ __all__ = [
     'NISER',
     'ReversedPositions',
     'SASRec',
+    'SGNNHN',
     'SRGNN',
     'SRGNNPlus',
     'SessionModel',

@@ -27,24 +27,28 @@ class _Lookup(Function):
         unit: bool,
         raw: bool,
         dropout: float,
+        center: bool,
     ) -> Tuple[Tensor, Tensor]:
         table, norm = weight.detach(), None
         drops = draw(weight, dropout) if dropout > 0.0 else None
         if unit:
             norm = weight.new_empty(weight.size(0), 1)
-        if unit or drops is not None:
+        if unit or center or drops is not None:
             table = torch.empty_like(table)
             for rows in _slices(table):
                 source, out = weight[rows], table[rows]
                 if drops is not None:
                     kept = drops.kept(rows, out.dtype)
                     source = torch.mul(source, kept, out=out)
+                if center:
+                    mean = source.mean(dim=1, keepdim=True)
+                    source = torch.sub(source, mean, out=out)
                 if norm is not None:
                     torch.linalg.vector_norm(
                         source, dim=1, keepdim=True, out=norm[rows]
                     ).clamp_min_(SHORTEST)
                 torch.div(source, _divisor(rows, norm, drops), out=out)
-        ctx.raw, ctx.drops = raw, drops
+        ctx.raw, ctx.drops, ctx.center = raw, drops, center
         ctx.save_for_backward(index, norm, table if unit else None)
         return (weight if raw else table).index_select(0, index), table
 
@@ -58,18 +62,20 @@ class _Lookup(Function):
         total = total.contiguous()
         if not ctx.raw:
             total.index_add_(0, index, grad)
-        if norm is not None or drops is not None:
+        if norm is not None or drops is not None or ctx.center:
             for rows in _slices(total):
                 part, divisor = total[rows], _divisor(rows, norm, drops)
                 if norm is not None:
                     _project(part, table[rows], norm[rows])
+                if ctx.center:
+                    part.sub_(part.mean(dim=1, keepdim=True))
                 if drops is None:
                     part.div_(divisor)
                 else:
                     part.mul_(drops.kept(rows, part.dtype).div_(divisor))
         if ctx.raw:
             total.index_add_(0, index, grad)
-        return total, None, None, None, None
+        return total, None, None, None, None, None
 
 
 def _divisor(
@@ -104,6 +110,7 @@ def shared_lookup(
     *,
     raw: bool = False,
     dropout: float = 0.0,
+    center: bool = False,
 ) -> Tuple[Tensor, Tensor]:
     r"""Looks up rows of a table that is used as a whole as well.
 
@@ -124,6 +131,8 @@ def shared_lookup(
             zero, before it gets unit length; without that, the rest is
             scaled up. Rows that are looked up keep theirs. See
             :func:`~pyg_sessaug.nn.dropout.draw`. (default: :obj:`0.0`)
+        center (bool): Whether to subtract its mean from each row, after
+            dropout and before it gets unit length. (default: :obj:`False`)
 
     Returns:
         The rows and the table. Score items by the returned table only, and
@@ -136,7 +145,9 @@ def shared_lookup(
     """
     # What was dropped from the table is not dropped from its rows.
     whole = raw or dropout > 0.0
-    rows, table = _Lookup.apply(weight, index, unit, whole, dropout)  # type: ignore[no-untyped-call]
-    if unit and whole and not raw:
-        rows = F.normalize(rows, dim=-1)
+    rows, table = _Lookup.apply(weight, index, unit, whole, dropout, center)  # type: ignore[no-untyped-call]
+    if whole and not raw:
+        if center:
+            rows = rows - rows.mean(dim=-1, keepdim=True)
+        rows = F.normalize(rows, dim=-1) if unit else rows
     return rows, table

@@ -68,6 +68,10 @@ class SessionModel(torch.nn.Module, ABC):
     #: cosines.
     unit_items: bool = True
 
+    #: Whether session and item vectors lose their mean before they are
+    #: compared.
+    center: bool = False
+
     def __init__(
         self,
         num_items: int,
@@ -164,17 +168,19 @@ class SessionModel(torch.nn.Module, ABC):
 
     def unit(self, vector: Tensor) -> Tensor:
         r"""Session vectors as the scores use them, in the type of items."""
-        vector = vector.to(self.item_embedding.dtype)
-        if self.scale is None:
-            return vector
-        return self.scale * F.normalize(vector, dim=-1)
+        vector = self._shape(vector.to(self.item_embedding.dtype))
+        return vector if self.scale is None else self.scale * vector
+
+    def _shape(self, x: Tensor) -> Tensor:
+        r"""Vectors of sessions or items as they are compared."""
+        if self.center:
+            x = x - x.mean(dim=-1, keepdim=True)
+        return x if self.scale is None else F.normalize(x, dim=-1)
 
     def _rows(self, data: Data) -> Tensor:
         r"""Vectors of the items of a batch, ``[N, d]``."""
         x = F.embedding(self.items(data), self.item_embedding)
-        if self.scale is not None and self.unit_items:
-            x = F.normalize(x, dim=-1)
-        return self._drop(x)
+        return self._drop(self._shape(x) if self.unit_items else x)
 
     def _lookup(self, data: Data) -> Tuple[Tensor, Tensor]:
         r"""The same and, for a loss alone, the vectors of all items."""
@@ -184,6 +190,7 @@ class SessionModel(torch.nn.Module, ABC):
             self.scale is not None,
             raw=not self.unit_items,
             dropout=self.table_dropout if self.training else 0.0,
+            center=self.center,
         )
         return self._drop(x), table
 
@@ -192,7 +199,7 @@ class SessionModel(torch.nn.Module, ABC):
         table: Tensor = self.item_embedding
         if self.training and self.table_dropout > 0.0:
             table = F.dropout(table, self.table_dropout)
-        return table if self.scale is None else F.normalize(table, dim=1)
+        return self._shape(table)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)

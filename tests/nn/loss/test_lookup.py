@@ -43,14 +43,22 @@ def test_lookup_of_unit_rows(num_items):
 @pytest.mark.parametrize('unit', [False, True])
 @pytest.mark.parametrize('raw', [False, True])
 @pytest.mark.parametrize('dropout', [0.0, 0.3])
-def test_dropout_of_the_table_leaves_the_rows(unit, raw, dropout):
+@pytest.mark.parametrize('center', [False, True])
+def test_options_of_the_table_and_its_rows(unit, raw, dropout, center):
     torch.manual_seed(0)
     weight = torch.randn(2500, 4, dtype=torch.double, requires_grad=True)
     index, target = torch.tensor([3, 3, 2, 1]), torch.tensor([1, 2, 3, 4])
-    rows, table = shared_lookup(weight, index, unit, raw=raw, dropout=dropout)
-    kept, share = (table != 0).detach(), round(dropout * 256) / 256
+    torch.manual_seed(1)
+    _, dropped = shared_lookup(weight, index, dropout=dropout)
+    kept, share = (dropped != 0).detach(), round(dropout * 256) / 256
     assert kept.double().mean().item() == pytest.approx(1 - share, abs=0.02)
+    torch.manual_seed(1)
+    rows, table = shared_lookup(
+        weight, index, unit, raw=raw, dropout=dropout, center=center
+    )
     x, whole = weight, weight * kept / (1 - share)
+    if center:
+        x, whole = (a - a.mean(dim=1, keepdim=True) for a in (x, whole))
     if unit:
         x, whole = F.normalize(x, dim=1), F.normalize(whole, dim=1)
     x = (weight if raw else x)[index]
