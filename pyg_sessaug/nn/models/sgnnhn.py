@@ -44,7 +44,7 @@ class SGNNHN(GatedModel):
         \mathbf{W}_2 \mathbf{c}_l + \mathbf{b}) \, \mathbf{c}_l \,\Vert\,
         \mathbf{c}_{\textrm{last}}\Big]
 
-    This follows the authors' code. In the paper, learned maps stand before
+    This follows the public code. In the paper, learned maps stand before
     both products with :math:`\mathbf{z}`, and the second is divided by
     :math:`\sqrt{d}` too: ``project_star=True``. The code drops all clicks but
     the last ten; here they share the first position, and a data set with
