@@ -1,22 +1,12 @@
 r"""What the command line does, behind its arguments."""
 
 import argparse
-import io
 import json
 import os.path as osp
 import sys
 import warnings
-from itertools import islice
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    cast,
-)
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import torch
 
@@ -27,7 +17,14 @@ from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.loss.catalogue import choose_precision
 from pyg_sessaug.nn.models.session_model import argument_names
 from pyg_sessaug.registry import DATASETS, find_class
-from pyg_sessaug.serving.recommender import Id, Recommendations, Recommender
+from pyg_sessaug.serving.lines import (
+    answer_lines,
+    join_ids,
+    read_blocks,
+    split_ids,
+)
+from pyg_sessaug.serving.recommender import Recommender
+from pyg_sessaug.serving.vocabulary import Id
 from pyg_sessaug.training import best_epoch
 from pyg_sessaug.training.augmented import (
     checkpoint_files,
@@ -160,61 +157,56 @@ def recommend(args: argparse.Namespace) -> None:
     recommender = load_recommender(args)
     is_int = isinstance(recommender.item_ids[0], int)
     to_id: Callable[[str], Id] = parse_id if is_int else str
-    block = [to_id(x) for x in args.block]
-    known = set(recommender.item_ids)
-    missing = [x for x in block if x not in known]
-    if missing:
-        print(f'unknown items to block: {missing}', file=sys.stderr)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        # Bytes that are no text belong to an unknown id; the rest goes on.
-        sys.stdin.reconfigure(errors='backslashreplace')
-    # At a terminal each line gets its answer; else many share the work.
-    size = 1 if sys.stdin.isatty() else 512
-    if args.separator is not None:
-        args.items = [y for x in args.items for y in x.split(args.separator)]
-    lines: Iterator[List[str]] = (
-        iter([args.items])
-        if args.items
-        else (
-            line.rstrip('\r\n').split(args.separator) if line.strip() else []
-            for line in sys.stdin
-        )
+    ask = partial(
+        recommender.recommend,
+        k=args.k,
+        exclude_clicked=args.exclude_clicked,
+        block=_chosen('block', args, recommender, to_id) or (),
+        allow=_chosen('allow', args, recommender, to_id),
     )
-    number = 0
-    while chunk := list(islice(lines, size)):
-        sessions = [[to_id(x) for x in line] for line in chunk]
-        with warnings.catch_warnings():
-            # Unknown ids are printed; none is of a mistaken type.
-            warnings.simplefilter('ignore', UserWarning)
-            results = recommender.recommend(
-                sessions,
-                args.k,
-                args.exclude_clicked,
-                block,
-                return_scores=args.format == 'json',
-            )
-        for result in cast(List[Recommendations], results):
-            number += 1
-            _print(result, number, args)
+    blocks: Iterator[List[str]]
+    if args.items:
+        items = args.items
+        if args.separator is not None:
+            items = [y for x in items for y in split_ids(x, args.separator)]
+        blocks = iter([[join_ids(items, args.separator)]])
+    else:
+        encoding = getattr(sys.stdin, 'encoding', None) or 'utf-8'
+        blocks = read_blocks(sys.stdin.buffer, encoding)
+    with warnings.catch_warnings():
+        # Unknown ids are printed; none is of a mistaken type.
+        warnings.simplefilter('ignore', UserWarning)
+        as_json = args.format == 'json'
+        answer_lines(blocks, ask, to_id, args.separator, as_json)
 
 
-def _print(
-    result: Recommendations, number: int, args: argparse.Namespace
-) -> None:
-    if args.format == 'json':
-        print(json.dumps(result._asdict()), flush=True)
-        return
-    if result.unknown or result.fallback:
-        parts = [f'unknown items {result.unknown}'] if result.unknown else []
-        if result.fallback:
-            parts.append('no known item, these are the most popular ones')
-        unknown = ''.join(map(str, result.unknown))
-        between = [x for x in ',;|' if x in unknown]
-        if between and args.separator is None:
-            parts.append(f"ids separated so need --separator '{between[0]}'")
-        print(f'session {number}: {"; ".join(parts)}', file=sys.stderr)
-    separator = ' ' if args.separator is None else args.separator
-    print(separator.join(map(str, result.items)), flush=True)
+def _chosen(
+    option: str,
+    args: argparse.Namespace,
+    recommender: Recommender,
+    to_id: Callable[[str], Id],
+) -> Optional[List[Id]]:
+    r"""Items to block or to allow; :obj:`None` without such an option."""
+    texts, path = getattr(args, option), getattr(args, f'{option}_file')
+    if path is not None:
+        with open(path, encoding='utf-8-sig') as f:
+            texts = [*texts, *(x.strip() for x in f if x.strip())]
+    elif not texts:
+        return None
+    ids = [to_id(x) for x in texts]
+    known = set(recommender.item_ids)
+    missing = [x for x in ids if x not in known]
+    if missing:
+        more = f' and {len(missing) - 10} more' * (len(missing) > 10)
+        print(
+            f'unknown items to {option}: {missing[:10]}{more}', file=sys.stderr
+        )
+    if option == 'allow' and len(missing) == len(ids):
+        raise ValueError(
+            f'none of the {len(ids)} items to allow is known; ids are such '
+            f'as {recommender.item_ids[0]!r}'
+        )
+    return ids
 
 
 def load_recommender(args: argparse.Namespace) -> Recommender:

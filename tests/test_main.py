@@ -1,5 +1,4 @@
 import gzip
-import io
 import json
 import random
 import re
@@ -13,7 +12,6 @@ import torch
 from pyg_sessaug import Recommender, evaluate
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.datasets import SessionLog
-from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import loop as training
 
 DAY = 86_400
@@ -140,58 +138,6 @@ def test_evaluate_on_a_log_that_moved_or_changed(
     assert 'a log of other contents' in message
 
 
-def test_recommend(trained, capsys, monkeypatch):
-    recommender = Recommender.load(trained)
-    expected = recommender.recommend(['i3', 'i4'], k=4).items
-    for argv in (
-        [trained, 'i3', 'i4', '-k', '4'],
-        [trained, '-k', '4', 'i3', 'i4'],
-        ['-k', '4', trained, 'i3', 'i4'],
-        [trained, '-k', '4', '--', 'i3', 'i4'],
-    ):
-        main(['recommend', *argv])
-        assert capsys.readouterr().out == ' '.join(expected) + '\n'
-
-    options = ['-k', '3', '--exclude-clicked', '--block', 'i5', '--format']
-    main(['recommend', trained, *options, 'json', '--', 'i3', 'zzz'])
-    out = json.loads(capsys.readouterr().out)
-    expected = recommender.recommend(['i3', 'zzz'], 3, True, ['i5'], True)
-    assert out == expected._asdict()
-
-    monkeypatch.setattr('sys.stdin', io.StringIO('i3,i4\n\nzzz\ni1\n'))
-    main(['recommend', trained, '-k', '2', '--separator', ','])
-    sessions = [['i3', 'i4'], [], ['zzz'], ['i1']]
-    expected = [','.join(x.items) for x in recommender.recommend(sessions, 2)]
-    out, err = capsys.readouterr()
-    assert out.splitlines() == expected
-    assert err.splitlines() == [
-        'session 2: no known item, these are the most popular ones',
-        "session 3: unknown items ['zzz']; no known item, these are the "
-        'most popular ones',
-    ]
-
-
-def test_recommend_to_broken_lines(trained, capsys, monkeypatch):
-    data = b'i3 i4\ni3 \xff i4\ni3 i4 ' + b'9' * 5000 + b'\n'
-    monkeypatch.setattr('sys.stdin', io.TextIOWrapper(io.BytesIO(data)))
-    main(['recommend', trained, '-k', '3'])
-    out, error = capsys.readouterr()
-    assert len(out.splitlines()) == 3
-    assert len(set(out.splitlines())) == 1
-    assert r"session 2: unknown items ['\\xff']" in error
-    assert "session 3: unknown items ['999" in error
-
-
-def test_block_takes_one_item(trained, capsys):
-    options = ['--block', 'i4', 'i3', '--block', 'i5', '--block', 'l5']
-    main(['recommend', trained, *options, '-k', '12'])
-    out, error = capsys.readouterr()
-    block = ['i4', 'i5']
-    expected = Recommender.load(trained).recommend(['i3'], 12, block=block)
-    assert out.split() == expected.items
-    assert error == "unknown items to block: ['l5']\n"
-
-
 def test_warnings_are_one_line(tmp_path):
     path = write(tmp_path / 'clicks.csv')
     with open(path, 'a') as f:
@@ -200,18 +146,6 @@ def test_warnings_are_one_line(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     (line,) = done.stderr.splitlines()
     assert line.startswith('warning: 12 of 13 ids are integers, but')
-
-
-def test_recommend_with_a_separator_among_ids(trained, capsys):
-    main(['recommend', trained, 'i3,i4', '-k', '2'])
-    error = capsys.readouterr().err
-    assert "ids separated so need --separator ','" in error
-    main(['recommend', trained, 'i3,i4', '-k', '2', '--separator', ','])
-    (line,) = capsys.readouterr().out.splitlines()
-    expected = Recommender.load(trained).recommend(['i3', 'i4'], 2).items
-    assert line == ','.join(expected)
-    main(['recommend', trained, 'a b', 'i3', '--format', 'json'])
-    assert json.loads(capsys.readouterr().out)['unknown'] == ['a b']
 
 
 @pytest.mark.parametrize('augment', ['none', 'blur', 'i2i', 'category'])
@@ -350,18 +284,6 @@ def test_no_validation_sessions(log, capsys):
     main(['prepare', '--log', log, '--val-ratio', '0'])
     out = capsys.readouterr().out.split('\n')
     assert [x.split(':')[0] for x in out[:2]] == ['train', 'test']
-
-
-def test_negative_ids(tmp_path, capsys):
-    recommender = Recommender(SRGNN(3, hidden_channels=4), [-3, 2, 7])
-    path = str(tmp_path / 'a.pt')
-    recommender.save(path)
-    outs = []
-    for argv in (['-3', '2', '-k', '3'], ['-k', '3', '2', '-3']):
-        main(['recommend', path, *argv])
-        outs.append(capsys.readouterr().out.split())
-    assert set(outs[0]) & {'-3', '2', '7'} == {'-3', '2', '7'}
-    assert 'unrecognized' in fails(capsys, 'recommend', path, '2', '-k3', '-x')
 
 
 @pytest.mark.parametrize(

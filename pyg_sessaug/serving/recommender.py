@@ -1,8 +1,6 @@
 r"""Recommendations for sessions of raw item ids."""
 
 import os
-import warnings
-from itertools import chain
 from typing import (
     Any,
     Dict,
@@ -16,6 +14,7 @@ from typing import (
 )
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_sessaug.data.session_batch import session_batch
@@ -24,6 +23,7 @@ from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.metrics import top_items
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
 from pyg_sessaug.serving.model_file import model_state, restore_model
+from pyg_sessaug.serving.vocabulary import Id, Vocabulary, plain_list
 from pyg_sessaug.transforms import NormalizeEdges
 
 KEYS = {
@@ -35,8 +35,6 @@ KEYS = {
     'popularity',
     'about',
 }
-
-Id = Union[int, str]
 
 
 class Recommendations(NamedTuple):
@@ -82,7 +80,7 @@ class Recommender:
 
     Raises:
         ValueError: If there are not as many ids or popularities as the model
-            has items, or an id occurs twice.
+            has items, an id occurs twice, or a popularity is not finite.
     """
 
     def __init__(
@@ -94,11 +92,7 @@ class Recommender:
     ) -> None:
         check_interface(model, 'num_items', 'score')
         self.model: Any = model
-        self.item_ids: List[Id] = (
-            item_ids.tolist()
-            if isinstance(item_ids, Tensor)
-            else list(item_ids)
-        )
+        self._vocabulary = Vocabulary(item_ids)
         self.popularity = None if popularity is None else popularity.cpu()
         self.about = about or {}
         self._popular: Optional[Tensor] = None
@@ -115,14 +109,19 @@ class Recommender:
                 f'Recommender got popularity of shape '
                 f'{list(self.popularity.size())}; pass [{model.num_items}]'
             )
-        self._index = {raw: i for i, raw in enumerate(self.item_ids)}
-        if len(self._index) != model.num_items:
-            twice = next(
-                raw
-                for i, raw in enumerate(self.item_ids)
-                if self._index[raw] != i
+        if self.popularity is not None and not bool(
+            self.popularity.isfinite().all()
+        ):
+            bad = int((~self.popularity.isfinite()).nonzero()[0])
+            raise ValueError(
+                f'Recommender got the popularity {self.popularity[bad]} of '
+                f'the item {self.item_ids[bad]!r}; pass finite numbers'
             )
-            raise ValueError(f'Recommender got the item id {twice!r} twice')
+
+    @property
+    def item_ids(self) -> List[Id]:
+        r"""Raw id of each item."""
+        return self._vocabulary.ids
 
     @classmethod
     def from_dataset(cls, model: Ranker, dataset: Any) -> 'Recommender':
@@ -157,6 +156,7 @@ class Recommender:
         exclude_clicked: bool = False,
         block: Iterable[Id] = (),
         return_scores: bool = False,
+        allow: Optional[Iterable[Id]] = None,
     ) -> Union[Recommendations, List[Recommendations]]:
         r"""The best items for one session or many.
 
@@ -176,6 +176,9 @@ class Recommender:
                 stock; those not known do no harm. (default: :obj:`()`)
             return_scores (bool): Whether to return scores.
                 (default: :obj:`False`)
+            allow (list, optional): Raw ids to choose from, such as what is
+                in stock; those not known do no harm. What is blocked stays
+                so. (default: :obj:`None`, all items)
 
         Returns:
             Recommendations: For one session; a list of them for a list of
@@ -183,8 +186,9 @@ class Recommender:
 
         Raises:
             ValueError: If :obj:`k` is not positive or a score is not finite.
-            TypeError: If :obj:`sessions` or :obj:`block` is no list, or has
-                something else than ids in it.
+            TypeError: If :obj:`sessions` is no list, such as a set, which
+                has no order, or something else than ids is where ids should
+                be, booleans among them.
 
         Warns:
             UserWarning: If an unknown id, blocked ones included, is a string
@@ -192,11 +196,16 @@ class Recommender:
         """
         if k < 1:
             raise ValueError(f'Recommender got k={k}; pass at least 1')
-        sessions = _plain(sessions)
+        sessions = plain_list(sessions)
         one = not any(isinstance(x, (list, tuple)) for x in sessions)
-        known, unknown = self._look_up([sessions] if one else sessions)
-        (to_block,), _ = self._look_up([_plain(block)])
-        blocked = torch.tensor(to_block, dtype=torch.long)
+        lists = [sessions] if one else sessions
+        known, unknown = self._vocabulary.look_up(lists)
+        blocked = self._vocabulary.indices(block)
+        if allow is not None:
+            excluded = torch.ones(len(self.item_ids), dtype=torch.bool)
+            excluded[self._vocabulary.indices(allow)] = False
+            excluded[blocked] = True
+            blocked = excluded.nonzero().view(-1)
 
         # Indices and scores of the items for each session:
         best: List[Tuple[List[int], List[float]]] = [([], [])] * len(known)
@@ -221,6 +230,39 @@ class Recommender:
             for (index, score), missing, session in zip(best, unknown, known)
         ]
         return result[0] if one else result
+
+    @torch.no_grad()
+    def similar_items(self, item: Id, k: int = 20) -> Recommendations:
+        r"""The items whose vectors are closest to that of an item.
+
+        Args:
+            item (int or str): Its raw id.
+            k (int): Items to return; fewer if there are no more.
+                (default: :obj:`20`)
+
+        Returns:
+            Recommendations: Other items and the cosines, the largest first.
+
+        Raises:
+            ValueError: If the item is not known, or :obj:`k` not positive.
+            TypeError: If the model has no item vectors, as counts.
+        """
+        if k < 1:
+            raise ValueError(f'Recommender got k={k}; pass at least 1')
+        check_interface(self.model, 'item_embedding')
+        index = self._vocabulary.find(item)
+        if index is None:
+            raise ValueError(
+                f'Recommender does not know the item {item!r}; its ids are '
+                f'such as {self.item_ids[0]!r}'
+            )
+        table = F.normalize(self.model.item_embedding, dim=1)
+        cosine = (table @ table[index]).unsqueeze(0)
+        cosine[0, index] = -torch.inf
+        ((items, cosines),) = _unpack(*top_items(cosine, k))
+        return Recommendations(
+            [self.item_ids[i] for i in items], cosines, [], fallback=False
+        )
 
     def save(self, path: Union[str, 'os.PathLike[str]']) -> None:
         r"""Writes all of it to one file, whole or not at all.
@@ -295,46 +337,6 @@ class Recommender:
             f'popularity={self.popularity is not None})'
         )
 
-    def _look_up(
-        self, sessions: Iterable[Any]
-    ) -> Tuple[List[List[int]], List[List[Any]]]:
-        r"""Indices of the known ids of each session, and the unknown ids."""
-        known: List[List[int]] = []
-        unknown: List[List[Any]] = []
-        for session in sessions:
-            if not isinstance(session, (list, tuple)):
-                raise TypeError(
-                    f'Recommender got {session!r} among sessions that are '
-                    f'lists of ids; pass one session, or lists only'
-                )
-            raw = _plain(session)
-            index = [self._find(x) for x in raw]
-            known.append([i for i in index if i is not None])
-            unknown.append([x for x, i in zip(raw, index) if i is None])
-        self._warn_of_type(chain.from_iterable(unknown))
-        return known, unknown
-
-    def _warn_of_type(self, unknown: Iterable[Any]) -> None:
-        known = self.item_ids[0]
-        for raw in unknown:
-            if isinstance(raw, str) != isinstance(known, str):
-                warnings.warn(
-                    f'Recommender got the {type(raw).__name__} {raw!r}, but '
-                    f'its `item_ids` are of type {type(known).__name__}, '
-                    f'such as {known!r}; pass ids of that type',
-                    stacklevel=4,
-                )
-                return
-
-    def _find(self, raw: Any) -> Optional[int]:
-        try:
-            return self._index.get(raw)
-        except TypeError as error:  # Not hashable
-            raise TypeError(
-                f'Recommender got {raw!r} where an id should be; pass one '
-                f'session, or a list of sessions'
-            ) from error
-
     @torch.no_grad()
     def _score(
         self,
@@ -384,11 +386,3 @@ def _unpack(
         (items[:n], scores[:n])
         for items, scores, n in zip(index.tolist(), value.tolist(), count)
     ]
-
-
-def _plain(value: Any) -> List[Any]:
-    r"""A list, where tensors and arrays inside are plain values too."""
-    plain = value.tolist() if hasattr(value, 'tolist') else value
-    if isinstance(plain, (str, bytes)) or not isinstance(plain, Iterable):
-        raise TypeError(f'Recommender got {value!r}; pass a list of ids')
-    return [x.tolist() if hasattr(x, 'tolist') else x for x in plain]
