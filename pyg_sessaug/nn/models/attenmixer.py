@@ -52,8 +52,8 @@ class AttenMixer(SessionModel):
         hidden_channels (int): Size :math:`d` of all vectors.
             (default: :obj:`100`)
         num_queries (int): Number :math:`I` of queries. (default: :obj:`7`)
-        heads (int): Number :math:`H` of heads, each of :math:`\lceil d / H
-        \rceil` channels. (default: :obj:`8`)
+        heads (int): Number :math:`H` of heads of
+            :math:`\lceil d / H \rceil` channels. (default: :obj:`8`)
         power (float): Power :math:`P` of the pooling. (default: :obj:`4.0`)
         ordered (bool): Whether query :math:`i` is made of its clicks joined,
             newest first and zeros where there are none, and not of their
