@@ -157,7 +157,9 @@ class SessionModel(torch.nn.Module, ABC):
 
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
-        return product(self(data), self._table().t())
+        data = as_batch(data)
+        x, table = self._rows_and_table(data)
+        return product(self.unit(self.session(x, data)), table.t())
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
@@ -182,8 +184,17 @@ class SessionModel(torch.nn.Module, ABC):
         x = F.embedding(self.items(data), self.item_embedding)
         return self._drop(self._shape(x) if self.unit_items else x)
 
+    def _rows_and_table(self, data: Data) -> Tuple[Tensor, Tensor]:
+        r"""The same, out of the vectors of all items, and those."""
+        table: Tensor = self.item_embedding
+        if self.training and self.table_dropout > 0.0:
+            table = F.dropout(table, self.table_dropout)
+        table = self._shape(table)
+        source = table if self.unit_items else self.item_embedding
+        return self._drop(F.embedding(self.items(data), source)), table
+
     def _lookup(self, data: Data) -> Tuple[Tensor, Tensor]:
-        r"""The same and, for a loss alone, the vectors of all items."""
+        r"""The same for a loss alone, see :func:`shared_lookup`."""
         x, table = shared_lookup(
             self.item_embedding,
             self.items(data),
@@ -193,13 +204,6 @@ class SessionModel(torch.nn.Module, ABC):
             center=self.center,
         )
         return self._drop(x), table
-
-    def _table(self) -> Tensor:
-        r"""The vectors that scores are products with, ``[num_items, d]``."""
-        table: Tensor = self.item_embedding
-        if self.training and self.table_dropout > 0.0:
-            table = F.dropout(table, self.table_dropout)
-        return self._shape(table)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)

@@ -94,8 +94,8 @@ class TAGNN(GatedReadoutModel):
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
         data = as_batch(data)
-        attention = self._attention(self._rows(data), data)
-        return target_attention_scores(*attention, self._table())
+        x, table = self._rows_and_table(data)
+        return target_attention_scores(*self._attention(x, data), table)
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
