@@ -76,12 +76,3 @@ def test_messages_in_slices_add_up(monkeypatch):
     monkeypatch.setattr(gated_session_conv, 'MAX_MESSAGES', 4)
     sliced = conv(x, edge_index, edge_attr)
     torch.testing.assert_close(sliced, whole)
-
-
-def test_gates_equal_gru_cell():
-    torch.manual_seed(0)
-    conv = GatedSessionConv(5).double()
-    a = torch.randn(7, 10, dtype=torch.float64, requires_grad=True)
-    x = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(conv._update(a, x), conv.gru(a, x))
-    assert torch.autograd.gradcheck(conv._update, (a, x))
