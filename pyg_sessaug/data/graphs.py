@@ -288,3 +288,28 @@ def _first_occurrence(key: Tensor) -> Tuple[Tensor, Tensor]:
     mask = torch.zeros_like(is_new)
     mask[order[is_new]] = True
     return mask, first
+
+
+def session_batch(item: Tensor, length: Tensor) -> Batch:
+    r"""The graphs of whole sessions, which have no target.
+
+    Args:
+        item (Tensor): Item of each click, sessions one after another,
+            ``[num_clicks]``, int64.
+        length (Tensor): Clicks of each session, ``[B]``, int64, at least 1.
+
+    Returns:
+        Batch: What :meth:`~pyg_sessaug.data.graphs.SessionGraphs.batch`
+        returns, without :obj:`y`.
+    """
+    # Any click may stand in for the target: a prefix knows nothing of it.
+    ptr = cumsum(length + 1)
+    target = ptr[1:] - 1
+    is_click = torch.ones(item.numel() + length.numel(), dtype=torch.bool)
+    is_click[target] = False
+    clicks = torch.zeros(is_click.numel(), dtype=torch.long)
+    clicks[is_click] = item
+    graphs = SessionGraphs(Sessions(clicks, ptr, target))
+    batch = graphs.batch(torch.arange(length.numel()))
+    del batch['y'], batch._slice_dict['y'], batch._inc_dict['y']
+    return batch

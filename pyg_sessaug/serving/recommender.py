@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.evaluation import batch_size_of
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.metrics import top_items

@@ -9,8 +9,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.data.graphs import edge_weight, node_batch
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import edge_weight, node_batch, session_batch
 from pyg_sessaug.transforms.utils import check_probability, items_of
 
 REBUILT = ('x', 'edge_index', 'edge_weight', 'click_index', 'click_time')

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 from torch_geometric.testing import withCUDA
 
 from pyg_sessaug.counts import VSKNN, CoVisits
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import session_batch
 from tests.counts.logs import (
     LATER,
     NUM_ITEMS,

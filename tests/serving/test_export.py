@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.serving.export import export_model, save_vectors

@@ -4,8 +4,7 @@ from torch_geometric.data import Batch
 from torch_geometric.testing import withCUDA
 
 from pyg_sessaug import Recommender, __version__
-from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import SessionGraphs, session_batch
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.files import load_state, save_atomically

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_sessaug import Recommender
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import target_rank

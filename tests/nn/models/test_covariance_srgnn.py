@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from pyg_sessaug import Recommender
 from pyg_sessaug.clusters import ItemMixture
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.nn import SRGNN, CovarianceSRGNN
 from pyg_sessaug.transforms import NormalizeEdges
 from tests.nn.dense import encode

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch, Data
 from pyg_sessaug import Recommender, evaluate, fit
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.arguments import make_parser
-from pyg_sessaug.data.session_batch import session_batch
+from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel
 from pyg_sessaug.nn.models.session_model import argument_names, arguments_of
