@@ -119,8 +119,7 @@ def evaluate(args: argparse.Namespace) -> None:
     _check_same_split(args.recommender, recommender.about, data)
     ranks = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
     result: Dict[str, Any] = {'split': args.split, 'samples': len(data)}
-    for k in args.k:
-        result.update(ranking_metrics(ranks, k))
+    result.update(ranking_metrics(ranks, args.k))
     result['unseen_target_share'] = data.unseen_target_share
     result['repeat_share'] = data.repeat_share
     if args.format == 'json':
@@ -128,7 +127,7 @@ def evaluate(args: argparse.Namespace) -> None:
         return
     print(f'{len(data)} samples of the {args.split} split')
     for k in args.k:
-        for name in (f'HR@{k}', f'MRR@{k}'):
+        for name in (f'HR@{k}', f'MRR@{k}', f'NDCG@{k}'):
             print(f'{name:8}{100 * result[name]:6.2f} %')
 
 

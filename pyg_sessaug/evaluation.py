@@ -1,6 +1,6 @@
 r"""Evaluation of session models on plain graphs."""
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -128,11 +128,11 @@ def check_items(model: Ranker, loader: SessionLoader) -> None:
 def evaluate(
     model: Ranker,
     dataset: Any,
-    k: int = 20,
+    k: Union[int, Sequence[int]] = 20,
     batch_size: Optional[int] = None,
     progress: bool = False,
 ) -> Dict[str, float]:
-    r"""Hit rate and mean reciprocal rank over the full catalogue.
+    r"""Hit rate, mean reciprocal rank and NDCG over the full catalogue.
 
     Graphs are plain whatever transform the data set has; equal scores rank
     the lower item index first.
@@ -140,20 +140,21 @@ def evaluate(
     Args:
         model (SessionModel): The model.
         dataset (SessionDataset or Subset): The samples.
-        k (int): Length of the recommendation list. (default: :obj:`20`)
+        k (int or list): Length of the recommendation list, or several.
+            (default: :obj:`20`)
         batch_size (int, optional): Samples scored at once.
             (default: :obj:`None`, bounded by memory and catalogue size)
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
 
     Returns:
-        dict: ``HR@k`` (the papers' P@k) and ``MRR@k``, each in [0, 1].
+        dict: ``HR@k`` (the papers' P@k), ``MRR@k`` and ``NDCG@k`` for each,
+        in [0, 1], see :func:`~pyg_sessaug.metrics.ranking_metrics`.
 
     Raises:
         ValueError: If a score is not finite, there is no sample, :obj:`k`
             is not positive or the data has items beyond the model's.
     """
-    if k < 1:
-        raise ValueError(f'evaluate got k={k}; pass at least 1')
+    ranking_metrics(torch.ones(1), k)  # Refuses lengths before the work.
     ranks = rank_samples(model, dataset, batch_size, progress)
     return ranking_metrics(ranks, k)

@@ -1,9 +1,9 @@
-r"""Ranks, hit rate and mean reciprocal rank over the full catalogue.
+r"""Ranks and what is made of them, over the full catalogue.
 
 Of items with equal scores the one with the lower index ranks first.
 """
 
-from typing import Dict, Tuple
+from typing import Dict, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -51,32 +51,47 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
     return torch.tensor(ranks, dtype=torch.long, device=target.device)
 
 
-def ranking_metrics(rank: Tensor, k: int = 20) -> Dict[str, float]:
-    r"""Hit rate and mean reciprocal rank at :obj:`k`.
+def ranking_metrics(
+    rank: Tensor, k: Union[int, Sequence[int]] = 20
+) -> Dict[str, float]:
+    r"""Hit rate, mean reciprocal rank and discounted gain at :obj:`k`.
+
+    .. math::
+        \textrm{HR} = \frac{1}{n} \sum_{i: \, r_i \leq k} 1, \quad
+        \textrm{MRR} = \frac{1}{n} \sum_{i: \, r_i \leq k} \frac{1}{r_i},
+        \quad \textrm{NDCG} = \frac{1}{n} \sum_{i: \, r_i \leq k}
+        \frac{1}{\log_2(r_i + 1)}
 
     The field's P@K is this hit rate: the share of samples whose target is
     among the first :obj:`k` items.
 
     Args:
-        rank (Tensor): Rank of each target, ``[num_samples]``, int64, from 1.
-        k (int): Length of the list. (default: :obj:`20`)
+        rank (Tensor): Rank :math:`r_i` of each target, ``[num_samples]``,
+            int64, from 1.
+        k (int or list): Length of the list, or several.
+            (default: :obj:`20`)
 
     Returns:
-        dict: ``HR@k`` and ``MRR@k``, each in [0, 1].
+        dict: ``HR@k``, ``MRR@k`` and ``NDCG@k`` for each, in [0, 1].
 
     Raises:
         ValueError: If :obj:`k` is not positive, or there are no ranks.
     """
-    if k < 1:
+    lengths = [k] if isinstance(k, int) else list(k)
+    if not lengths or min(lengths) < 1:
         raise ValueError(f'ranking_metrics got k={k}; pass at least 1')
     if rank.numel() == 0:
         raise ValueError('ranking_metrics got no ranks; pass at least 1')
-    hit = rank <= k
-    gain = torch.where(hit, 1.0 / rank, 0.0)
-    return {
-        f'HR@{k}': float(hit.double().mean()),
-        f'MRR@{k}': float(gain.double().mean()),
-    }
+    metrics = {}
+    for length in lengths:
+        hit = rank <= length
+        for name, gain in (
+            ('HR', hit),
+            ('MRR', torch.where(hit, 1.0 / rank, 0.0)),
+            ('NDCG', torch.where(hit, 1.0 / torch.log2(rank + 1.0), 0.0)),
+        ):
+            metrics[f'{name}@{length}'] = float(gain.double().mean())
+    return metrics
 
 
 def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch.utils.data import Subset
@@ -47,6 +49,8 @@ def test_evaluate_ranks_the_full_catalogue(root, data):
     expected = {
         'HR@5': sum(hits) / len(ranks),
         'MRR@5': sum(h / r for h, r in zip(hits, ranks)) / len(ranks),
+        'NDCG@5': sum(h / math.log2(r + 1) for h, r in zip(hits, ranks))
+        / len(ranks),
     }
     model.train()
     for dataset in (data[2], blurred):  # Graphs are plain, whatever.
@@ -73,7 +77,7 @@ def test_evaluate_items_beyond_the_model(data):
 
 def test_no_list(data, monkeypatch):
     monkeypatch.setattr('pyg_sessaug.evaluation.rank_samples', None)
-    with pytest.raises(ValueError, match='evaluate got k=0'):
+    with pytest.raises(ValueError, match='got k=0; pass at least 1'):
         evaluate(make_model(), data[2], k=0)
 
 

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.metrics import LinkPredMRR, LinkPredRecall
+from torch_geometric.metrics import LinkPredMRR, LinkPredNDCG, LinkPredRecall
 
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 
@@ -62,6 +64,7 @@ def test_metrics_equal_those_of_pyg():
     for name, metric in [
         ('HR@20', LinkPredRecall(k=20)),
         ('MRR@20', LinkPredMRR(k=20)),
+        ('NDCG@20', LinkPredNDCG(k=20)),
     ]:
         metric.update(ranked, label)
         assert out[name] == pytest.approx(float(metric.compute()))
@@ -77,8 +80,18 @@ def test_lists_of_no_items(k):
 
 
 def test_ranking_metrics_by_hand():
-    out = ranking_metrics(torch.tensor([1, 2, 3, 4]), k=2)
-    assert out == {'HR@2': 0.5, 'MRR@2': 0.375}
+    out = ranking_metrics(torch.tensor([1, 2, 3, 4]), k=[2, 1])
+    discounted = (1 + 1 / math.log2(3)) / 4
+    assert out == pytest.approx(
+        {
+            'HR@2': 0.5,
+            'MRR@2': 0.375,
+            'NDCG@2': discounted,
+            'HR@1': 0.25,
+            'MRR@1': 0.25,
+            'NDCG@1': 0.25,
+        }
+    )
 
 
 @pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
