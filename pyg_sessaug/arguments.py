@@ -63,6 +63,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = add('prepare', 'Read a log, prepare it and describe it.')
     _add_data(command)
+    command.add_argument(
+        '--json', action='store_true', help='describe it in JSON'
+    )
     command = add('train', 'Train a model and write a recommender file.')
     _add_data(command)
     _add_training(command)
@@ -94,8 +97,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         '--log',
         metavar='FILE',
-        help='log of your own: CSV, TSV (.tsv) or Parquet (.parquet), text '
-        'maybe gzipped (.gz) (default: none)',
+        help='log of your own: CSV, TSV (.tsv), Parquet or JSON lines '
+        '(.jsonl), maybe packed by gzip or zstd; a folder, or a pattern in '
+        "quotes, such as 'clicks/*.parquet' (default: none)",
     )
     which.add_argument(
         '--dataset', choices=DATASETS, help='known data set (default: none)'
@@ -121,6 +125,33 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         '--time',
         help='column of the time, a number or ISO 8601 (default: time)',
     )
+    add(
+        '--columns',
+        metavar='A,B,...',
+        help='all columns of a text file without a header (default: its '
+        'first line names them)',
+    )
+    add('--where', help="rows to read, in SQL: event = 'view' (default: all)")
+    add(
+        '--time-format',
+        help="spelling of times: '%%d/%%m/%%Y %%H:%%M:%%S' (default: ISO 8601)",
+    )
+    add(
+        '--on-missing',
+        choices=['error', 'drop'],
+        help='what to do with rows without an id or a time (default: error)',
+    )
+    add(
+        '--drop-duplicates',
+        action='store_true',
+        default=None,
+        help='keep only the first of equal rows',
+    )
+    add(
+        '--memory-limit',
+        help='what reading may hold in memory; it spills to disk beyond '
+        '(default: 1GiB)',
+    )
     add('--category', help='column of the category (default: none)')
     add(
         '--delimiter',
@@ -130,7 +161,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add(
         '--time-unit',
         type=float,
-        help='seconds per unit of a numeric time (default: 1)',
+        help='seconds per unit of a numeric time (default: by its size)',
     )
     add(
         '--min-item-clicks',
@@ -141,8 +172,36 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add(
         '--test-days',
         type=float,
-        help='length of the test period at the end of the log (default: 7, '
-        'yoochoose: 1)',
+        help='length of the test period at the end of the log; 0: all is for '
+        'training (default: 7, yoochoose: 1)',
+    )
+    add('--test-from', help='date at which the test period begins instead')
+    add(
+        '--test-ratio',
+        type=float,
+        help='share of the sessions, the newest, to test on instead',
+    )
+    add(
+        '--val-file',
+        help='log of validation sessions, where yours is split already',
+    )
+    add('--test-file', help='log of test sessions, likewise')
+    add(
+        '--val-split',
+        choices=['random', 'time'],
+        default='random',
+        help='which training sessions validate: any, or the newest, as many '
+        'as the test set has',
+    )
+    add(
+        '--max-length',
+        type=positive,
+        help='clicks of a session to keep, the last ones (default: all)',
+    )
+    add(
+        '--min-session-length',
+        type=positive,
+        help='sessions with fewer clicks are left out (default: 2)',
     )
     add(
         '--session-gap',
@@ -155,7 +214,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         help='newest share of the training sessions to keep; with yoochoose, '
-        'of those in the newest 1/64',
+        'of those in its part',
+    )
+    add(
+        '--part',
+        type=positive,
+        help='of yoochoose: 64 is the newest 1/64 of its samples (default: '
+        '64)',
     )
     add(
         '--val-ratio',

@@ -3,6 +3,7 @@ r"""What the command line does, behind its arguments."""
 import argparse
 import json
 import os.path as osp
+import re
 import sys
 import warnings
 from functools import partial
@@ -11,6 +12,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 import torch
 
 from pyg_sessaug.datasets import SessionLog
+from pyg_sessaug.datasets.reading import find_files
+from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
@@ -39,23 +42,31 @@ from pyg_sessaug.training.distributed import (
 from pyg_sessaug.training.state import alone
 
 # Options of one's own log alone:
-COLUMNS = ('session', 'item', 'time', 'category', 'delimiter', 'time_unit')
+COLUMNS = (
+    'session',
+    'item',
+    'time',
+    'category',
+    'delimiter',
+    'time_unit',
+    'time_format',
+    'columns',
+    'where',
+    'on_missing',
+    'drop_duplicates',
+    'val_file',
+    'test_file',
+)
 
 
 def prepare(args: argparse.Namespace) -> None:
     r"""Prepares a log and describes its splits."""
-    splits = ['train', *['val'] * (args.val_ratio > 0), 'test']
-    for data in load_data(args, splits):
-        print(
-            f'{data.split}: {data.sessions} sessions, {data.clicks} clicks, '
-            f'{len(data)} samples, {data.average_length:.2f} clicks per '
-            f'session, {data.repeat_share:.1%} of targets clicked before, '
-            f'{data.unseen_target_share:.1%} never seen in training'
-        )
-    print(
-        f'{data.num_items} items, {data.num_categories or "no"} categories; '
-        f'prepared files are in {data.processed_dir}'
-    )
+    (data,) = load_data(args, ['train'])
+    if args.json:
+        print(json.dumps(data.report))
+        return
+    print(format_report(data.report))
+    print(f'prepared files are in {data.processed_dir}')
 
 
 def train(args: argparse.Namespace) -> None:
@@ -70,6 +81,8 @@ def train(args: argparse.Namespace) -> None:
         )
     with first_on_machine_first():
         train, val = load_data(args, ['train', 'val'])
+    if rank() == 0 and not args.quiet and train.report:
+        print(format_report(train.report), file=sys.stderr)
     with alone(args.output):
         model, histories = fit_augmented(
             model_maker(args, train),
@@ -276,11 +289,20 @@ def load_data(args: argparse.Namespace, splits: Sequence[str]) -> List[Any]:
     for key, default in [
         ('min_item_clicks', 5),
         ('test_days', None),
+        ('test_from', None),
+        ('test_ratio', None),
         ('session_gap', None),
+        ('min_session_length', None),
+        ('val_split', 'random'),
+        ('max_length', None),
+        ('memory_limit', None),
+        ('part', None),
     ]:
         if getattr(args, key) != default:
             kwargs[key] = getattr(args, key)
     kwargs['processed_root'] = args.processed_root
+    if 'part' in kwargs and args.dataset != 'yoochoose':
+        raise ValueError('--part is for --dataset yoochoose')
     columns = {x: getattr(args, x) for x in COLUMNS}
     columns = {x: v for x, v in columns.items() if v is not None}
     if args.dataset is not None:
@@ -296,19 +318,25 @@ def load_data(args: argparse.Namespace, splits: Sequence[str]) -> List[Any]:
         return _load(cls, root, splits, args, kwargs)
 
     path = osp.abspath(osp.expanduser(args.log))
-    if not osp.isfile(path):
+    found = find_files(path, '')
+    if not found:
         raise FileNotFoundError(f'there is no file {args.log}')
-    if path.removesuffix('.gz').endswith('.tsv'):
+    if re.search(r'\.tsv(\.gz|\.zst)?$', found[0]):
         columns.setdefault('delimiter', '\t')
     if columns.get('delimiter') == '\\t':  # As shells pass it on.
         columns['delimiter'] = '\t'
+    if 'columns' in columns:
+        columns['columns'] = columns['columns'].split(',')
+    for key in ('val_file', 'test_file'):
+        if key in columns:
+            columns[key] = osp.abspath(osp.expanduser(columns[key]))
     kwargs.update(
         file=path,
         fraction=args.fraction,
         allow_missing_categories=True,
         **columns,
     )
-    root = args.root or osp.dirname(path)
+    root = args.root or osp.dirname(osp.commonprefix([path, found[0]]))
     return _load(SessionLog, root, splits, args, kwargs)
 
 

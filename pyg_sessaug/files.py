@@ -33,16 +33,25 @@ def save_together(states: Dict[str, Any]) -> None:
 
     Args:
         states (dict): What :func:`save_atomically` takes, or an array for
-            :func:`numpy.load`, by file.
+            :func:`numpy.load`, by file. Links stay: what they point to is
+            written. So do the permissions of a file that is replaced.
 
     Raises:
-        OSError: If a folder cannot be written to or the disk is full; older
-            files are kept.
+        OSError: If a folder cannot be written to, the disk is full, or a
+            path is a device, a pipe or the like; older files are kept.
     """
+    states = {osp.realpath(path): state for path, state in states.items()}
+    for path in states:
+        if osp.exists(path) and not osp.isfile(path):
+            raise OSError(
+                f'{path} is no regular file; name another file to write to'
+            )
     temporary = {path: _temporary(path) for path in states}
     try:
         for path, state in states.items():
             _write(state, temporary[path], path)
+            with suppress(FileNotFoundError):
+                os.chmod(temporary[path], os.stat(path).st_mode & 0o7777)
         if len(states) > 1:  # Killed from here on, old and new do not mix.
             for path in states:
                 with suppress(FileNotFoundError):
@@ -119,6 +128,7 @@ def load_state(path: str, remedy: str) -> Dict[str, Any]:
     """
     try:
         with ZipFile(path) as archive:
+            _check_sizes(archive, osp.getsize(path))
             damaged = archive.testzip()  # torch itself ignores checksums.
         if damaged is not None:
             raise ValueError(f'wrong checksum of {damaged}')
@@ -148,6 +158,13 @@ def short_names(paths: List[str]) -> Dict[str, str]:
         return {osp.basename(x): x for x in paths}
     folder = osp.commonpath(paths)
     return {osp.relpath(x, folder): x for x in paths}
+
+
+def _check_sizes(archive: ZipFile, size: int) -> None:
+    r"""Refuses what would take more memory than the file has bytes."""
+    declared = sum(x.file_size for x in archive.infolist())
+    if declared > size:
+        raise ValueError(f'its {size} bytes declare {declared} bytes')
 
 
 @contextmanager

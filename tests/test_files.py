@@ -1,7 +1,9 @@
 import os
 import pickle
 import platform
+import stat
 import subprocess
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -141,3 +143,36 @@ def test_code_is_not_run(tmp_path):
         load_state(path, '')
     with pytest.raises(FileNotFoundError, match=r'no file .*none.pt; train'):
         load_state(str(tmp_path / 'none.pt'), 'train it')
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_links_and_permissions_stay(tmp_path, count):
+    target, link = tmp_path / 'v1.pt', tmp_path / 'latest.pt'
+    target.write_text('old')
+    target.chmod(0o600)
+    link.symlink_to(target)
+    states = {str(link): {'x': 1}, str(tmp_path / 'other.pt'): {'x': 2}}
+    save_together(dict(list(states.items())[:count]))
+    assert link.is_symlink()
+    assert not target.is_symlink()
+    assert load_state(str(target), '')['x'] == 1
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_pipes_and_folders_are_no_outputs(tmp_path):
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(OSError, match='no regular file; name another'):
+            save_atomically({'x': 1}, str(path))
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ['pipe']
+
+
+def test_packed_files_are_refused_before_they_are_unpacked(tmp_path):
+    path = tmp_path / 'state.pt'
+    with ZipFile(path, 'w', ZIP_DEFLATED) as archive:
+        archive.writestr('state/data.pkl', b'0' * 2**24)
+    match = r'its \d+ bytes declare 16777216 bytes.*; make it again'
+    with pytest.raises(ValueError, match=match):
+        load_state(str(path), 'make it again')

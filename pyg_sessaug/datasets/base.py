@@ -35,9 +35,8 @@ ELSEWHERE = (
 class SessionDataset(Dataset, ABC):
     r"""A split of click sessions, every prefix of which is one graph.
 
-    What is stored are the sessions, flat; graphs are gathered when asked
-    for, so memory grows with clicks. Items are ``0 ... num_items - 1``, the
-    same in all splits.
+    Sessions are stored flat, and graphs gathered when asked for. Items are
+    ``0 ... num_items - 1``, the same in all splits.
 
     A subclass implements :meth:`prepare`; one of
     :class:`~pyg_sessaug.datasets.LogDataset` needs less.
@@ -49,8 +48,7 @@ class SessionDataset(Dataset, ABC):
         transform (callable, optional): Applied at every access.
             (default: :obj:`None`)
         pre_transform (callable, optional): Applied before
-            :obj:`transform` whenever a graph is built, since no graph is
-            ever stored. (default: :obj:`None`)
+            :obj:`transform`, at every access too. (default: :obj:`None`)
         force_reload (bool): Whether to prepare the files again.
             (default: :obj:`False`)
         fraction (float): Newest share of the training sessions to keep, in
@@ -88,8 +86,7 @@ class SessionDataset(Dataset, ABC):
     raw_sha256: Dict[str, str]
     #: The sessions of this split, oldest first.
     flat_sessions: Sessions
-    #: What was read, left out and prepared; empty for files of version 0.1.
-    #: :func:`~pyg_sessaug.datasets.report.format_report` prints it.
+    #: What was read, left out and prepared; empty in files of version 0.1.
     report: Dict[str, Any]
 
     def __init__(
@@ -109,8 +106,7 @@ class SessionDataset(Dataset, ABC):
         name = type(self).__name__
         if split not in SPLITS:
             raise ValueError(
-                f'{name}: unknown split {split!r}; choose one of '
-                f'{list(SPLITS)}'
+                f'{name}: unknown split {split!r}; choose one of {SPLITS}'
             )
         if not 0 < fraction <= 1:
             raise ValueError(
@@ -128,18 +124,22 @@ class SessionDataset(Dataset, ABC):
             )
         if max_length is not None and max_length < 2:
             raise ValueError(
-                f'{name}: `max_length` must be at least 2, a click and a '
-                f'target, got {max_length}'
+                f'{name}: `max_length` must be at least 2, got {max_length}'
             )
-        self.split, self.val_split = split, val_split
-        self.max_length = max_length
+        self.split, self.max_length = split, max_length
+        self.val_split = val_split
         self.fraction, self.val_ratio, self.seed = fraction, val_ratio, seed
         self.root = root = osp.expanduser(os.fspath(root))
         self.processed_root = osp.expanduser(processed_root or root)
         self._graphs: Optional[SessionGraphs] = None
         super().__init__(root, transform, force_reload=force_reload)
         self.pre_transform = pre_transform
-        self._load(self.processed_paths[SPLITS.index(split)])
+        path = self.processed_paths[SPLITS.index(split)]
+        for _ in range(100):
+            with suppress(FileNotFoundError):
+                return self._load(path)
+            self._process()  # Another process is preparing them again.
+        self._load(path)
 
     @property
     def settings(self) -> Dict[str, Any]:

@@ -163,12 +163,13 @@ def explain_json(path: str) -> Iterator[None]:
         if packing(path) == 'zstd':
             raise
         with open_text(path) as f:
-            for number, line in enumerate(f, 1):
-                if len(line) > MAX_OBJECT:
-                    reason: object = f'it has {len(line)} bytes'
-                elif not line.strip():
+            number = 0
+            while line := f.readline(MAX_OBJECT):
+                number += 1
+                if not line.strip():
                     continue
-                else:
+                reason: object = f'it has {MAX_OBJECT} bytes or more'
+                if len(line) < MAX_OBJECT:
                     try:
                         if isinstance(json.loads(line), dict):
                             continue

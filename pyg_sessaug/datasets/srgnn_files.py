@@ -3,6 +3,7 @@ r"""The files of SR-GNN's preprocessing, the field's exchange format."""
 import os.path as osp
 import pickle
 import reprlib
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Dict, List, NoReturn, Sequence, Tuple
 
@@ -24,10 +25,23 @@ class _PlainUnpickler(pickle._Unpickler):
     # Lists, tuples, dicts and ints need no global; code does. The unpickler
     # written in C would make room for as many values as a few bytes claim.
     def find_class(self, module: str, name: str) -> NoReturn:
+        remedy = ''
+        if module.split('.')[0] in ('numpy', 'torch'):
+            remedy = (
+                '; write plain ints, [[int(i) for i in s] for s in sessions], '
+                'and for a dict {int(i): int(c) for i, c in pairs.items()}'
+            )
         raise pickle.UnpicklingError(
             f'it refers to {module}.{name}, but only lists, tuples, dicts '
-            f'and ints are read; loading it would run code'
+            f'and ints are read; loading it would run code{remedy}'
         )
+
+    def load_bytearray8(self) -> NoReturn:
+        # Makes room for as many bytes as it claims to have.
+        raise pickle.UnpicklingError('it holds bytes')
+
+    dispatch: Dict[int, Any] = dict(pickle._Unpickler.dispatch)
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 
 def read_pickle(path: str) -> Any:
@@ -52,12 +66,12 @@ def read_srgnn_files(raw_dir: str) -> Dict[str, Any]:
     r"""Reads sessions as SR-GNN's preprocessing writes them.
 
     Nothing is filtered again. The vocabulary is 1 to the largest id in any
-    of the files.
+    of the files, or from 0 where sessions have an item 0.
 
     Args:
-        raw_dir (str): Folder of ``all_train_seq.txt`` (sessions),
-            ``test.txt`` (prefixes, targets) and optionally ``category.txt``
-            (category of each item).
+        raw_dir (str): Folder of ``all_train_seq.txt`` (sessions) or
+            ``train.txt`` (prefixes, targets), ``test.txt`` (prefixes,
+            targets) and optionally ``category.txt`` (category of each item).
 
     Returns:
         dict: :obj:`train` and :obj:`test` (:class:`Sessions`),
@@ -68,27 +82,35 @@ def read_srgnn_files(raw_dir: str) -> Dict[str, Any]:
         ValueError: If a file holds anything but what is listed above; it
             names the file and the place.
     """
-    train_path, test_path = (osp.join(raw_dir, name) for name in REQUIRED)
-    train = _read_train(train_path)
-    test = _read_test(test_path)
-    num_items = 1 + int(max(train.item.max(), test.item.max()))
+    names = [osp.join(raw_dir, name) for name in TRAIN_NAMES]
+    train = _read_train(next(filter(osp.exists, names), names[0]))
+    test = _read_pairs(osp.join(raw_dir, REQUIRED[1]))
+    first = min(1, int(train.item.min()), int(test.item.min()))
+    last = max(int(train.item.max()), int(test.item.max()))
     categories = None
     path = osp.join(raw_dir, CATEGORY)
     if osp.exists(path):
         item, category = _read_categories(path)
-        num_items = max(num_items, 1 + int(item.max()))
-        categories = torch.full((num_items,), -1)
-        categories[item] = category
+        if int(item.min()) < first:
+            raise ValueError(
+                f'{path}: list of items holds 0, but ids of the sessions go '
+                f'from 1; remove it'
+            )
+        last = max(last, int(item.max()))
+        categories = torch.full((last - first + 1,), -1)
+        categories[item - first] = category
     return dict(
-        train=train,
-        test=test,
+        train=replace(train, item=train.item - first),
+        test=replace(test, item=test.item - first),
         categories=categories,
-        item_ids=torch.arange(1, num_items + 1),
+        item_ids=torch.arange(first, last + 1),
     )
 
 
 def _read_train(path: str) -> Sessions:
     sessions = read_pickle(path)
+    if _is_pair(sessions):
+        return _read_pairs(path, sessions)
     item, length = _flatten(sessions, path, 'session')
     short = (length < 2).nonzero().view(-1)
     if short.numel() > 0:
@@ -100,8 +122,18 @@ def _read_train(path: str) -> Sessions:
     return Sessions.from_lengths(item, length)
 
 
-def _read_test(path: str) -> Sessions:
-    pairs = read_pickle(path)
+def _is_pair(value: Any) -> bool:
+    r"""Whether it looks like prefixes and targets, not like sessions."""
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(x, (tuple, list)) and len(x) > 0 for x in value)
+        and isinstance(value[0][0], (tuple, list))
+    )
+
+
+def _read_pairs(path: str, pairs: Any = None) -> Sessions:
+    pairs = read_pickle(path) if pairs is None else pairs
     if not isinstance(pairs, (tuple, list)) or len(pairs) != 2:
         raise ValueError(
             f'{path} must hold a pair (prefixes, targets), got '
@@ -155,7 +187,7 @@ def _flatten(
     path: str,
     name: str,
 ) -> Tuple[Tensor, Tensor]:
-    r"""Items from 0 and list lengths of lists of ids from 1."""
+    r"""Items and list lengths of lists of ids from 0."""
     if not isinstance(lists, (list, tuple)) or len(lists) == 0:
         raise ValueError(
             f'{path} must hold a non-empty list with one list of item ids '
@@ -182,14 +214,14 @@ def _flatten(
         )
     except OverflowError:
         item = None
-    if item is None or (item < 1).any() or (item > MAX_ID).any():
-        at = _first(lists, lambda x: any(not 1 <= i <= MAX_ID for i in x))
-        value = next(i for i in lists[at] if not 1 <= i <= MAX_ID)
+    if item is None or (item < 0).any() or (item > MAX_ID).any():
+        at = _first(lists, lambda x: any(not 0 <= i <= MAX_ID for i in x))
+        value = next(i for i in lists[at] if not 0 <= i <= MAX_ID)
         raise ValueError(
             f'{path}: {name} {at} holds {_describe(value)}, but ids go from '
-            f'1 to {MAX_ID}'
+            f'0 to {MAX_ID}'
         )
-    return item - 1, length
+    return item, length
 
 
 def _first(values: Sequence[Any], is_bad: Any) -> int:

@@ -1,6 +1,7 @@
 r"""Models as plain values, for files that hold no code."""
 
 import inspect
+import math
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -133,9 +134,21 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
     if cls.__name__ != name.rpartition(':')[2].rpartition('.')[2]:
         raise LookupError(f'a {name}, not a {cls.__name__}')
     settings = dict(state['settings'])
+    _check_size(settings, state['weights'])
     num_clusters = settings.pop('num_clusters', None)
     model = cls(**settings)
     if num_clusters is not None:
         model = SwitchCase(model, num_clusters)
     model.load_state_dict(state['weights'])
     return model
+
+
+def _check_size(settings: Dict[str, Any], weights: Dict[str, Any]) -> None:
+    r"""Refuses a table larger than the weights before it is made."""
+    sizes = [settings.get(x) for x in ('num_items', 'hidden_channels')]
+    stored = sum(x.numel() for x in weights.values())
+    if all(isinstance(x, int) for x in sizes) and math.prod(sizes) > stored:
+        raise RuntimeError(
+            f'{sizes[0]} items with {sizes[1]} numbers each are declared, '
+            f'but {stored} numbers are there'
+        )

@@ -1,13 +1,15 @@
 import os
 import pickle
+import struct
 import tracemalloc
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_sessaug.datasets import Diginetica, Otto, YooChoose
+from pyg_sessaug.datasets import Diginetica, Otto, SessionFiles, YooChoose
 from pyg_sessaug.datasets.srgnn_files import read_pickle, read_srgnn_files
 from tests.datasets.srgnn_reference import (
     samples_longest_first,
@@ -90,13 +92,12 @@ def test_code_is_refused(tmp_path, monkeypatch):
         ([[1, 2], [1, 2.5]], TEST, None, 'session 1 must hold ints, got 2.5'),
         ([[1, 2], [1, True]], TEST, None, 'must hold ints, got True'),
         ([[1, 2], [1, 'x']], TEST, None, "must hold ints, got 'x'"),
-        ([[1, 2], [0, 1]], TEST, None, 'session 1 holds 0'),
         ([[1, 2], [1, -5]], TEST, None, 'session 1 holds -5'),
         ([[1, 2], [1, 2**63]], TEST, None, f'session 1 holds {2**63}'),
         (TRAIN, [[1]], None, r'test.txt must hold a pair'),
         (TRAIN, ([[1], [2]], [1]), None, '2 prefixes but 1 targets'),
         (TRAIN, ([[1], []], [1, 2]), None, 'test.txt: prefix 1 is empty'),
-        (TRAIN, ([[1], [2]], [1, 0]), None, 'list of targets 0 holds 0'),
+        (TRAIN, TEST, {0: 1, 1: 2}, 'list of items holds 0, but .* from 1'),
         (TRAIN, ([], []), None, 'test.txt must hold a non-empty list'),
         (TRAIN, TEST, [1], 'category.txt must hold a non-empty dict'),
         (TRAIN, TEST, {1: 'x'}, "category.txt: list of categories 0 .* 'x'"),
@@ -218,3 +219,51 @@ def test_a_quarter_of_yoochoose(srgnn_root, monkeypatch):
     assert len(YooChoose(root, part=4, val_ratio=0)) == 40
     with pytest.raises(ValueError, match='hold 1/4; pass part=4'):
         YooChoose(root)
+
+
+def test_numbers_from_0(srgnn_root):
+    root = srgnn_root([[0, 1, 2]] * 10, ([[2]], [0]), {0: 0, 1: 7, 2: 0})
+    data = SessionFiles(root, val_ratio=0)
+    assert data.item_ids.tolist() == [0, 1, 2]
+    assert data.categories.tolist() == [0, 1, 0]
+    assert to_lists(data.flat_sessions) == [[0, 1, 2]] * 10
+    test = SessionFiles(root, 'test', val_ratio=0)
+    assert to_lists(test.flat_sessions) == [[2, 0]]
+
+
+def test_categories_from_0(srgnn_root):
+    root = srgnn_root(TRAIN, TEST, {i: i % 2 for i in range(1, 9)})
+    data = SessionFiles(root)
+    assert data.categories[:3].tolist() == [1, 0, 1]
+
+
+def test_training_pairs(srgnn_root):
+    """`train.txt` has samples, longest first, as `test.txt` has."""
+    root = srgnn_root(TRAIN, TEST)
+    sessions = [[1, 2, 3], [2, 4], [3, 1, 1, 2]]
+    pairs = [(s[:-i], s[-i]) for s in sessions for i in range(1, len(s))]
+    raw = pickle.dumps(tuple(map(list, zip(*pairs))))
+    (root / 'raw' / 'train.txt').write_bytes(raw)
+    (root / 'raw' / 'all_train_seq.txt').unlink()
+    data = SessionFiles(root, val_ratio=0)
+    assert to_lists(data.flat_sessions) == [
+        [i - 1 for i in s] for s in sessions
+    ]
+    assert len(data) == len(pairs)
+
+
+@pytest.mark.parametrize('value', [np.int64(1), torch.tensor(1)])
+def test_numbers_of_numpy_and_torch(srgnn_root, value):
+    root = srgnn_root([[value, value]] * 10, TEST)
+    match = r'only lists.*write plain ints, \[\[int\(i\) for i in s\]'
+    with pytest.raises(ValueError, match=match):
+        SessionFiles(root)
+
+
+def test_sizes_that_a_pickle_claims(tmp_path):
+    path = tmp_path / 'all_train_seq.txt'
+    size = struct.pack('<Q', 2**40)
+    for opcode in (pickle.BYTEARRAY8, pickle.BINBYTES8, pickle.BINUNICODE8):
+        path.write_bytes(b'\x80\x05' + opcode + size + b'.')
+        with pytest.raises(ValueError, match='cannot read .*as a pickle'):
+            read_pickle(path)

@@ -124,13 +124,14 @@ def plain_sessions(data):
     for items in sessions:
         assert type(items) in (list, tuple)
         assert len(items) > 1
-        assert all(type(i) is int and 1 <= i <= 10**8 for i in items)
+        assert all(type(i) is int and 0 <= i <= 10**8 for i in items)
     return [list(items) for items in sessions]
 
 
 def read_pickles(folder):
     data = Diginetica(folder, source='srgnn', val_ratio=0)
-    return [[i + 1 for i in x] for x in to_lists(data.flat_sessions)]
+    ids = data.item_ids.tolist()
+    return [[ids[i] for i in x] for x in to_lists(data.flat_sessions)]
 
 
 @pytest.mark.parametrize(
