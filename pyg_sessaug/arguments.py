@@ -4,12 +4,32 @@ import argparse
 import ast
 import os.path as osp
 import re
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from pyg_sessaug import __version__
 from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, MODELS
 
 OWN = "(default: the model's own)"
+
+
+# Texts that only a log of one's own needs:
+OWN_LOG = {
+    'session': 'column of the session (default: session_id)',
+    'item': 'column of the item (default: item_id)',
+    'time': 'column of the time, a number or ISO 8601 (default: time)',
+    'category': 'column of the category (default: none)',
+    'columns': 'all columns, A,B,..., of a text file without a header '
+    '(default: its first line names them)',
+    'delimiter': 'between the fields of a text file (default: a tab for '
+    '.tsv, else a comma)',
+    'time-format': "how times are spelt, such as '%%d/%%m/%%Y %%H:%%M:%%S' "
+    '(default: ISO 8601)',
+    'where': "rows to read, in SQL, such as event = 'view' (default: all)",
+    'val-file': 'validation sessions, if split already (default: none)',
+    'test-file': 'test sessions, if split already (default: none)',
+    'memory-limit': 'what reading holds in memory before it spills to disk '
+    '(default: 1GiB)',
+}
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -64,7 +84,9 @@ def make_parser() -> argparse.ArgumentParser:
     command = add('prepare', 'Read a log, prepare it and describe it.')
     _add_data(command)
     command.add_argument(
-        '--json', action='store_true', help='describe it in JSON'
+        '--json',
+        action='store_true',
+        help='describe it in JSON (default: in ten lines)',
     )
     command = add('train', 'Train a model and write a recommender file.')
     _add_data(command)
@@ -119,115 +141,17 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='prepare the data again, after the log has changed',
     )
-    add('--session', help='column of the session (default: session_id)')
-    add('--item', help='column of the item (default: item_id)')
-    add(
-        '--time',
-        help='column of the time, a number or ISO 8601 (default: time)',
-    )
-    add(
-        '--columns',
-        metavar='A,B,...',
-        help='all columns of a text file without a header (default: its '
-        'first line names them)',
-    )
-    add('--where', help="rows to read, in SQL: event = 'view' (default: all)")
-    add(
-        '--time-format',
-        help="spelling of times: '%%d/%%m/%%Y %%H:%%M:%%S' (default: ISO 8601)",
-    )
-    add(
-        '--on-missing',
-        choices=['error', 'drop'],
-        help='what to do with rows without an id or a time (default: error)',
-    )
-    add(
-        '--drop-duplicates',
-        action='store_true',
-        default=None,
-        help='keep only the first of equal rows',
-    )
-    add(
-        '--memory-limit',
-        help='what reading may hold in memory; it spills to disk beyond '
-        '(default: 1GiB)',
-    )
-    add('--category', help='column of the category (default: none)')
-    add(
-        '--delimiter',
-        help='between the fields of a text file (default: a tab for .tsv, '
-        'else a comma)',
-    )
-    add(
-        '--time-unit',
-        type=float,
-        help='seconds per unit of a numeric time (default: by its size)',
-    )
-    add(
-        '--min-item-clicks',
-        type=positive,
-        default=5,
-        help='items with fewer clicks are left out',
-    )
-    add(
-        '--test-days',
-        type=float,
-        help='length of the test period at the end of the log; 0: all is for '
-        'training (default: 7, yoochoose: 1)',
-    )
-    add('--test-from', help='date at which the test period begins instead')
-    add(
-        '--test-ratio',
-        type=float,
-        help='share of the sessions, the newest, to test on instead',
-    )
-    add(
-        '--val-file',
-        help='log of validation sessions, where yours is split already',
-    )
-    add('--test-file', help='log of test sessions, likewise')
-    add(
-        '--val-split',
-        choices=['random', 'time'],
-        default='random',
-        help='which training sessions validate: any, or the newest, as many '
-        'as the test set has',
-    )
-    add(
-        '--max-length',
-        type=positive,
-        help='clicks of a session to keep, the last ones (default: all)',
-    )
-    add(
-        '--min-session-length',
-        type=positive,
-        help='sessions with fewer clicks are left out (default: 2)',
-    )
-    add(
-        '--session-gap',
-        type=float,
-        help='seconds without a click after which a new session begins '
-        '(default: sessions are those of the log)',
-    )
-    add(
-        '--fraction',
-        type=float,
-        default=1.0,
-        help='newest share of the training sessions to keep; with yoochoose, '
-        'of those in its part',
-    )
-    add(
-        '--part',
-        type=positive,
-        help='of yoochoose: 64 is the newest 1/64 of its samples (default: '
-        '64)',
-    )
-    add(
-        '--val-ratio',
-        type=float,
-        default=0.1,
-        help='share of the training sessions for validation',
-    )
+    for name, text in OWN_LOG.items():
+        add(f'--{name}', help=text)
+    drop = 'rows without an id or a time (default: error)'
+    add('--on-missing', choices=['error', 'drop'], help=drop)
+    text = 'keep only the first of equal rows (default: keep all)'
+    add('--drop-duplicates', action='store_true', default=None, help=text)
+    for name, kind, default, text in SPLITTING:
+        add(f'--{name}', type=kind, default=default, help=text)
+    text = 'any sessions validate, or the newest, as many as test'
+    choices = ['random', 'time']
+    add('--val-split', choices=choices, default='random', help=text)
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -440,3 +364,34 @@ def setting(text: str) -> Tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
+
+
+# How a log is filtered and split: option, type, default, help.
+# fmt: off
+SPLITTING: List[Tuple[str, Any, Any, str]] = [
+    ('time-unit', float, None,
+     'seconds per unit of a numeric time (default: by its size)'),
+    ('min-item-clicks', positive, 5, 'items with fewer clicks are left out'),
+    ('min-session-length', positive, None,
+     'sessions with fewer clicks are left out (default: 2)'),
+    ('max-length', positive, None,
+     'last clicks of a session to keep (default: all)'),
+    ('session-gap', float, None,
+     'seconds without a click after which a new session begins (default: '
+     'sessions are those of the log)'),
+    ('test-days', float, None,
+     'length of the test period at the end of the log, 0 for none (default: '
+     '7, yoochoose: 1)'),
+    ('test-from', str, None,
+     'date at which the test period begins (default: none)'),
+    ('test-ratio', float, None,
+     'newest share of the sessions to test on (default: none)'),
+    ('fraction', float, 1.0,
+     'newest share of the training sessions to keep; with yoochoose, of '
+     'those in its part'),
+    ('part', positive, None,
+     'of yoochoose: 64 is the newest 1/64 of its samples (default: 64)'),
+    ('val-ratio', float, 0.1,
+     'share of the training sessions for validation'),
+]
+# fmt: on

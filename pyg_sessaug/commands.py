@@ -336,7 +336,7 @@ def load_data(args: argparse.Namespace, splits: Sequence[str]) -> List[Any]:
         allow_missing_categories=True,
         **columns,
     )
-    root = args.root or osp.dirname(osp.commonprefix([path, found[0]]))
+    root = args.root or osp.dirname(path if osp.isfile(path) else found[0])
     return _load(SessionLog, root, splits, args, kwargs)
 
 

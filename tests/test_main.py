@@ -71,10 +71,34 @@ def test_prepare(log, capsys):
         file=log,
         allow_missing_categories=True,
     )
-    assert f'train: {train.sessions} sessions, {train.clicks} clicks' in out
-    assert (
-        f'12 items, no categories; prepared files are in {train.root}' in out
-    )
+    split = f'train: {train.sessions} sessions, {len(train)} samples, from'
+    assert split in out
+    assert f'12 items, {train.report["clicks"]} clicks' in out
+    assert f'prepared files are in {train.root}' in out
+    assert len(out.splitlines()) <= 12
+    main(['prepare', '--log', log, '--json'])
+    assert json.loads(capsys.readouterr().out) == train.report
+
+
+def test_options_of_a_log(log, tmp_path, capsys):
+    folder = tmp_path / 'clicks'
+    folder.mkdir()
+    with open(log) as f:
+        header, *rows = f.read().splitlines()
+    for name, part in [('a', rows[::2]), ('b', rows[1::2])]:
+        text = '\n'.join([*part, header.count(',') * ','])
+        (folder / f'{name}.csv').write_text(text)
+    command = ['prepare', '--log', str(folder / '*.csv'), '--json']
+    command += ['--columns', header, '--on-missing', 'drop']
+    command += ['--where', "item_id <> 'x'", '--val-split', 'time']
+    command += ['--test-ratio', '0.25', '--max-length', '4']
+    main(command)
+    report = json.loads(capsys.readouterr().out)
+    assert report['read'] == len(rows) + 2
+    splits = report['splits']
+    assert splits['val']['sessions'] == splits['test']['sessions'] > 0
+    assert splits['val']['from'] <= splits['test']['from']
+    assert report['length'][2] == 4
 
 
 def test_train_writes_one_file(trained, tmp_path):
@@ -283,7 +307,8 @@ def test_a_log_that_grows(tmp_path, capsys):
 def test_no_validation_sessions(log, capsys):
     main(['prepare', '--log', log, '--val-ratio', '0'])
     out = capsys.readouterr().out.split('\n')
-    assert [x.split(':')[0] for x in out[:2]] == ['train', 'test']
+    names = [x.split(':')[0] for x in out]
+    assert 'val' not in names or 'val: 0 sessions, 0 samples' in out
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ class SessionDataset(Dataset, ABC):
             if self.val_split == 'random':
                 generator = torch.Generator().manual_seed(self.seed)
                 order = newest[torch.randperm(count, generator=generator)]
-            elif test.num_sessions > 0 and num_val > 0:
+            elif test.num_sessions > 0 and self.val_ratio > 0:
                 num_val = test.num_sessions
                 if num_val >= count:
                     raise ValueError(

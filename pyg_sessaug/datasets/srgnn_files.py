@@ -5,7 +5,7 @@ import pickle
 import reprlib
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Dict, List, NoReturn, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, NoReturn, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class _PlainUnpickler(pickle._Unpickler):
         # Makes room for as many bytes as it claims to have.
         raise pickle.UnpicklingError('it holds bytes')
 
-    dispatch: Dict[int, Any] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[Dict[int, Any]] = dict(pickle._Unpickler.dispatch)
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 

@@ -156,7 +156,7 @@ def count_spanned(
     """
     d = re.escape(delimiter.encode())
     field = re.compile(
-        rb'(?:[ \t]*"(?:[^"]|"")*"[^%b]*|(?![ \t]*")[^%b]*)(?:%b|$)'
+        rb'(?:[ \t]*"(?:[^"]|"")*"(?!")[^%b]*|(?![ \t]*")[^%b]*)(?:%b|$)'
         % (d, d, d)
     )
     close = re.compile(rb'(?:[^"]|"")*"(?!")')

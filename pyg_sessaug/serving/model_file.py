@@ -145,7 +145,8 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
 
 def _check_size(settings: Dict[str, Any], weights: Dict[str, Any]) -> None:
     r"""Refuses a table larger than the weights before it is made."""
-    sizes = [settings.get(x) for x in ('num_items', 'hidden_channels')]
+    names = 'num_items', 'hidden_channels'
+    sizes: List[Any] = [settings.get(name) for name in names]
     stored = sum(x.numel() for x in weights.values())
     if all(isinstance(x, int) for x in sizes) and math.prod(sizes) > stored:
         raise RuntimeError(

@@ -97,7 +97,7 @@ def test_code_is_refused(tmp_path, monkeypatch):
         (TRAIN, [[1]], None, r'test.txt must hold a pair'),
         (TRAIN, ([[1], [2]], [1]), None, '2 prefixes but 1 targets'),
         (TRAIN, ([[1], []], [1, 2]), None, 'test.txt: prefix 1 is empty'),
-        (TRAIN, TEST, {0: 1, 1: 2}, 'list of items holds 0, but .* from 1'),
+        (TRAIN, TEST, {0: 1, 1: 2}, r'list of items holds 0, but .* from 1'),
         (TRAIN, ([], []), None, 'test.txt must hold a non-empty list'),
         (TRAIN, TEST, [1], 'category.txt must hold a non-empty dict'),
         (TRAIN, TEST, {1: 'x'}, "category.txt: list of categories 0 .* 'x'"),
@@ -265,5 +265,5 @@ def test_sizes_that_a_pickle_claims(tmp_path):
     size = struct.pack('<Q', 2**40)
     for opcode in (pickle.BYTEARRAY8, pickle.BINBYTES8, pickle.BINUNICODE8):
         path.write_bytes(b'\x80\x05' + opcode + size + b'.')
-        with pytest.raises(ValueError, match='cannot read .*as a pickle'):
+        with pytest.raises(ValueError, match=r'cannot read .*as a pickle'):
             read_pickle(path)

@@ -1,0 +1,431 @@
+"""What is read, what is counted and dropped, and what is refused."""
+
+import csv
+import gzip
+import io
+import warnings
+from datetime import datetime, timedelta, timezone
+
+import duckdb
+import pandas
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyg_sessaug.datasets import SessionLog
+from tests.datasets.log_files import START, random_clicks, write
+from tests.datasets.srgnn_reference import DAY, to_lists
+
+HEADER = 'session_id,item_id,time'
+ROWS = [(s, i, t // 1000) for s, i, t in random_clicks(0)]
+ROWS = sorted(ROWS, key=lambda row: row[2])
+
+
+def text_of(rows=ROWS, header=HEADER):
+    return '\n'.join([header, *(','.join(map(str, x)) for x in rows)]) + '\n'
+
+
+def read(root, text=None, name='clicks.csv', **kwargs):
+    """Ids, training and test sessions."""
+    if text is not None:
+        write(root, name, text)
+    kwargs.setdefault('file', name)
+    train, test = (
+        SessionLog(root, x, val_ratio=0, force_reload=x == 'train', **kwargs)
+        for x in ('train', 'test')
+    )
+    ids = train.item_ids
+    ids = ids if isinstance(ids, list) else ids.tolist()
+    sessions = [to_lists(x.flat_sessions) for x in (train, test)]
+    return ids, *sessions, train.report
+
+
+@pytest.fixture
+def expected(tmp_path):
+    return read(tmp_path, text_of())[:3]
+
+
+def spaced(text):
+    return text.replace(',', ' , ')
+
+
+def as_floats(text):
+    return text_of([(s, float(i), t) for s, i, t in ROWS])
+
+
+def quoted(text):
+    return text_of([(s, f'"{i}"', f'"{t}"') for s, i, t in ROWS])
+
+
+def with_notes(text):
+    notes = ['"a\nb"', '5" wide', '"say ""no"""', '', '"1,2\n3"']
+    rows = [(*x, notes[n % 5]) for n, x in enumerate(ROWS)]
+    return text_of(rows, f'{HEADER},note')
+
+
+def zones(text):
+    spell = [
+        lambda t: f'{to_date(t):%Y-%m-%d %H:%M:%S} UTC',
+        lambda t: f'{to_date(t):%Y-%m-%dT%H:%M:%S}Z',
+        lambda t: f'{to_date(t + 7200):%Y-%m-%dT%H:%M:%S}+02:00',
+        lambda t: f'{to_date(t - 19_800):%Y-%m-%d %H:%M:%S} -0530',
+        lambda t: f'{to_date(t + 3600):%Y-%m-%d %H:%M:%S}+01',
+        lambda t: f'{to_date(t):%Y-%m-%d %H:%M:%S}',
+    ]
+    rows = [(s, i, spell[n % 6](t)) for n, (s, i, t) in enumerate(ROWS)]
+    return text_of(rows)
+
+
+def to_date(seconds):
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        spaced,
+        as_floats,
+        quoted,
+        with_notes,
+        zones,
+        lambda text: '\ufeff' + text,
+        lambda text: text.replace('\n', '\r\n'),
+        lambda text: text.replace('\n', '\r\r\n'),
+        lambda text: text.replace('\n', '\r'),
+        lambda text: text.replace('\n', '\r\n', 9),
+        lambda text: text.replace('\n', '\n\n'),
+        lambda text: text.rstrip('\n'),
+    ],
+)
+def test_read(tmp_path, expected, change):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        found = read(tmp_path, change(text_of()))
+    assert found[:3] == expected
+    assert found[3]['read'] == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    'scale, meaning',
+    [(10**3, 'milliseconds'), (10**6, 'micro'), (10**9, 'nanoseconds')],
+)
+def test_units_are_told_by_size(tmp_path, expected, scale, meaning):
+    text = text_of([(s, i, t * scale) for s, i, t in ROWS])
+    with pytest.warns(UserWarning, match=f'read as {meaning}.*time-unit'):
+        found = read(tmp_path, text)
+    assert found[:3] == expected
+    assert meaning in found[3]['warnings'][0]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert read(tmp_path, time_unit=1 / scale)[:3] == expected
+
+
+def test_digits_of_dates(tmp_path, expected):
+    rows = [(s, i, f'{to_date(t):%Y%m%d%H%M%S}') for s, i, t in ROWS]
+    with pytest.warns(UserWarning, match='read as YYYYMMDDhhmmss'):
+        assert read(tmp_path, text_of(rows))[:3] == expected
+
+
+def test_day_first(tmp_path, expected):
+    spelling = '%d.%m.%Y %H:%M:%S'
+    rows = [(s, i, f'{to_date(t):{spelling}}') for s, i, t in ROWS]
+    with pytest.raises(ValueError, match=r'rows 2, 3, 4, .*--time-format'):
+        read(tmp_path, text_of(rows))
+    found = read(tmp_path, time_format=spelling)
+    assert found[:3] == expected
+    rows[3] = (*rows[3][:2], 'soon')
+    with pytest.raises(ValueError, match=r"row 5 of .*'soon' is not spelt"):
+        read(tmp_path, text_of(rows), time_format=spelling)
+
+
+def test_without_header(tmp_path, expected):
+    columns = HEADER.split(',')
+    assert read(tmp_path, text_of(), columns=columns)[:3] == expected
+    text = text_of().split('\n', 1)[1]
+    assert read(tmp_path, text, columns=columns)[:3] == expected
+
+
+def test_relative_times_are_no_warning(tmp_path, expected):
+    first = ROWS[0][2]
+    text = text_of([(s, i, t - first) for s, i, t in ROWS])
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert read(tmp_path, text)[:3] == expected
+
+
+def test_unsigned_ids(tmp_path):
+    rows = [(s, 2**63 + i, t) for s, i, t in ROWS]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        ids = read(tmp_path, text_of(rows))[0]
+    assert {int(x) - 2**63 for x in ids} <= {i for _, i, _ in ROWS}
+
+
+def test_packed_and_split_files(tmp_path, expected):
+    write(tmp_path, 'a.csv', text_of(ROWS[:100]))
+    raw = tmp_path / 'raw'
+    write(tmp_path, 'b.csv.gz', text_of(ROWS[100:200]))
+    (raw / 'plain').write_text(text_of(ROWS[200:]))
+    duckdb.sql(
+        f"copy (select * from read_csv('{raw}/plain', all_varchar=true)) to "
+        f"'{raw}/c.csv' (compression zstd)"
+    )
+    (raw / 'plain').unlink()
+    (raw / 'clicks.csv').unlink()
+    assert read(tmp_path, file='*.csv*')[:3] == expected
+    files = [raw / 'a.csv', 'b.csv', raw / 'c.csv']
+    assert read(tmp_path, file=files)[:3] == expected
+    assert read(tmp_path, file=raw)[:3] == expected
+    (raw / 'b.csv.gz').unlink()
+    match = 'no b.csv in'
+    with pytest.raises(FileNotFoundError, match=match):
+        read(tmp_path, file=files)
+
+
+def test_hive_folders(tmp_path, expected):
+    root = tmp_path / 'raw' / 'clicks'
+    for kind in ('view', 'buy'):
+        folder = root / f'kind={kind}'
+        folder.mkdir(parents=True)
+        rows = ROWS if kind == 'view' else ROWS[:50]
+        frame = pandas.DataFrame(rows, columns=HEADER.split(','))
+        half = len(frame) // 2
+        frame[:half].to_parquet(folder / '0.parquet')
+        frame[half:].to_parquet(folder / '1.parquet')
+    found = read(tmp_path, file='clicks', where="kind = 'view'")
+    assert found[:3] == expected
+    assert found[3]['read'] == len(ROWS) + 50
+    assert found[3]['dropped']['by `where`'] == 50
+
+
+@pytest.mark.parametrize('name', ['a.csv', 'a.jsonl', 'a.parquet'])
+def test_where(tmp_path, expected, name):
+    frame = pandas.DataFrame(ROWS, columns=HEADER.split(','))
+    other = frame.assign(item_id=77)
+    frame = pandas.concat([frame.assign(event='view'), other])
+    (tmp_path / 'raw').mkdir(exist_ok=True)
+    path = tmp_path / 'raw' / name
+    if name == 'a.csv':
+        frame.to_csv(path, index=False)
+    elif name == 'a.jsonl':
+        frame.to_json(path, orient='records', lines=True)
+    else:
+        frame.to_parquet(path)
+    where = "event = 'view'"
+    assert read(tmp_path, file=name, where=where)[:3] == expected
+    match = r'cannot apply `where` \(--where\)'
+    with pytest.raises(ValueError, match=match):
+        read(tmp_path, file=name, where='events = 1')
+
+
+@pytest.mark.parametrize('mark', ['', ' ', 'NULL', 'NA', 'nan', 'None', r'\N'])
+@pytest.mark.parametrize('place', range(3))
+def test_missing(tmp_path, expected, mark, place):
+    rows = [list(map(str, x)) for x in ROWS]
+    for n in (1, 5):
+        rows.insert(n, ['1', '2', '3'])
+        rows[n][place] = mark
+    name = HEADER.split(',')[place]
+    match = rf'2 rows have .* {name} \(rows 3, 7 of .*--on-missing drop'
+    with pytest.raises(ValueError, match=match):
+        read(tmp_path, text_of(rows))
+    with pytest.warns(UserWarning, match='left out: 2 rows'):
+        found = read(tmp_path, on_missing='drop')
+    assert found[:3] == expected
+    assert sum(found[3]['dropped'].values()) >= 2
+
+
+def test_duplicates(tmp_path):
+    rows = [x for row in ROWS for x in (row, row)]
+    found = read(tmp_path, text_of(rows))
+    unique = set(ROWS)
+    assert found[3]['duplicates'] == len(rows) - len(unique)
+    found = read(tmp_path, drop_duplicates=True, min_item_clicks=1)
+    unique = read(tmp_path, text_of(dict.fromkeys(ROWS)), min_item_clicks=1)
+    assert found[:3] == unique[:3]
+    assert found[3]['dropped']['as duplicates'] == len(ROWS) * 2 - len(
+        set(ROWS)
+    )
+
+
+def note(number, text):
+    rows = [[*x, 'x'] for x in ROWS]
+    for n in number:
+        rows[n][3] = text
+    return text_of(rows, f'{HEADER},note')
+
+
+@pytest.mark.parametrize(
+    'text, match',
+    [
+        (note([5], '"open'), r'in line 7 swallows line 8'),
+        (note([5, 90], '"open'), r'in line 7 swallows line 8'),
+        (note([5, 6], '"'), r'in line 7 swallows line 8'),
+        (note([len(ROWS) - 1], '"open'), r'is never closed'),
+        (text_of([*ROWS, (1, 2)]), r'line \d+ is no row .missing columns'),
+        (text_of([*ROWS, (1, 2, 3, 4)]), r'is no row .too many columns'),
+        (text_of().encode('utf-16'), 'UTF-16 .*save it as UTF-8'),
+        (b'PK\x03\x04' + b'0' * 99, 'a ZIP archive or an Excel sheet; unpack'),
+        (b'BZh9' + b'0' * 99, 'bzip2'),
+        (
+            text_of([(s, i, t - 10**9) for s, i, t in ROWS]),
+            r'time goes from 1982-.* between 1990 and next year.*time-unit',
+        ),
+        (
+            text_of([(1, 1, 0), *ROWS]),
+            r'time goes from 1970-01-01 to 2014-.*--where',
+        ),
+        (
+            text_of().replace(',', ';'),
+            r"';' stands between its fields, pass it as `delimiter`",
+        ),
+    ],
+)
+def test_refused(tmp_path, text, match):
+    with pytest.raises(ValueError, match=match):
+        read(tmp_path, text)
+    assert list((tmp_path / 'processed').iterdir()) == []
+
+
+def test_memory_limit(tmp_path, expected):
+    assert read(tmp_path, memory_limit='200MB')[:3] == expected
+    with pytest.raises(ValueError, match=r'memory_limit.*1GiB'):
+        read(tmp_path, memory_limit='much')
+
+
+def test_endless_line(tmp_path):
+    with gzip.open(write(tmp_path, 'a.csv', '') / 'raw/b.csv.gz', 'wb') as f:
+        for _ in range(20):
+            f.write(b'a' * 2**20)
+    with pytest.raises(ValueError, match=r'line 1 on has .* bytes or more'):
+        read(tmp_path, file='b.csv.gz')
+
+
+# The same log, by whoever writes it ##########################################
+
+
+@st.composite
+def logs(draw):
+    """Rows, and how they are spelt."""
+    ids = st.sampled_from(['int', 'text', 'huge'])
+    spelling = draw(st.sampled_from(['s', 'ms', 'us', 'iso', 'zone']))
+    random = draw(st.randoms(use_true_random=False))
+    kind, seed = draw(ids), draw(st.integers(0, 9))
+    make = {
+        'int': lambda x: x - 3,
+        'text': lambda x: f'no "{x}",\n{x}',
+        'huge': lambda x: 2**63 + x,
+    }[kind]
+    rows = [
+        (s, make(i), t // 1000 * 1000) for s, i, t in random_clicks(seed, 30)
+    ]
+    if draw(st.booleans()):
+        random.shuffle(rows)
+    columns = draw(st.permutations(range(4)))
+    return rows, spelling, columns, draw(st.booleans())
+
+
+def spell(milliseconds, how):
+    if how == 's':
+        return milliseconds // 1000
+    if how in ('ms', 'us'):
+        return milliseconds * (1 if how == 'ms' else 1000)
+    date = to_date(milliseconds // 1000)
+    if how == 'iso':
+        return f'{date:%Y-%m-%d %H:%M:%S}'
+    return f'{date + timedelta(hours=2):%Y-%m-%dT%H:%M:%S}+0200'
+
+
+def write_csv(frame, path, quote):
+    f = io.StringIO(newline='')
+    quoting = csv.QUOTE_ALL if quote else csv.QUOTE_MINIMAL
+    writer = csv.writer(f, quoting=quoting)
+    writer.writerow(frame.columns)
+    writer.writerows(frame.itertuples(index=False))
+    path.write_bytes(f.getvalue().encode())
+
+
+def write_pandas(frame, path, quote):
+    quoting = csv.QUOTE_NONNUMERIC if quote else csv.QUOTE_MINIMAL
+    frame.to_csv(path, index=False, quoting=quoting)
+
+
+def write_duckdb(frame, path, quote):
+    with duckdb.connect() as con:
+        con.register('frame', frame.astype(str))
+        force = ', force_quote *' if quote else ''
+        con.execute(
+            f"copy (select * from frame) to '{path}' (format csv, header"
+            f'{force})'
+        )
+
+
+def write_parquet(frame, path, quote):
+    frame.to_parquet(path)
+
+
+def write_lines(frame, path, quote):
+    text = frame.astype(str) if quote else frame
+    text.to_json(path, orient='records', lines=True)
+
+
+WRITERS = {
+    'python.csv': write_csv,
+    'pandas.csv': write_pandas,
+    'duckdb.csv': write_duckdb,
+    'pandas.parquet': write_parquet,
+    'pandas.jsonl': write_lines,
+}
+
+
+@settings(max_examples=12, deadline=None)
+@given(log=logs())
+def test_every_writer_gives_the_same_data(tmp_path_factory, log):
+    rows, how, order, quote = log
+    root = tmp_path_factory.mktemp('log')
+    (root / 'raw').mkdir()
+    names = [*HEADER.split(','), 'note']
+    table = [(s, i, spell(t, how), 'a, "b"') for s, i, t in rows]
+    frame = pandas.DataFrame(table, columns=names)
+    frame = frame[[names[x] for x in order]]
+    results = []
+    for name, writer in WRITERS.items():
+        writer(frame, root / 'raw' / name, quote)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)
+            data = SessionLog(root, file=name, min_item_clicks=2)
+        ids = data.item_ids
+        ids = ids if isinstance(ids, list) else ids.tolist()
+        sessions = data.flat_sessions
+        results.append((ids, to_lists(sessions), sessions.time.tolist()))
+    assert all(x == results[0] for x in results)
+    times = {t / 1000 for _, _, t in rows}
+    assert set(results[0][2]) <= times
+    known = {
+        i if isinstance(i, int) and i < 2**63 else str(i) for _, i, _ in rows
+    }
+    assert set(results[0][0]) <= known
+
+
+def test_equal_times_keep_their_order(tmp_path):
+    rows = [
+        (s, n % 7, START + DAY * (s // 3)) for s in range(60) for n in range(9)
+    ]
+    shuffled = [x for k in range(3) for x in rows[k::3]]
+    position = {}
+    for row in shuffled:
+        position.setdefault(row[0], []).append(row[1])
+    ids, train, _, _ = read(tmp_path, text_of(shuffled), min_item_clicks=1)
+    for session in train:
+        assert [ids[i] for i in session] in list(position.values())
+
+
+def test_times_are_exact(tmp_path):
+    frame = pandas.DataFrame(ROWS, columns=HEADER.split(','))
+    frame['time'] = pandas.to_datetime(frame['time'], unit='s', utc=True)
+    (tmp_path / 'raw').mkdir()
+    frame.to_parquet(tmp_path / 'raw' / 'a.parquet')
+    data = SessionLog(tmp_path, file='a.parquet')
+    assert data.flat_sessions.time.dtype == torch.float64
+    assert set(data.flat_sessions.time.tolist()) <= {t for _, _, t in ROWS}
