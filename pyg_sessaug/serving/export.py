@@ -1,71 +1,142 @@
 r"""Models for programs that know nothing of session graphs."""
 
 import os
-from typing import Any, NamedTuple, Tuple, Union
+from typing import Any, NamedTuple, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
+from torch_geometric.data import Data
 
+from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.evaluation import session_vectors
 from pyg_sessaug.files import save_together
-from pyg_sessaug.nn import SRGNN, TAGNN
+from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel
+from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.serving.model_file import replaced_modules
+from pyg_sessaug.transforms import NormalizeEdges
 
 # Items that target attention is computed for at a time.
 CHUNK_SIZE = 4096
 
 
-def export_model(
-    model: Union[SRGNN, TAGNN], vectors: bool = False
-) -> ExportedProgram:
-    r"""Exports a model to a program on padded sessions.
+#: What a program on graphs takes, in this order.
+GRAPH_TENSORS = (
+    'x',
+    'edge_index',
+    'edge_attr',
+    'click_index',
+    'batch',
+    'ptr',
+    'click_index_ptr',
+)
 
-    The program takes clicked items ``[B, L]`` int64, where what is behind
-    the end of a session is ignored, and clicks of each session ``[B]``
-    int64, at least 1. It builds the graphs itself, densely, and returns the
-    scores of all items ``[B, num_items]``. Both sizes are dynamic. It is
-    kept by :func:`torch.export.save` and needs PyTorch alone.
+
+def export_model(
+    model: Any, vectors: bool = False, padded: Optional[bool] = None
+) -> ExportedProgram:
+    r"""Exports a model to a program that needs PyTorch alone.
+
+    A program on padded sessions takes clicked items ``[B, L]`` int64, where
+    what is behind the end of a session is ignored, and clicks of each session
+    ``[B]`` int64, at least 1. It builds the graphs itself, densely: there are
+    such programs for SRGNN and TAGNN.
+
+    A program on graphs takes the tensors of a batch that
+    :obj:`GRAPH_TENSORS` names, in that order; ``edge_attr`` is
+    ``[E, 2]``, or ``[E, 2, C]`` for a model with :obj:`num_channels`. It is
+    for any model that :func:`torch.export.export` can follow: one whose
+    layers look at no values to tell a size, as those do that pad sessions
+    to the longest one, and :class:`torch.nn.GRU`.
+
+    Either returns the scores of all items ``[B, num_items]``. All sizes but
+    the numbers of items and channels are dynamic. Programs are kept by
+    :func:`torch.export.save`. They check nothing: each session has a click.
 
     Args:
-        model (SRGNN or TAGNN): The model; on the device where the program
-            is to run.
+        model (SessionModel): The model; on the device where the program is
+            to run.
         vectors (bool): Whether to return the session vectors ``[B, d]``
-            instead, whose products with the item vectors are the scores;
-            for SRGNN. (default: :obj:`False`)
+            instead, whose products with the item vectors are the scores.
+            (default: :obj:`False`)
+        padded (bool, optional): Whether the program is to take padded
+            sessions rather than graphs. (default: :obj:`None`, where there
+            are such programs)
 
     Raises:
-        ValueError: If the model is of another class, a module of it was
-            replaced, or it has no such vectors.
+        ValueError: If there is no such program, a module of the model was
+            replaced and the program is on padded sessions, or scores of the
+            model are no products of vectors.
     """
+    if padded is None:
+        padded = type(model) in (SRGNN, TAGNN)
+    if vectors:
+        _check_vectors(model)
+    training = model.training
+    try:
+        with torch.no_grad():
+            export = _export_padded if padded else _export_graphs
+            return export(model, vectors)
+    finally:
+        model.train(training)
+
+
+def _export_padded(model: Any, vectors: bool) -> ExportedProgram:
     if type(model) not in (SRGNN, TAGNN):
         raise ValueError(
             f'export_model got a {type(model).__name__}; only SRGNN and '
-            f'TAGNN are exported'
+            f'TAGNN are exported to take padded sessions: pass padded=False'
         )
     for part in replaced_modules(model):
         raise ValueError(
             f'export_model knows the layers of {type(model).__name__} alone, '
-            f'but `{part}` was replaced; export it by torch.export'
+            f'but `{part}` was replaced; pass padded=False'
         )
-    if vectors:
-        _check_vectors(model)
-    training = model.training
     item = torch.zeros(2, 3, dtype=torch.long, device=model.lin.weight.device)
     batch = Dim('batch')
-    with torch.no_grad():
-        program = torch.export.export(
-            _Padded(model, vectors).eval(),
-            (item, item.new_tensor([3, 2])),
-            dynamic_shapes=({0: batch, 1: Dim('clicks')}, {0: batch}),
+    return torch.export.export(
+        _Padded(model, vectors).eval(),
+        (item, item.new_tensor([3, 2])),
+        dynamic_shapes=({0: batch, 1: Dim('clicks')}, {0: batch}),
+    )
+
+
+def _export_graphs(model: Any, vectors: bool) -> ExportedProgram:
+    length = torch.tensor([4, 2, 7])
+    item = torch.arange(int(length.sum())) % min(model.num_items, 5)
+    example = NormalizeEdges()(session_batch(item, length))
+    channels = getattr(model, 'num_channels', None)
+    if channels is not None:
+        weight = example.edge_attr.unsqueeze(2)
+        example.edge_attr = weight.expand(-1, -1, channels).contiguous()
+    example = example.to(device_of(model))
+    nodes, edges, clicks, ends = map(Dim, ('nodes', 'edges', 'clicks', 'ends'))
+    try:
+        return torch.export.export(
+            _Graphs(model, vectors).eval(),
+            tuple(example[name] for name in GRAPH_TENSORS),
+            dynamic_shapes=(
+                {0: nodes},
+                {1: edges},
+                {0: edges},
+                {0: clicks},
+                {0: nodes},
+                {0: ends},
+                {0: ends},
+            ),
+            strict=False,
         )
-    model.train(training)
-    return program
+    except Exception as error:
+        raise ValueError(
+            f'torch.export cannot follow {type(model).__name__}, see the '
+            f'error above; a layer of it may take a size from the values of '
+            f'a tensor: serve it by Recommender'
+        ) from error
 
 
 def save_vectors(
-    model: SRGNN, dataset: Any, folder: Union[str, 'os.PathLike[str]']
+    model: SessionModel, dataset: Any, folder: Union[str, 'os.PathLike[str]']
 ) -> None:
     r"""Writes item and session vectors for an index of nearest neighbours.
 
@@ -75,7 +146,7 @@ def save_vectors(
     ``[num_samples, d]``.
 
     Args:
-        model (SRGNN): The model.
+        model (SessionModel): The model.
         dataset (SessionDataset or Subset): The samples.
         folder (str): Where to write; made if missing.
 
@@ -83,9 +154,7 @@ def save_vectors(
         ValueError: If the scores of the model are no inner products.
     """
     _check_vectors(model)
-    table = model.item_embedding.detach()
-    if model.scale is not None:
-        table = F.normalize(table, dim=1)
+    table = model._shape(model.item_embedding.detach())
     vectors = {
         'item_vectors.npy': table.cpu().numpy(),
         'session_vectors.npy': session_vectors(model, dataset).numpy(),
@@ -96,11 +165,51 @@ def save_vectors(
 
 
 def _check_vectors(model: Any) -> None:
-    if type(model) is not SRGNN:
+    score = getattr(type(model), 'score', None)
+    if score is not SessionModel.score:
         raise ValueError(
             f'a {type(model).__name__} has no one vector for a session that '
-            f'items are scored by; use SRGNN'
+            f'items are scored by; use a model that leaves score() as '
+            f'SessionModel has it, such as SRGNN'
         )
+
+
+class _Graphs(torch.nn.Module):
+    r"""A model on the tensors of a batch."""
+
+    def __init__(self, model: Any, vectors: bool) -> None:
+        super().__init__()
+        self.model, self.vectors = model, vectors
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        click_index: Tensor,
+        batch: Tensor,
+        ptr: Tensor,
+        click_index_ptr: Tensor,
+    ) -> Tensor:
+        # torch.export takes the number of sessions, one less than that of
+        # pointers, for at least two: here is one more, left out at the end
+        # in a way that makes their number one of the data.
+        end = ptr[-1:]
+        data = Data(
+            x=torch.cat([x, torch.zeros_like(end)]),
+            edge_index=edge_index,
+            edge_attr=edge_attr,
+            click_index=torch.cat([click_index, end]),
+            batch=torch.cat([batch, batch[-1:] + 1]),
+            ptr=torch.cat([ptr, end + 1]),
+            click_index_ptr=torch.cat(
+                [click_index_ptr, click_index_ptr[-1:] + 1]
+            ),
+        )
+        run = self.model if self.vectors else self.model.score
+        out: Tensor = run(data)
+        known = (click_index_ptr < click_index_ptr[-1]).nonzero().view(-1)
+        return out.index_select(0, known)
 
 
 class _Graph(NamedTuple):

@@ -5,8 +5,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.nn import SRGNN, TAGNN
-from pyg_sessaug.serving.export import export_model, save_vectors
+from pyg_sessaug.nn import SRGNN, TAGNN, SASRec
+from pyg_sessaug.registry import MODELS, find_class
+from pyg_sessaug.serving.export import (
+    GRAPH_TENSORS,
+    export_model,
+    save_vectors,
+)
 from pyg_sessaug.transforms import NormalizeEdges
 
 NUM_ITEMS = 30
@@ -97,12 +102,69 @@ def test_vectors_score_by_inner_products(tmp_path, scale):
     torch.testing.assert_close(vector, model(batch_of(sessions)))
 
 
+#: Models that torch.export cannot follow, and what of them: sizes that are
+#: values of tensors.
+NOT_ON_GRAPHS = {
+    'gcsan': 'pads to the longest session',
+    'lessr': 'takes as many steps as a node has edges into it',
+    'gru4rec': 'packs sessions by the number of clicks at each place',
+}
+
+
+def on_graphs(program, batch):
+    return program(*(batch[name] for name in GRAPH_TENSORS))
+
+
+@pytest.mark.parametrize('name', [x for x in MODELS if x not in NOT_ON_GRAPHS])
+def test_programs_on_graphs_at_any_size(tmp_path, name):
+    model = make(find_class(name))
+    program = export_model(model, padded=False)
+    assert model.training
+    torch.export.save(program, tmp_path / 'scores.pt2')
+    program = torch.export.load(tmp_path / 'scores.pt2').module()
+    model.eval()
+    for sizes in ([3, 1, 6], [9], [1], [1, 1], [1, 1, 1], [2, 5] * 40, [70]):
+        batch = batch_of(draw(sizes))
+        expected = model.score(batch)
+        out = on_graphs(program, batch)
+        assert out.size() == (len(sizes), NUM_ITEMS)
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('name', NOT_ON_GRAPHS)
+def test_models_that_torch_cannot_follow(name):
+    cls = find_class(name)
+    with pytest.raises(ValueError, match=f'cannot follow {cls.__name__}'):
+        export_model(cls(5, 8))
+
+
+def test_programs_on_graphs_of_other_models():
+    class Mine(SRGNN):
+        def score(self, data):
+            return super().score(data) / 2
+
+    model = make(Mine, num_channels=3, scale=2.0)
+    program = export_model(model).module()
+    batch = batch_of(draw([3, 1, 6]))
+    weight = torch.rand(batch.num_edges, 2, 3)
+    batch.edge_attr = weight
+    torch.testing.assert_close(on_graphs(program, batch), model.score(batch))
+
+
+@pytest.mark.parametrize('cls', [SRGNN, SASRec])
+def test_vectors_of_graphs(tmp_path, cls):
+    model = make(cls, scale=5.0).eval()
+    program = export_model(model, vectors=True, padded=False).module()
+    batch = batch_of(draw([3, 1, 5]))
+    torch.testing.assert_close(on_graphs(program, batch), model(batch))
+
+
 def test_other_models(tmp_path):
     class Mine(SRGNN):
         pass
 
-    with pytest.raises(ValueError, match='got a Mine'):
-        export_model(Mine(5))
+    with pytest.raises(ValueError, match=r'got a Mine.*padded=False'):
+        export_model(Mine(5), padded=True)
     replaced = SRGNN(5)
     replaced.conv = Mine(5)
     with pytest.raises(ValueError, match='but `conv` was replaced'):

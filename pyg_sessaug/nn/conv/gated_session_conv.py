@@ -1,10 +1,14 @@
 r"""The gated graph layer of SR-GNN."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import GRUCell, Linear, Parameter
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.inits import normal
+
+from pyg_sessaug.nn.loss.catalogue import is_exporting
 
 MAX_MESSAGES = 2**17
 
@@ -72,12 +76,15 @@ class GatedSessionConv(MessagePassing):
         weight = edge_attr.t().reshape(-1, 1)
         # A blurred session of k nodes has about k^2 edges: in slices, no
         # more than MAX_MESSAGES vectors are in memory at a time.
-        out = sum(
-            self.propagate(index, x=both, edge_weight=part)
-            for index, part in zip(
+        parts: Any = [(both_index, weight)]
+        if not is_exporting():  # A program cannot count its slices.
+            parts = zip(
                 both_index.split(MAX_MESSAGES, dim=1),
                 weight.split(MAX_MESSAGES),
             )
+        out = sum(
+            self.propagate(index, x=both, edge_weight=part)
+            for index, part in parts
         )
         out = out.view(num_nodes, 2 * channels) + self.bias
         return self.gru(out, x).to(x.dtype)  # Autocast changes it.

@@ -67,6 +67,17 @@ def choose_precision(
     return 'bf16' if is_bf16_native(device) else 'float32'
 
 
+def is_exporting() -> bool:
+    r"""Whether :func:`torch.export.export` is at work, which cannot look at
+    the values of tensors.
+    """
+    # PyTorch before 2.7 does not tell it from other compilers.
+    probe = getattr(
+        torch.compiler, 'is_exporting', torch.compiler.is_compiling
+    )
+    return bool(probe())
+
+
 def product_dtype(precision: str, dtype: torch.dtype) -> torch.dtype:
     r"""The type in which matrices of type :obj:`dtype` are multiplied."""
     check_precision(precision)
@@ -264,6 +275,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
         or left.numel() == 0
         or left.size(0) == 1  # Bounded by reading the other, as MKL does.
         or not hasattr(torch.ops.mkldnn, '_linear_pointwise')
+        or is_exporting()  # A program is for any processor.
     ):
         return left @ right
     return torch.ops.mkldnn._linear_pointwise(

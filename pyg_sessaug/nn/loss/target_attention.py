@@ -16,6 +16,7 @@ from pyg_sessaug.nn.loss.catalogue import (
     check_operands,
     check_target,
     chunks,
+    is_exporting,
     no_autocast,
     product_,
     product_dtype,
@@ -280,6 +281,8 @@ def _check(
             f"'log_count' {list(log_count.shape)}: expected one "
             f"row for each of the {key.size(0)} rows of 'key'"
         )
+    if is_exporting():
+        return
     if (
         ptr.dim() != 1
         or ptr.numel() == 0
@@ -342,7 +345,7 @@ def target_attention_scores(
     dtype = product_dtype(precision, weight.dtype)
     _check(key, value, log_count, ptr, weight)
     learned = any(x.requires_grad for x in (key, value, weight))
-    if learned and torch.is_grad_enabled():
+    if is_exporting() or (learned and torch.is_grad_enabled()):
         table = weight.to(dtype).t()
         score = (key.to(dtype) @ table).to(key.dtype)
         beta = softmax(score + log_count.unsqueeze(-1), ptr=ptr)

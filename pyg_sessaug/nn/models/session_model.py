@@ -16,6 +16,7 @@ from torch_geometric.utils import cumsum
 from pyg_sessaug.nn.loss.catalogue import (
     catalogue_cross_entropy,
     check_precision,
+    is_exporting,
     product,
 )
 from pyg_sessaug.nn.loss.lookup import shared_lookup
@@ -188,7 +189,9 @@ class SessionModel(torch.nn.Module, ABC):
         r"""The same, out of the vectors of all items, and those."""
         table: Tensor = self.item_embedding
         if self.training and self.table_dropout > 0.0:
-            table = F.dropout(table, self.table_dropout)
+            # What is looked up keeps its entries.
+            table = self._shape(F.dropout(table, self.table_dropout))
+            return self._rows(data), table
         table = self._shape(table)
         source = table if self.unit_items else self.item_embedding
         return self._drop(F.embedding(self.items(data), source)), table
@@ -267,6 +270,8 @@ def as_batch(data: Data) -> Data:
         clicks = torch.bincount(data.batch[click], minlength=size)
         data = copy.copy(data)
         data.click_index_ptr = cumsum(clicks)
+    if is_exporting():  # A program cannot look at values.
+        return data
     clicks = data.click_index_ptr.diff()
     if clicks.numel() == 0:
         raise ValueError('got a batch without sessions; skip empty batches')

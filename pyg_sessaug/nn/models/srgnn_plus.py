@@ -92,7 +92,7 @@ class SRGNNPlus(GatedModel):
         last = h.index_select(0, ptr[1:] - 1)
         mean = segment(h, ptr, reduce='mean')
         query = self.lin_query(torch.cat([last, mean], dim=1))
-        key = self.lin_click(h) + self.positions(ptr)
+        key = self.lin_click(h) + self.positions(ptr, h.size(0))
         key = torch.sigmoid(key + query.index_select(0, session))
         pooled = segment(self.lin_score(key) * h, ptr)
         return self.lin(torch.cat([last, pooled], dim=1))
