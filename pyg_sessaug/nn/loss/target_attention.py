@@ -263,9 +263,7 @@ class _TargetAttentionCrossEntropy(Function):
 
 
 def _locate(target: Tensor, items: slice) -> Tuple[Tensor, Tensor]:
-    r"""The column of each target in a chunk of items and whether
-    it is there.
-    """
+    r"""The column of each target in a chunk, and whether it is there."""
     column = target.unsqueeze(-1) - items.start
     inside = (column >= 0) & (column < items.stop - items.start)
     return column.masked_fill(~inside, 0), inside
