@@ -10,7 +10,7 @@ from typing import List, Optional
 import torch
 
 from benchmarks.experiments.datasets import DATASETS
-from benchmarks.experiments.experiment import MODELS, Experiment
+from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import (
     DEFAULT,
     GRAMMAR,
@@ -19,6 +19,8 @@ from benchmarks.experiments.methods import (
 from benchmarks.experiments.plots import plot_curves, plot_metrics
 from benchmarks.experiments.report import collect, summary
 from benchmarks.experiments.results import command, write, write_ranks
+from pyg_sessaug.arguments import model_name
+from pyg_sessaug.registry import MODELS
 from pyg_sessaug.training.state import alone
 
 DESCRIPTION = """\
@@ -79,7 +81,12 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         help='folder with the raw files in raw/, only read if they '
         'are there (default: data/DATASET)',
     )
-    add('--model', choices=MODELS, default='srgnn')
+    add(
+        '--model',
+        type=model_name,
+        default='srgnn',
+        help=f'{", ".join(MODELS)}, or MODULE:CLASS (default: srgnn)',
+    )
     add(
         '--methods',
         nargs='+',
@@ -119,8 +126,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         '--num-layers',
         type=natural,
-        default=2,
-        help='steps of message passing (default: 2)',
+        help="steps of message passing (default: the model's own)",
     )
     add(
         '--hidden',
@@ -131,14 +137,14 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         '--scale',
         type=float,
-        help='score items by cosine times this, as NISER does (default: dot '
-        'products)',
+        help='score items by cosine times this, as NISER does (default: the '
+        "model's own)",
     )
     add(
         '--dropout',
         type=float,
-        default=0.0,
-        help='share of the entries of item vectors dropped (default: 0)',
+        help='share of the entries of item vectors dropped (default: the '
+        "model's own)",
     )
     add('--num-clusters', type=positive, default=8, help='(default: 8)')
     add(
@@ -228,7 +234,11 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
             setattr(args, key, value)
     args.seeds = list(dict.fromkeys(args.seeds))
     args.root = args.root or osp.join('data', args.dataset)
-    args.output = args.output or f'runs/{args.dataset}-{args.model}'
+    if args.model in ('srgnn', 'tagnn'):  # As older results tell it.
+        args.num_layers = 2 if args.num_layers is None else args.num_layers
+        args.dropout = args.dropout or 0.0
+    name = args.model.replace(':', '-')
+    args.output = args.output or f'runs/{args.dataset}-{name}'
     try:
         torch.empty(0, device=args.device)
     except (AssertionError, RuntimeError) as error:

@@ -18,7 +18,7 @@ from pyg_sessaug.datasets.values import parse_id
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.nn.models.session_model import argument_names
+from pyg_sessaug.nn.models.session_model import accepted, argument_names
 from pyg_sessaug.registry import DATASETS, find_class
 from pyg_sessaug.serving.lines import (
     answer_lines,
@@ -257,21 +257,16 @@ def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
         ValueError: If the model takes no such argument.
     """
     cls = find_class(args.model)
-    names = argument_names(cls)
-    options = {
-        'num_layers': args.num_layers,
-        'scale': args.scale,
-        'dropout': args.dropout,
-        **dict(args.set),
-    }
-    options = {k: v for k, v in options.items() if v is not None}
-    unknown = [k for k in options if k not in names]
-    if unknown:
-        raise ValueError(
-            f'{cls.__name__} takes no {unknown[0]}; its arguments are '
-            f'{", ".join(names)}'
-        )
-    if 'precision' in names:
+    options = accepted(
+        cls,
+        {
+            'num_layers': args.num_layers,
+            'scale': args.scale,
+            'dropout': args.dropout,
+            **dict(args.set),
+        },
+    )
+    if 'precision' in argument_names(cls):
         precision = choose_precision(args.precision, args.device)
         options.setdefault('precision', precision)
     return lambda: cls.from_dataset(train, args.hidden, **options)

@@ -31,3 +31,10 @@ class GCSAN(Transformer):
         x = self.conv(x, data.edge_index, data.edge_attr)
         last = x[data.click_index[data.click_index_ptr[1:] - 1]]
         return torch.lerp(last, super().session(x, data), self.weight)
+
+
+class Last(SessionModel):
+    """The vector of the last click."""
+
+    def session(self, x, data):
+        return x[data.click_index[data.click_index_ptr[1:] - 1]]

@@ -29,8 +29,10 @@ from benchmarks.experiments.results import check_same
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.files import load_state, save_atomically
-from pyg_sessaug.nn import SRGNN, TAGNN, CovarianceSRGNN, SessionModel
+from pyg_sessaug.nn import CovarianceSRGNN, SessionModel
 from pyg_sessaug.nn.loss.catalogue import choose_precision
+from pyg_sessaug.nn.models.session_model import accepted
+from pyg_sessaug.registry import find_class
 from pyg_sessaug.training import best_epoch
 from pyg_sessaug.training.augmentations import (
     derive,
@@ -39,8 +41,6 @@ from pyg_sessaug.training.augmentations import (
 )
 from pyg_sessaug.training.augmented import fit_one, new_model
 from pyg_sessaug.transforms import ClusterDistance
-
-MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
 
 
 class Experiment:
@@ -181,8 +181,8 @@ class Experiment:
     def model(self, seed: int, method: Method) -> SessionModel:
         """The untrained model of a run."""
         args, train = self.args, self.data['train']
+        cls: Any = find_class(args.model)
         options = dict(
-            hidden_channels=args.hidden,
             num_layers=0 if method.name == 'nograph' else args.num_layers,
             precision=self.precision,
             scale=args.scale,
@@ -191,12 +191,13 @@ class Experiment:
         if method.name == 'channels':
             timed = train.flat_sessions.time is not None
             options['num_channels'] = 3 if timed else 2
-        make = partial(MODELS[args.model], train.num_items)
+        options = accepted(cls, options)
+        make = partial(cls.from_dataset, train)
         if method.name == 'covariance':
             make = partial(
                 CovarianceSRGNN, self._source(seed, method).mixture()
             )
-        return new_model(partial(make, **options), seed)
+        return new_model(partial(make, args.hidden, **options), seed)
 
     def _given(self, part: str) -> Dict[str, float]:
         """Options of a transform that are not the transform's own."""

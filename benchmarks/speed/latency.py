@@ -19,10 +19,10 @@ import torch
 
 from benchmarks import run
 from benchmarks.experiments.datasets import DATASETS, load
-from benchmarks.experiments.experiment import MODELS
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import Table, command, write
 from pyg_sessaug import Recommender
+from pyg_sessaug.registry import MODELS, find_class
 
 # For SRGNN: milliseconds for one session, sessions per second in batches.
 TARGETS = {'median_ms': 10.0, 'sessions_per_second': 5000.0}
@@ -108,7 +108,7 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add = parser.add_argument
     add('--dataset', choices=DATASETS, default='diginetica')
     add('--root', help='folder of the raw files; data/DATASET without it')
-    add('--models', nargs='+', choices=MODELS, default=list(MODELS))
+    add('--models', nargs='+', choices=MODELS, default=['srgnn', 'tagnn'])
     add('--threads', nargs='+', type=run.positive, default=[1, 2])
     add('--batch', type=run.positive, default=512, help='sessions at once')
     add('--rounds', type=run.positive, default=40, help='timed batches')
@@ -140,7 +140,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     sessions = prefixes(test, args.batch * args.rounds)
     rows = []
     for name in args.models:
-        model = MODELS[name](test.num_items, args.hidden).eval()
+        model = find_class(name)(test.num_items, args.hidden).eval()
         recommender = Recommender(model, test.item_ids)
         for threads in args.threads:
             torch.set_num_threads(threads)

@@ -31,8 +31,8 @@ from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
 from pyg_sessaug.evaluation import rank_samples
-from pyg_sessaug.nn import SRGNN, TAGNN
 from pyg_sessaug.nn.loss.catalogue import is_bf16_native
+from pyg_sessaug.registry import MODELS, find_class
 from pyg_sessaug.transforms import (
     ClusterDistance,
     GaussianBlur,
@@ -40,7 +40,6 @@ from pyg_sessaug.transforms import (
     NormalizeEdges,
 )
 
-MODELS = {'srgnn': SRGNN, 'tagnn': TAGNN}
 PARTS = ['graphs', 'transform', 'forward', 'backward', 'optimizer', 'step']
 BATCH = 100
 CHANNELS = 100
@@ -58,7 +57,9 @@ class Step:
     """A training step of this package, part by part."""
 
     def __init__(self, model: str, num_items: int, precision: str) -> None:
-        self.model = MODELS[model](num_items, CHANNELS, precision=precision)
+        self.model = find_class(model)(
+            num_items, CHANNELS, precision=precision
+        )
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=1e-3, weight_decay=1e-5, fused=True
         )
@@ -285,7 +286,7 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
         help='folder of Diginetica; a generated catalogue of the '
         'same size without it',
     )
-    add('--models', nargs='+', choices=MODELS, default=list(MODELS))
+    add('--models', nargs='+', choices=MODELS, default=['srgnn', 'tagnn'])
     add(
         '--precisions',
         nargs='+',
@@ -340,7 +341,7 @@ def main(argv: Optional[List[str]] = None) -> None:
                 flush=True,
             )
         begin = time.perf_counter()
-        model = MODELS[name](dataset.num_items, CHANNELS)
+        model = find_class(name)(dataset.num_items, CHANNELS)
         rank_samples(model, test, progress=True)
         rows.append(
             {

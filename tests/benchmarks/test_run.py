@@ -367,7 +367,7 @@ def test_missing_raw_data(tmp_path):
     'arguments,message',
     [
         (['--dataset', 'movies'], "'movies' (choose from"),
-        (['--model', 'gcn'], "'gcn' (choose from"),
+        (['--model', 'gcn'], "no model 'gcn'; choose from"),
         (['--methods', 'base', 'gnm'], "unknown method 'gnm'; choose from b"),
         (['--methods', 'blur-noblur'], "unknown method 'blur-noblur'"),
         (['--methods', 'gmm-noblur-shuffled'], 'or -shuffled-noblur'),

@@ -242,6 +242,27 @@ def argument_names(cls: type) -> List[str]:
     return list(names)
 
 
+def accepted(cls: type, options: Dict[str, Any]) -> Dict[str, Any]:
+    r"""The options that were given, :obj:`None` being none.
+
+    Args:
+        cls (type): A class of models.
+        options (dict): Arguments by name.
+
+    Raises:
+        ValueError: If the class takes no such argument.
+    """
+    names = argument_names(cls)
+    given = {k: v for k, v in options.items() if v is not None}
+    unknown = [k for k in given if k not in names]
+    if unknown:
+        raise ValueError(
+            f'{cls.__name__} takes no {unknown[0]}; its arguments are '
+            f'{", ".join(names)}'
+        )
+    return given
+
+
 def arguments_of(model: torch.nn.Module) -> Dict[str, Any]:
     r"""The arguments that a model was made with, by their names, as far as it
     keeps them as attributes.

@@ -15,18 +15,11 @@ from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel
 from pyg_sessaug.nn.models.session_model import argument_names, arguments_of
 from pyg_sessaug.registry import MODELS, find_class, models
 from pyg_sessaug.transforms import NormalizeEdges
-from tests.strangers import GCSAN, Transformer
+from tests.strangers import GCSAN, Last, Transformer
 from tests.test_main import write
 
 OPTIONS = dict(num_sessions=300, num_items=30)
 STRANGERS = pytest.mark.parametrize('cls', [Transformer, GCSAN])
-
-
-class Last(SessionModel):
-    """The vector of the last click."""
-
-    def session(self, x, data):
-        return x[data.click_index[data.click_index_ptr[1:] - 1]]
 
 
 @pytest.fixture(scope='module')
@@ -217,9 +210,8 @@ def test_compiled_models_and_models_of_no_class(data, tmp_path):
 
 
 def test_a_new_model_is_one_line(monkeypatch, data, tmp_path):
-    name = f'{__name__}:Last'
+    name = 'tests.strangers:Last'
     monkeypatch.setitem(MODELS, 'last', name)
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[Last.__module__])
     command = make_parser()._subparsers._group_actions[0].choices['train']
     assert 'last' in command.format_help()
     assert models()['last'] == (name, 'The vector of the last click.')
