@@ -115,6 +115,7 @@ class LogTable:
         self.files: List[Tuple[str, int, int]] = []
         self.report: Dict[str, Any] = {'read': 0, 'dropped': {}}
         self.notes: List[str] = []
+        self.relation, self.fields = 'log', '*'
         kept = ['n BIGINT', 'part TINYINT', 'kept BOOLEAN']
         for role, column in columns.items():
             kept += fields(role, column.kind)
@@ -168,6 +169,12 @@ class LogTable:
         self.report['read'] += rows
         if source.rows is not None:
             self._check_lines(path, rows, source.rows)
+        for role, column in self.columns.items():
+            if column.kind in ('id', 'int'):  # 007 and 2.5 are no integers.
+                self.sql(
+                    f'update log set {ident(role)} = null where '
+                    f'{role}_text is not null and {ident(role)} is not null'
+                )
 
     def _check_lines(self, path: str, rows: int, lines: int) -> None:
         bad = self.sql(
@@ -197,7 +204,7 @@ class LogTable:
             self.report['dropped']['by `where`'] = left_out
             self.sql('delete from log where not kept')
         self._drop_missing()
-        select, joins = ['log.n', 'part'], []
+        select, joins = [], []
         names: Dict[str, Any] = {}
         for role, (_, kind) in self.columns.items():
             join = ''
@@ -209,16 +216,21 @@ class LogTable:
                 value = seconds_sql(self, role, self.options.time_unit)
             select.append(f'{value} as {ident(role)}')
             joins.append(join)
-        self.sql(
-            f'create table clicks as select {", ".join(select)} from log '
-            f'{" ".join(joins)}'
-        )
-        self.sql('drop table log')
-        if self.options.drop_duplicates:
-            self._drop_duplicates()
         order = [x for x in ('order', 'time') if x in self.columns][:1]
-        by = ['part', 'session', *order, 'n']
-        arrays = self._fetch(by)
+        by, arrays = ['session', *order], None
+        self.relation, self.fields = 'log', ', '.join(select)
+        ((left, parts),) = self.sql('select count(*), max(part) from log')
+        if not (any(joins) or parts or self.options.drop_duplicates):
+            # As most logs are: sorted, and with ids that need no look-up.
+            if left == self.report['read']:
+                arrays = self._fetch(by)
+        if arrays is None:
+            self.fields += ', log.n, part'
+            self._remake(' '.join(joins))
+            if self.options.drop_duplicates:
+                self._drop_duplicates()
+            by = ['part', *by, 'n']
+            arrays = self._fetch(by)
         if arrays is None:
             self._remake(f'order by {", ".join(map(ident, by))}')
             arrays = self._fetch([])
@@ -227,13 +239,13 @@ class LogTable:
             warnings.warn(note, stacklevel=5)
         self.report['warnings'] = self.notes
         tensors = {k: torch.from_numpy(v) for k, v in arrays.items()}
-        part = tensors.pop('part')
-        tensors['row'] = tensors.pop('n')
+        part, row = tensors.pop('part', None), tensors.pop('n', None)
         if 'time' not in tensors:
-            tensors['time'] = torch.zeros(part.numel(), dtype=torch.float64)
+            tensors['time'] = torch.zeros(left, dtype=torch.float64)
         return Clicks(
             **tensors,
-            part=part if bool((part > 0).any()) else None,
+            row=row,
+            part=part if parts else None,
             item_names=names['item'],
             category_names=names.get('category'),
             report=self.report,
@@ -314,28 +326,32 @@ class LogTable:
             self.report['dropped']['as duplicates'] = before - after
 
     def _remake(self, clauses: str) -> None:
-        self.sql(f'create table remade as select * from clicks {clauses}')
-        self.sql('drop table clicks')
+        self.sql(
+            f'create table remade as select {self.fields} from '
+            f'{self.relation} {clauses}'
+        )
+        self.sql(f'drop table {self.relation}')
         self.sql('alter table remade rename to clicks')
+        self.relation, self.fields = 'clicks', '*'
 
     def _fetch(self, by: List[str]) -> Optional[Dict[str, Any]]:
         r"""Arrays of all columns; :obj:`None` if rows are not sorted."""
-        ((size, last),) = self.sql('select count(*), max(n) from clicks')
+        ((size,),) = self.sql(f'select count(*) from {self.relation}')
         dtypes = {
             'DOUBLE': np.float64,
             'INTEGER': np.int32,
             'TINYINT': np.int8,
         }
+        select = f'select {self.fields} from {self.relation}'
         arrays: Dict[str, Any] = {
             name: np.empty(size, dtypes.get(kind, np.int64))
-            for name, kind, *_ in self.sql('describe clicks')
+            for name, kind, *_ in self.sql(f'describe {select}')
         }
-        if (last or 0) < 2**31:
+        if 'n' in arrays and self.report['read'] < 2**31:
             arrays['n'] = np.empty(size, np.int32)
         for start in range(0, size, CHUNK):
             rows = self.con.execute(
-                f'select * from clicks where rowid between {start} and '
-                f'{start + CHUNK - 1}'
+                f'{select} where rowid between {start} and {start + CHUNK - 1}'
             ).fetchnumpy()
             for name, array in arrays.items():
                 array[start : start + CHUNK] = rows[name]

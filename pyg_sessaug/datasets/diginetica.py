@@ -114,14 +114,12 @@ def _read_categories(path: str, item_ids: Tensor) -> Tensor:
         'item': Column(category, 'int'),
     }
     table = read_log([[path]], columns, Options(Text(';')))
-    names = table.item_names
-    assert isinstance(names, Tensor)
     if table.item.numel() == 0:
         raise ValueError(
             f'{path} has no items; replace it, or remove it to do without '
             f'categories'
         )
-    pair = torch.stack([table.session, names[table.item.long()]])
+    pair = torch.stack([table.session, table.raw_item])
     ids, value = pair.unique(dim=1)
     twice = (ids[1:] == ids[:-1]).nonzero().view(-1)
     if twice.numel() > 0:

@@ -10,6 +10,8 @@ from torch_geometric.utils import cumsum
 from pyg_sessaug.data.sessions import Sessions, expand_ranges
 
 DAY = 86_400
+#: Ids that span no more are looked up in a table, and not sorted.
+NARROW = 1 << 25
 
 
 @dataclass
@@ -55,6 +57,13 @@ class Clicks:
     part: Optional[Tensor] = None
     category_names: Optional[List[str]] = None
     report: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def raw_item(self) -> Tensor:
+        r"""Raw ids that are integers, ``[num_clicks]``, int64."""
+        if isinstance(self.item_names, Tensor):
+            return self.item_names[self.item.long()]
+        return self.item.long()
 
     def select(self, keep: Tensor) -> 'Clicks':
         r"""The clicks of a mask, ``[num_clicks]`` bool, or of indices."""
@@ -147,7 +156,7 @@ def prepare_clicks(
     few = f'in sessions of fewer than {min_session_length} clicks'
     ids: Any = clicks.item_names
     if ids is None:
-        ids, item = clicks.item.unique(return_inverse=True)
+        ids, item = _distinct(clicks.item)
         clicks = replace(clicks, item=item)
     drop(_in_long_session(session, min_session_length), few)
     count = torch.bincount(clicks.item, minlength=len(ids))
@@ -284,14 +293,11 @@ def _sorted(clicks: Clicks) -> Clicks:
         return clicks  # As the reader sorts them.
     # Most logs are sorted, which is ten times faster to see than to do.
     new = session[1:] > session[:-1]
-    if (new | ((session[1:] == session[:-1]) & _ascends(order))).all():
+    same = session[1:] == session[:-1]
+    if (new | (same & (order[1:] >= order[:-1]))).all():
         return clicks
     row = order.argsort(stable=True)
     return clicks.select(row[session[row].argsort(stable=True)])
-
-
-def _ascends(value: Tensor) -> Tensor:
-    return value[1:] >= value[:-1]
 
 
 def _number_sessions(clicks: Clicks, gap: Optional[float]) -> Tensor:
@@ -305,6 +311,18 @@ def _number_sessions(clicks: Clicks, gap: Optional[float]) -> Tensor:
     number = torch.zeros(session.numel(), dtype=torch.int32)
     torch.cumsum(new, 0, dtype=torch.int32, out=number[1:])
     return number
+
+
+def _distinct(item: Tensor) -> Tuple[Tensor, Tensor]:
+    r"""Ids, ascending, and the place of each click's among them."""
+    low, high = map(int, item.aminmax())
+    if high - low >= NARROW:
+        return item.unique(return_inverse=True)
+    item = item - low
+    place = torch.zeros(high - low + 1, dtype=torch.int32)
+    place[item] = 1
+    ids = place.nonzero().view(-1) + low
+    return ids, (place.cumsum(0, dtype=torch.int32) - 1)[item]
 
 
 def _in_long_session(session: Tensor, least: int) -> Tensor:

@@ -15,6 +15,7 @@ from typing import (
 import numpy as np
 import torch
 
+from pyg_sessaug.datasets.preprocess import NARROW
 from pyg_sessaug.datasets.reading import Source, ident, quote
 from pyg_sessaug.datasets.text_files import ANEW
 
@@ -83,11 +84,8 @@ def values(
         )
     if column.kind == 'text':
         return [text]
-    exact = f'try_cast({text} as BIGINT)::VARCHAR = {text}'
-    return [
-        f'case when {exact} then try_cast({text} as BIGINT) end',
-        f'case when {exact} then null else {text} end',
-    ]
+    number = f'try_cast({text} as BIGINT)'
+    return [number, f'nullif({text}, {number}::VARCHAR)']
 
 
 def _time_values(
@@ -160,8 +158,14 @@ def ids_sql(table: 'LogTable', role: str) -> Tuple[str, str, Any]:
                 f'integer; {ANEW}'
             )
         _warn_of_mixed(table, role, first, n)
-    elif role != 'item':
-        return value, join, None
+    else:
+        ((low, high),) = table.sql(
+            f'select min({value}), max({value}) from log {join}'
+        )
+        if role != 'item' or (high or 0) - (low or 0) < NARROW:
+            small = role == 'item' and -(2**31) <= (low or 0)
+            small = small and (high or 0) < 2**31
+            return f'{value}::INTEGER' if small else value, join, None
     names = f'names_{role}'
     table.sql(
         f'create table {names} as select id, (row_number() over (order by n) '
