@@ -85,9 +85,9 @@ def _read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
     )
     chosen = ', '.join(map(quote, types))
     relation = (
-        f'(select line, session::VARCHAR as session, aid::VARCHAR as aid, '
-        f'ts::VARCHAR as ts from {events} where type is null or type in '
-        f'({chosen}))'
+        f'(select line, session::VARCHAR as session, case when type is not '
+        f'null then aid::VARCHAR end as aid, ts::VARCHAR as ts from {events} '
+        f'where type is null or type in ({chosen}))'
     )
     columns = {
         'session': Column('session', 'int'),

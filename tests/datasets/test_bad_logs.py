@@ -75,6 +75,12 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
         (
             Otto,
             'train.jsonl',
+            EVENTS + EVENTS.replace('"type"', '"kind"'),
+            'line 2 is not',
+        ),
+        (
+            Otto,
+            'train.jsonl',
             EVENTS + EVENTS.replace('"aid": 1', '"aid": "x"'),
             'line 2 is not.*64-bit integers',
         ),
