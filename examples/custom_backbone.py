@@ -12,6 +12,7 @@ from torch_geometric.nn import GATv2Conv
 from pyg_sessaug import evaluate, fit
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN
+from pyg_sessaug.training import preset
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument('--root', default='data')
@@ -42,9 +43,8 @@ for name in ('gated', 'attention'):
     model = SRGNN(train.num_items, args.hidden_channels, num_layers=1)
     if name == 'attention':
         model.conv = Attention(args.hidden_channels)
-    history = fit(
-        model, train, val, epochs=args.epochs, lr=1e-2, progress=False
-    )
+    options = preset('auto', train, epochs=args.epochs)
+    history = fit(model, train, val, progress=False, **options)
     losses = ', '.join(f'{epoch["val_loss"]:.4f}' for epoch in history)
     print(f'{name}: validation losses {losses}')
     print(f'{name}:', evaluate(model, test))

@@ -14,6 +14,7 @@ from pyg_sessaug import evaluate, fit
 from pyg_sessaug.data.graphs import with_edges
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN
+from pyg_sessaug.training import preset
 from pyg_sessaug.transforms import GaussianBlur, NormalizeEdges
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -50,5 +51,6 @@ print('weights of a session:', Popularity(clicks)(graph).edge_weight)
 for name, transform in transforms.items():
     torch.manual_seed(0)
     model = SRGNN(train.num_items, hidden_channels=64)
-    fit(model, train, val, transform, args.epochs, lr=1e-2, progress=False)
+    options = preset('auto', train, epochs=args.epochs)
+    fit(model, train, val, transform, progress=False, **options)
     print(f'{name}:', evaluate(model, test))

@@ -11,6 +11,7 @@ from functools import partial
 from pyg_sessaug import Recommender, evaluate
 from pyg_sessaug.datasets import SessionLog
 from pyg_sessaug.nn import SRGNN
+from pyg_sessaug.training import preset
 from pyg_sessaug.training.augmented import AUGMENTATIONS, fit_augmented
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -47,9 +48,7 @@ model, histories = fit_augmented(
     train,
     val,
     args.augment,
-    epochs=args.epochs,
-    lr=1e-2,
-    batch_size=50,
+    **preset('auto', train, epochs=args.epochs),
 )
 print(evaluate(model, test, k=5))
 

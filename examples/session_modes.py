@@ -12,6 +12,7 @@ from pyg_sessaug import fit
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN
+from pyg_sessaug.training import preset
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument('--root', default='data')
@@ -28,7 +29,8 @@ train, val = (
 )
 torch.manual_seed(0)
 model = SRGNN(train.num_items, hidden_channels=32)
-fit(model, train, val, epochs=args.epochs, lr=1e-2, progress=False)
+options = preset('auto', train, epochs=args.epochs)
+fit(model, train, val, progress=False, **options)
 
 embedding = model.item_embedding.detach()
 clusters = ItemClusters.fit(embedding, args.method, 8, train.seen_items)

@@ -7,9 +7,10 @@ import re
 from typing import Any, List, Optional, Sequence, Tuple
 
 from pyg_sessaug import __version__
-from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, MODELS
+from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, MODELS, PRESETS
 
 OWN = "(default: the model's own)"
+PRESET = "(default: the preset's)"
 
 
 # Texts that only a log of one's own needs:
@@ -206,33 +207,39 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help='another argument of the model; may be given again '
         '(default: none)',
     )
-    add('--epochs', type=positive, default=20, help='epochs at most')
-    add('--batch-size', type=positive, default=100, help='samples per step')
-    add('--lr', type=float, default=1e-3, help='learning rate at the start')
+    add(
+        '--preset',
+        choices=PRESETS,
+        default='auto',
+        help='settings of training, which the options below replace one by '
+        f'one; {"; ".join(f"{k}: {v}" for k, v in PRESETS.items())}',
+    )
+    add('--epochs', type=positive, help=f'epochs at most {PRESET}')
+    add('--batch-size', type=positive, help=f'samples per step {PRESET}')
+    add('--lr', type=float, help=f'highest learning rate {PRESET}')
     add(
         '--decay-steps',
         type=positive,
         help='steps before the rate is cut to a tenth, again and again '
-        '(default: those of two epochs)',
+        f'{PRESET}',
     )
-    add('--weight-decay', type=float, default=1e-5, help='L2 penalty')
+    add('--weight-decay', type=float, help=f'L2 penalty {PRESET}')
     add(
         '--patience',
         type=positive,
-        default=5,
-        help='epochs without improvement before stopping',
+        help=f'epochs without improvement before stopping {PRESET}',
     )
     add(
         '--augmented-weight-decay',
         type=float,
-        default=1e-6,
-        help='that with weights or blur, not with inject-same',
+        help='that with weights or blur, not with inject-same (default: as '
+        'without, in thesis 1e-6)',
     )
     add(
         '--augmented-patience',
         type=positive,
-        default=4,
-        help='that with weights or blur, not with inject-same',
+        help='that with weights or blur, not with inject-same (default: as '
+        'without, in thesis 4)',
     )
     add('--seed', type=natural, default=0, help='seed of all randomness')
     add('--quiet', action='store_true', help='show no progress')

@@ -39,6 +39,7 @@ from pyg_sessaug.training.distributed import (
     process_group,
     rank,
 )
+from pyg_sessaug.training.presets import first_fall, preset
 from pyg_sessaug.training.state import alone
 
 # Options of one's own log alone:
@@ -115,6 +116,38 @@ def train(args: argparse.Namespace) -> None:
         Recommender.from_dataset(model, train).save(args.output)
         remove_checkpoints(args.output, args.augment)
     print(f'Written to {args.output}')
+
+
+def training_options(args: argparse.Namespace, train: Any) -> Dict[str, Any]:
+    r"""The preset, replaced by what was given; says what it chose.
+
+    Args:
+        args (argparse.Namespace): Arguments of the command ``train``.
+        train (SessionDataset): Training samples.
+    """
+
+    def given(*names: str) -> Dict[str, Any]:
+        values = {name: getattr(args, name) for name in names}
+        return {k: v for k, v in values.items() if v is not None}
+
+    names = 'epochs', 'batch_size', 'lr', 'decay_steps'
+    decays = 'weight_decay', 'patience'
+    chosen = preset(args.preset, train, **given(*names, *decays))
+    if rank() == 0:
+        text = ', '.join(f'{k} {v}' for k, v in chosen.items())
+        print(
+            f'preset {args.preset}, for {len(train)} samples: {text}; the '
+            f"thesis' rate would first fall after {first_fall(len(train))} "
+            f'steps'
+        )
+    augmented = {f'augmented_{x}': chosen[x] for x in decays}
+    if args.preset == 'thesis':  # Its own, of `fit_augmented`
+        augmented = {}
+    return {
+        **chosen,
+        **augmented,
+        **given(*(f'augmented_{x}' for x in decays)),
+    }
 
 
 def evaluate(args: argparse.Namespace) -> None:

@@ -96,6 +96,13 @@ AUGMENTATIONS: Dict[str, Augmentation] = {
 }
 
 
+#: Settings of training.
+PRESETS: Dict[str, str] = {
+    'auto': 'by the number of samples',
+    'thesis': 'Appendix A.2, for hundreds of thousands of clicks',
+}
+
+
 def find_class(name: str, table: Mapping[str, str] = MODELS) -> Any:
     r"""The class of a name.
 

@@ -238,7 +238,7 @@ def test_decay_steps(log, tmp_path):
     for i, steps in enumerate((None, two_epochs, 1)):
         output = str(tmp_path / f'{i}.pt')
         option = [] if steps is None else ['--decay-steps', str(steps)]
-        argv = ['train', '--log', log, '--augment', 'none', *option]
+        argv = ['train', '--log', log, '--preset', 'thesis', *option]
         main([*argv, *QUICK, '--epochs', '3', '--output', output])
         states.append(Recommender.load(output).model.state_dict())
     default, same, other = states

@@ -139,6 +139,7 @@ class Experiment:
             epochs=self.epochs,
             batch_size=args.batch_size,
             lr=args.lr,
+            schedule='steps',
             decay_steps=self.decay_steps,
             device=args.device,
             checkpoint=checkpoint,

@@ -64,6 +64,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             batch_size=BATCH_SIZE,
             lr=args.lr,
             patience=args.epochs,
+            schedule='steps',
             # As many steps as 2 epochs of the whole training set have:
             decay_every=2 / args.fraction,
             seed=derive(args.seed, 'training'),

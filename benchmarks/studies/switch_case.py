@@ -40,6 +40,7 @@ def fine_tune(base: SessionModel, data: Dict, **kwargs: Any) -> SessionModel:
     """The control: one copy that goes on training on all sessions."""
     tuned = copy.deepcopy(base)
     before = validation_loss(base, data['val'])
+    kwargs['schedule'] = 'steps'
     history = fit(tuned, data['train'], data['val'], **kwargs)
     if min(epoch['val_loss'] for epoch in history) >= before:
         return base  # As the ensemble does where nothing is gained.

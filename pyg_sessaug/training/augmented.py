@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.registry import AUGMENTATIONS, Augmentation
-from pyg_sessaug.training import fit
+from pyg_sessaug.training import best_epoch, fit
 from pyg_sessaug.training.augmentations import (
     Source,
     check_augmentation,
@@ -91,7 +91,7 @@ def fit_augmented(
                 training_transform(plain),
                 seed,
                 checkpoint=files['base'],
-                **{**kwargs, **_epochs_of_base(files, resume)},
+                **{**kwargs, **_as_before(files, resume)},
             )
             if augmentation == plain:
                 return model, histories
@@ -197,16 +197,22 @@ def remove_checkpoints(checkpoint: str, augment: str) -> None:
             os.unlink(path)
 
 
-def _epochs_of_base(
+def _as_before(
     files: Dict[str, Optional[str]], resume: bool
 ) -> Dict[str, int]:
-    r"""Epochs that the base model has, if others have followed from it."""
+    r"""What leaves the base model as it was, if others have followed it."""
 
     def read() -> Dict[str, int]:
         augmented = files['augmented']
         if not resume or augmented is None or not osp.exists(augmented):
             return {}
         base = saved_state(files['base'])
-        return {} if base is None else {'epochs': len(base['history'])}
+        if base is None:
+            return {}
+        history, settings = base['history'], base['settings']
+        if settings['schedule'] == 'cosine':  # Its epochs are a setting.
+            best = best_epoch(history, settings['min_delta'])
+            return {'patience': max(1, len(history) - best)}
+        return {'epochs': len(history)}
 
     return from_first(read)

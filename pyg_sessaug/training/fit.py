@@ -1,10 +1,13 @@
 r"""Training of session models."""
 
+import warnings
 from typing import Any, Callable, Dict, List, Optional
 
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import check_interface
+from pyg_sessaug.training.distributed import rank
 from pyg_sessaug.training.loop import Loop, Options, best_epoch
+from pyg_sessaug.training.presets import FEW_STEPS, first_fall
 from pyg_sessaug.training.schedule import SCHEDULES
 from pyg_sessaug.training.state import alone, copy_tensors
 from pyg_sessaug.transforms import NormalizeEdges
@@ -30,7 +33,7 @@ def fit(
     resume: bool = False,
     num_workers: int = 0,
     progress: bool = True,
-    schedule: str = 'steps',
+    schedule: Optional[str] = None,
     warmup: int = 0,
     recency: Optional[float] = None,
     ema: Optional[float] = None,
@@ -94,9 +97,10 @@ def fit(
             (default: :obj:`0`)
         progress (bool): Whether to show progress bars.
             (default: :obj:`True`)
-        schedule (str): :obj:`"steps"`, or :obj:`"cosine"` for a rate that
-            falls to zero along half a cosine over all :obj:`epochs`, which
-            then are a setting. (default: :obj:`"steps"`)
+        schedule (str, optional): :obj:`"steps"`, or :obj:`"cosine"` for a
+            rate that falls to zero along half a cosine over all
+            :obj:`epochs`, which then are a setting. (default: :obj:`None`,
+            which is :obj:`"steps"` with a warning if they are few)
         warmup (int): Steps over which the rate rises at the start.
             (default: :obj:`0`)
         recency (float, optional): :math:`\tau`: as many samples an epoch,
@@ -125,6 +129,10 @@ def fit(
             model's, there is nothing to train on, or the checkpoint was made
             by other settings or another version.
         BlockingIOError: If another training has the checkpoint.
+
+    Warns:
+        UserWarning: If the learning rate falls before 2,000 steps, and
+            neither :obj:`schedule` nor :obj:`decay_steps` was passed.
     """
     if epochs < 1 or patience < 1:
         raise ValueError(
@@ -143,7 +151,7 @@ def fit(
             f'val_ratio'
         )
     if (
-        schedule not in SCHEDULES
+        schedule not in (None, *SCHEDULES)
         or warmup < 0
         or not (recency is None or recency > 0)
         or not (ema is None or 0 < ema < 1)
@@ -154,6 +162,16 @@ def fit(
             f'more steps, a positive number, and one between 0 and 1'
         )
     check_interface(model, 'num_items', 'loss')
+    fall = first_fall(len(train), batch_size, decay_every)
+    whole = first_fall(len(train), batch_size, epochs)
+    default = schedule is None and decay_steps is None and decay < 1
+    if default and fall < min(FEW_STEPS, whole) and rank() == 0:
+        warnings.warn(
+            f'the learning rate first falls after {fall} steps, too few to '
+            f"learn much; pass **preset('auto', train) of "
+            f'pyg_sessaug.training, or decay_steps=13_000 with more epochs',
+            stacklevel=2,
+        )
     if device is not None:
         model.to(device)
     options = Options(
@@ -165,7 +183,7 @@ def fit(
         decay_steps,
         decay,
         seed,
-        schedule,
+        schedule or 'steps',
         warmup,
         recency,
         ema,

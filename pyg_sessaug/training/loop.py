@@ -25,6 +25,7 @@ from pyg_sessaug.training.distributed import (
     sum_over_processes,
     world_size,
 )
+from pyg_sessaug.training.presets import first_fall
 from pyg_sessaug.training.schedule import by_recency, learning_rate
 from pyg_sessaug.training.state import (
     TrainingState,
@@ -106,8 +107,8 @@ class Loop:
             fused=True,
         )
         steps = len(self.loader)
-        self.decay_steps = options.decay_steps or max(
-            1, round(options.decay_every * steps)
+        self.decay_steps = options.decay_steps or first_fall(
+            self.num_samples, size, options.decay_every
         )
         self.horizon = horizon * steps
         scheduler = learning_rate(

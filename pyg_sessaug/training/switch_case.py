@@ -46,6 +46,7 @@ def fit_switch_case(
         global model there (:obj:`None` without samples), ``history`` of
         training, and ``improved``, whether its weights are its own.
     """
+    kwargs.setdefault('schedule', 'steps')  # Clusters are small by nature.
     torch.manual_seed(seed)
     ensemble = SwitchCase(model, num_clusters)
     ensemble.fit_clusters(session_vectors(model, val))

@@ -118,7 +118,7 @@ def test_a_second_training_changes_nothing(data, tmp_path):
 
 @pytest.mark.parametrize('augment', ['i2i', 'kmeans'])
 def test_the_base_stays_once_others_followed(data, tmp_path, augment):
-    kwargs = {'num_clusters': 3, 'progress': False}
+    kwargs = {'num_clusters': 3, 'progress': False, 'schedule': 'steps'}
     kwargs['checkpoint'] = str(tmp_path / 'state')
     fit_augmented(make_model, *data, augment, epochs=1, **kwargs)
     _, histories = fit_augmented(
@@ -136,6 +136,21 @@ def test_the_base_stays_once_others_followed(data, tmp_path, augment):
     with pytest.raises(KeyboardInterrupt):
         fit_augmented(stop, *data, augment, **kwargs)
     assert not any(os.path.exists(path) for path in files.values())
+
+
+def test_the_base_stays_along_a_cosine(data, tmp_path):
+    """Its epochs are a setting; patience may be another one."""
+    kwargs = {'progress': False, 'schedule': 'cosine', 'min_delta': 9.0}
+    kwargs.update(checkpoint=str(tmp_path / 'state'), epochs=6)
+    runs = [
+        fit_augmented(
+            make_model, *data, 'i2i', patience=patience, resume=patience > 2,
+            augmented_patience=patience, **kwargs,
+        )[1]
+        for patience in (2, 4)
+    ]  # fmt: skip
+    assert [len(run['base']) for run in runs] == [3, 3]
+    assert [len(run['augmented']) for run in runs] == [3, 5]
 
 
 def test_checkpoints_of_one_base_are_shared():

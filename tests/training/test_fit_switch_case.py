@@ -65,7 +65,8 @@ def test_is_algorithm_1(data, model, monkeypatch):
         for label, index in zip(labels, indices):
             assert index == (label == cluster).nonzero().view(-1).tolist()
         assert kwargs == {
-            'lr': 0.01, 'seed': 5, 'weight_decay': 0.1, **QUIET
+            'lr': 0.01, 'seed': 5, 'weight_decay': 0.1, 'schedule': 'steps',
+            **QUIET,
         }  # fmt: skip
         about = clusters[cluster]
         own, val = ensemble.models[cluster], data[1][labels[1] == cluster]
