@@ -8,6 +8,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from pyg_sessaug import __version__
 from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, MODELS, PRESETS
+from pyg_sessaug.serving.options import add_recommend_options
 
 OWN = "(default: the model's own)"
 PRESET = "(default: the preset's)"
@@ -267,37 +268,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='leave out items of the session',
     )
-    add(
-        '--block',
-        action='append',
-        metavar='ID',
-        default=[],
-        help='item never to recommend; may be given again (default: none)',
-    )
-    add(
-        '--block-file',
-        metavar='FILE',
-        help='the same, one id per line (default: none)',
-    )
-    add(
-        '--allow',
-        action='append',
-        metavar='ID',
-        default=[],
-        help='item to choose from, such as what is in stock; may be given '
-        'again (default: all items)',
-    )
-    add(
-        '--allow-file',
-        metavar='FILE',
-        help='the same, one id per line (default: all items)',
-    )
-    add(
-        '--separator',
-        type=separator,
-        help='one character between the ids of a session, in and out; an id '
-        'that holds it stands in double quotes (default: spaces)',
-    )
+    add_recommend_options(parser)
     _add_device(parser)
     _add_format(parser)
 
@@ -338,16 +309,6 @@ def positive(text: str) -> int:
     if natural(text) == 0:
         raise argparse.ArgumentTypeError('must be at least 1, got 0')
     return int(text)
-
-
-def separator(text: str) -> str:
-    r"""Reads one character."""
-    text = {'\\t': '\t'}.get(text, text)  # As shells pass it on.
-    if len(text) != 1 or text in '"\r\n':
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is not one character between ids'
-        )
-    return text
 
 
 def model_name(text: str) -> str:

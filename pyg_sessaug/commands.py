@@ -26,6 +26,7 @@ from pyg_sessaug.serving.lines import (
     read_blocks,
     split_ids,
 )
+from pyg_sessaug.serving.options import chosen_items
 from pyg_sessaug.serving.recommender import Recommender
 from pyg_sessaug.serving.vocabulary import Id
 from pyg_sessaug.training import best_epoch
@@ -92,18 +93,11 @@ def train(args: argparse.Namespace) -> None:
             args.augment,
             num_clusters=args.num_clusters,
             seed=args.seed,
-            weight_decay=args.weight_decay,
-            patience=args.patience,
-            augmented_weight_decay=args.augmented_weight_decay,
-            augmented_patience=args.augmented_patience,
             checkpoint=args.output,
             resume=args.resume,
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            lr=args.lr,
-            decay_steps=args.decay_steps,
             device=args.device,
             progress=not args.quiet,
+            **training_options(args, train),
         )
         if rank() > 0:
             return
@@ -206,8 +200,8 @@ def recommend(args: argparse.Namespace) -> None:
         recommender.recommend,
         k=args.k,
         exclude_clicked=args.exclude_clicked,
-        block=_chosen('block', args, recommender, to_id) or (),
-        allow=_chosen('allow', args, recommender, to_id),
+        block=chosen_items('block', args, recommender.item_ids, to_id) or (),
+        allow=chosen_items('allow', args, recommender.item_ids, to_id),
     )
     blocks: Iterator[List[str]]
     if args.items:
@@ -223,35 +217,6 @@ def recommend(args: argparse.Namespace) -> None:
         warnings.simplefilter('ignore', UserWarning)
         as_json = args.format == 'json'
         answer_lines(blocks, ask, to_id, args.separator, as_json)
-
-
-def _chosen(
-    option: str,
-    args: argparse.Namespace,
-    recommender: Recommender,
-    to_id: Callable[[str], Id],
-) -> Optional[List[Id]]:
-    r"""Items to block or to allow; :obj:`None` without such an option."""
-    texts, path = getattr(args, option), getattr(args, f'{option}_file')
-    if path is not None:
-        with open(path, encoding='utf-8-sig') as f:
-            texts = [*texts, *(x.strip() for x in f if x.strip())]
-    elif not texts:
-        return None
-    ids = [to_id(x) for x in texts]
-    known = set(recommender.item_ids)
-    missing = [x for x in ids if x not in known]
-    if missing:
-        more = f' and {len(missing) - 10} more' * (len(missing) > 10)
-        print(
-            f'unknown items to {option}: {missing[:10]}{more}', file=sys.stderr
-        )
-    if option == 'allow' and len(missing) == len(ids):
-        raise ValueError(
-            f'none of the {len(ids)} items to allow is known; ids are such '
-            f'as {recommender.item_ids[0]!r}'
-        )
-    return ids
 
 
 def load_recommender(args: argparse.Namespace) -> Recommender:

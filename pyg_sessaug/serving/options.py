@@ -1,0 +1,90 @@
+r"""Options of the command ``recommend``, read before torch is imported."""
+
+import argparse
+import sys
+from typing import Any, Callable, List, Optional
+
+
+def add_recommend_options(parser: argparse.ArgumentParser) -> None:
+    r"""Adds what to choose from and how sessions are written."""
+    add = parser.add_argument
+    add(
+        '--block',
+        action='append',
+        metavar='ID',
+        default=[],
+        help='item never to recommend; may be given again (default: none)',
+    )
+    add(
+        '--block-file',
+        metavar='FILE',
+        help='the same, one id per line (default: none)',
+    )
+    add(
+        '--allow',
+        action='append',
+        metavar='ID',
+        default=[],
+        help='item to choose from, such as what is in stock; may be given '
+        'again (default: all items)',
+    )
+    add(
+        '--allow-file',
+        metavar='FILE',
+        help='the same, one id per line (default: all items)',
+    )
+    add(
+        '--separator',
+        type=separator,
+        help='one character between the ids of a session, in and out; an id '
+        'that holds it stands in double quotes (default: spaces)',
+    )
+
+
+def separator(text: str) -> str:
+    r"""Reads one character."""
+    text = {'\\t': '\t'}.get(text, text)  # As shells pass it on.
+    if len(text) != 1 or text in '"\r\n':
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not one character between ids'
+        )
+    return text
+
+
+def chosen_items(
+    option: str,
+    args: argparse.Namespace,
+    item_ids: List[Any],
+    to_id: Callable[[str], Any],
+) -> Optional[List[Any]]:
+    r"""Items to block or to allow; :obj:`None` without such an option.
+
+    Args:
+        option (str): :obj:`"block"` or :obj:`"allow"`.
+        args (argparse.Namespace): Arguments of the command.
+        item_ids (list): The ids that are known.
+        to_id (callable): The id that a text is.
+
+    Raises:
+        ValueError: If none of those to allow is known.
+    """
+    texts, path = getattr(args, option), getattr(args, f'{option}_file')
+    if path is not None:
+        with open(path, encoding='utf-8-sig') as f:
+            texts = [*texts, *(x.strip() for x in f if x.strip())]
+    elif not texts:
+        return None
+    ids = [to_id(x) for x in texts]
+    known = set(item_ids)
+    missing = [x for x in ids if x not in known]
+    if missing:
+        more = f' and {len(missing) - 10} more' * (len(missing) > 10)
+        print(
+            f'unknown items to {option}: {missing[:10]}{more}', file=sys.stderr
+        )
+    if option == 'allow' and len(missing) == len(ids):
+        raise ValueError(
+            f'none of the {len(ids)} items to allow is known; ids are such '
+            f'as {item_ids[0]!r}'
+        )
+    return ids
