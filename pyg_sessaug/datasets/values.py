@@ -314,9 +314,10 @@ def _check_range(
         'pass another `time_unit` (--time-unit) or `time_format` '
         '(--time-format), or leave rows out by `where` (--where)'
     )
+    places = ', '.join(path for path, *_ in table.files[:3])
     raise ValueError(
-        f'{name} goes from {_spell(low)} to {_spell(high)}, but clicks lie '
-        f'between 1990 and next year; {remedy}'
+        f'{places}: {name} goes from {_spell(low)} to {_spell(high)}, but '
+        f'clicks lie between 1990 and next year; {remedy}'
     )
 
 

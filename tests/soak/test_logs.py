@@ -122,7 +122,8 @@ def to_second(text):
     try:
         value = float(text)
     except ValueError:
-        value = datetime.fromisoformat(text.strip())
+        # DuckDB reads seconds that end in a dot.
+        value = datetime.fromisoformat(text.strip().removesuffix('.'))
         value = value.replace(tzinfo=value.tzinfo or timezone.utc).timestamp()
     if not math.isfinite(value):
         raise ValueError(f'time {value}')

@@ -114,7 +114,9 @@ def test_parts_make_up_the_batches(num_samples, batch_size, world_size):
 @pytest.mark.slow
 def test_killed_and_resumed_from_the_command_line(tmp_path):
     log = write(tmp_path / 'clicks.csv')
-    argv = ['train', '--log', log, *QUICK, '--patience', '1000']
+    # Of a cosine, the number of epochs is a setting.
+    quick = [*QUICK, '--preset', 'thesis']
+    argv = ['train', '--log', log, *quick, '--patience', '1000']
     output, alone = (str(tmp_path / x) for x in ('two.pt', 'one.pt'))
     # torchrun takes --log for its own if nothing ends its options.
     two = ['-m', '--', 'pyg_sessaug', *argv, '--output', output, '--resume']
