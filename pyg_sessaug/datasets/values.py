@@ -22,6 +22,9 @@ from pyg_sessaug.datasets.text_files import ANEW
 if TYPE_CHECKING:
     from pyg_sessaug.datasets.columns import LogTable
 
+# A date of ISO 8601, maybe a time of day, maybe a zone in any spelling.
+CLOCK = r'[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?'
+ISO = rf'^\d{{4,}}-\d\d-\d\d({CLOCK}( *[A-Za-z+-].*)?)?$'
 BLANKS = quote(' \t\r\n\u00a0')
 YEAR = 366 * 86_400
 #: Seconds per unit of numbers whose size tells their unit.
@@ -109,9 +112,11 @@ def _time_values(
         (r'(:\d\d(?:\.\d+)?) *([+-]\d\d):?(\d\d)$', r'\1\2:\3'),
     ]:
         spelt = f"regexp_replace({spelt}, '{pattern}', '{new}')"
+    # The cast alone reads parts of one digit, as a lost byte leaves them.
     date = (
+        f"case when regexp_matches(trim({text}, {BLANKS}), '{ISO}') then "
         f'coalesce(try_cast({text} as TIMESTAMPTZ), '
-        f'try_cast({spelt} as TIMESTAMPTZ))'
+        f'try_cast({spelt} as TIMESTAMPTZ)) end'
     )
     number = f'try_cast({x} as DOUBLE)'
     finite = f'coalesce(isfinite({number}), false)'

@@ -1,5 +1,7 @@
 r"""Sessions as lines of text, and what is recommended to them."""
 
+import codecs
+import io
 import json
 import re
 import sys
@@ -60,24 +62,28 @@ def read_blocks(stream: Any, encoding: str = 'utf-8') -> Iterator[List[str]]:
         encoding (str): How they spell texts; those that are none belong to
             an unknown id. (default: :obj:`"utf-8"`)
     """
-    begun: List[bytes] = []  # A line that is not there as a whole
+    begun: List[str] = []  # A line that is not there as a whole
     first = True
-    while block := stream.read1(BLOCK):
-        head, *lines = block.split(b'\n')
+    decoder = io.IncrementalNewlineDecoder(
+        codecs.getincrementaldecoder(encoding)('backslashreplace'), True
+    )
+    block = b'-'
+    while block:
+        block = stream.read1(BLOCK)
+        head, *lines = decoder.decode(block, final=not block).split('\n')
         begun.append(head)
         if not lines:
             continue
-        whole = [b''.join(begun), *lines[:-1]]
+        whole = [''.join(begun), *lines[:-1]]
         begun = [lines[-1]]
-        texts = [x.decode(encoding, 'backslashreplace') for x in whole]
         if first:
-            texts[0] = texts[0].removeprefix('\ufeff')
+            whole[0] = whole[0].removeprefix('\ufeff')
             first = False
-        for start in range(0, len(texts), MOST_LINES):
-            yield texts[start : start + MOST_LINES]
-    rest = b''.join(begun)
+        for start in range(0, len(whole), MOST_LINES):
+            yield whole[start : start + MOST_LINES]
+    rest = ''.join(begun)
     if rest:
-        yield [rest.decode(encoding, 'backslashreplace')]
+        yield [rest]
 
 
 def split_ids(line: str, separator: Optional[str] = None) -> List[str]:

@@ -25,11 +25,8 @@ FIELD = re.compile(rb'[^,;|:\t\n\[\]{}" ]+')
 
 
 def cases(share):
-    """Draws this share of the profile's number of examples: always the same
-    few in an ordinary run, others each time with the profile `soak`.
-    """
+    """Draws this share of the profile's number of examples."""
     return settings(
-        derandomize=settings().max_examples <= 100,
         max_examples=max(1, round(share * settings().max_examples)),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import re
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,9 +122,7 @@ def to_second(text):
     try:
         value = float(text)
     except ValueError:
-        # DuckDB reads parts of one digit, and seconds that end in a dot.
-        text = re.sub(r'(?<!\d)\d(?!\d)', r'0\g<0>', text.strip())
-        value = datetime.fromisoformat(text.removesuffix('.'))
+        value = datetime.fromisoformat(text.strip())
         value = value.replace(tzinfo=value.tzinfo or timezone.utc).timestamp()
     if not math.isfinite(value):
         raise ValueError(f'time {value}')

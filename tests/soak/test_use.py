@@ -147,7 +147,8 @@ def test_standard_input(recommender_files, kind, form, data):
             main([*argv, '--format', form])
     out.flush()
     answers = out.buffer.getvalue().decode().splitlines()
-    assert len(answers) == len(io.BytesIO(data).readlines())
+    text = io.TextIOWrapper(io.BytesIO(data), 'utf-8', 'replace')
+    assert len(answers) == len(list(text))
 
 
 @st.composite
