@@ -26,8 +26,9 @@ from pyg_sessaug.serving.lines import (
     read_blocks,
     split_ids,
 )
-from pyg_sessaug.serving.options import chosen_items
+from pyg_sessaug.serving.options import chosen_items, table_options
 from pyg_sessaug.serving.recommender import Recommender
+from pyg_sessaug.serving.tables import answer_table, tell
 from pyg_sessaug.serving.vocabulary import Id
 from pyg_sessaug.training import best_epoch
 from pyg_sessaug.training.augmented import (
@@ -204,6 +205,12 @@ def recommend(args: argparse.Namespace) -> None:
         allow=chosen_items('allow', args, recommender.item_ids, to_id),
     )
     blocks: Iterator[List[str]]
+    if args.input is not None or args.output is not None:
+        settings = recommender.about.get('settings', {})
+        options = table_options(args, settings)
+        counts = answer_table(args.input, args.output, ask, to_id, **options)
+        print(tell(counts), file=sys.stderr)
+        return
     if args.items:
         items = args.items
         if args.separator is not None:

@@ -33,7 +33,8 @@ def save_together(states: Dict[str, Any]) -> None:
 
     Args:
         states (dict): What :func:`save_atomically` takes, or an array for
-            :func:`numpy.load`, by file. Links stay: what they point to is
+            :func:`numpy.load`, or a function that writes to the path that it
+            gets, by file. Links stay: what they point to is
             written. So do the permissions of a file that is replaced.
 
     Raises:
@@ -89,6 +90,9 @@ def _plain(value: Any) -> Any:
 
 
 def _write(state: Any, temporary: str, path: str) -> None:
+    if callable(state):
+        state(temporary)
+        return
     try:
         with open(temporary, 'wb') as f:
             if isinstance(state, np.ndarray):

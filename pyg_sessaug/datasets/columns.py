@@ -11,6 +11,7 @@ import torch
 from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.reading import (
     Source,
+    check_rows,
     connect,
     explain,
     explain_json,
@@ -168,34 +169,13 @@ class LogTable:
         self.files.append((path, first, source.first_row))
         self.report['read'] += rows
         if source.rows is not None:
-            self._check_lines(path, rows, source.rows)
+            check_rows(self.con, path, rows, source.rows)
         for role, column in self.columns.items():
             if column.kind in ('id', 'int'):  # 007 and 2.5 are no integers.
                 self.sql(
                     f'update log set {ident(role)} = null where '
                     f'{role}_text is not null and {ident(role)} is not null'
                 )
-
-    def _check_lines(self, path: str, rows: int, lines: int) -> None:
-        bad = self.sql(
-            'select line, first(error_type), first(error_message) from '
-            'reject_errors group by line order by line limit 5'
-        )
-        self.sql('drop table reject_errors')
-        self.sql('drop table reject_scans')
-        if bad:
-            line, kind, message = bad[0]
-            numbers = ', '.join(str(x) for x, *_ in bad)
-            raise ValueError(
-                f'{path}: line {line} is no row ({str(kind).lower()}: '
-                f'{message.splitlines()[0][:200]}); {lines - rows} of '
-                f'{lines} lines are none, the first being {numbers}; {ANEW}'
-            )
-        if rows != lines:
-            raise ValueError(
-                f'{path}: {lines} lines hold {rows} rows; a quotation mark '
-                f'may swallow the others; remove it, or close it'
-            )
 
     def clicks(self) -> Clicks:
         r"""Checks what was read, role by role, and fetches it."""

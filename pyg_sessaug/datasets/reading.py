@@ -227,6 +227,38 @@ def open_source(
     return source
 
 
+def check_rows(
+    con: duckdb.DuckDBPyConnection, path: str, rows: int, lines: int
+) -> None:
+    r"""Raises unless every line of a text file was read as a row.
+
+    Args:
+        con (DuckDBPyConnection): The database that read it.
+        path (str): The file.
+        rows (int): Rows that it gave.
+        lines (int): Rows that it must have.
+    """
+    bad = con.execute(
+        'select line, first(error_type), first(error_message) from '
+        'reject_errors group by line order by line limit 5'
+    ).fetchall()
+    con.execute('drop table reject_errors')
+    con.execute('drop table reject_scans')
+    if bad:
+        line, kind, message = bad[0]
+        numbers = ', '.join(str(x) for x, *_ in bad)
+        raise ValueError(
+            f'{path}: line {line} is no row ({str(kind).lower()}: '
+            f'{message.splitlines()[0][:200]}); {lines - rows} of {lines} '
+            f'lines are none, the first being {numbers}; {ANEW}'
+        )
+    if rows != lines:
+        raise ValueError(
+            f'{path}: {lines} lines hold {rows} rows; a quotation mark may '
+            f'swallow the others; remove it, or close it'
+        )
+
+
 def ident(name: str) -> str:
     r"""A name in SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,8 +1,9 @@
 r"""Options of the command ``recommend``, read before torch is imported."""
 
 import argparse
+import re
 import sys
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 
 def add_recommend_options(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,36 @@ def add_recommend_options(parser: argparse.ArgumentParser) -> None:
         '--allow-file',
         metavar='FILE',
         help='the same, one id per line (default: all items)',
+    )
+    add(
+        '--input',
+        metavar='FILE',
+        help='sessions in a table, CSV, TSV, Parquet or JSON lines (.jsonl), '
+        'maybe packed by gzip or zstd: a row for each click, or a list of '
+        'items in each row (default: standard input)',
+    )
+    add(
+        '--output',
+        metavar='FILE',
+        help='table of answers, CSV, TSV, Parquet or JSON lines: '
+        'session, rank, item, score, and whether it is only a popular one '
+        '(default: none)',
+    )
+    for name, text in (
+        ('session', 'of the session, which is carried through'),
+        ('item', 'of the item, or of the list of items'),
+        ('time', 'of the time; without one, rows are in order'),
+        ('time-format', '(of that) as for train'),
+    ):
+        add(
+            f'--{name}',
+            help=f'column {text} (default: as in training)',
+        )
+    add(
+        '--delimiter',
+        type=separator,
+        help='between the fields of that table (default: a tab for .tsv, else '
+        'as in training)',
     )
     add(
         '--separator',
@@ -88,3 +119,37 @@ def chosen_items(
             f'as {item_ids[0]!r}'
         )
     return ids
+
+
+def table_options(
+    args: argparse.Namespace, settings: Dict[str, Any]
+) -> Dict[str, Any]:
+    r"""How to read a table of sessions, as the log of the training unless
+    said otherwise.
+
+    Args:
+        args (argparse.Namespace): Arguments of the command.
+        settings (dict): Those of the data that the model was trained on.
+
+    Raises:
+        ValueError: If there is no table to read, or none to write.
+    """
+    if args.input is None or args.output is None or args.items:
+        raise ValueError(
+            '--input and --output belong together, and take no session of '
+            'arguments'
+        )
+    names = dict(session='session_id', item='item_id', time='time')
+    tsv = re.search(r'\.tsv(\.gz|\.zst)?$', args.input)
+    delimiter = '\t' if tsv else settings.get('delimiter', ',')
+    if args.delimiter is not None:
+        delimiter = args.delimiter
+    return dict(
+        columns={
+            key: getattr(args, key) or settings.get(key, name)
+            for key, name in names.items()
+        },
+        needs_time=args.time is not None,
+        delimiter=delimiter,
+        time_format=args.time_format or settings.get('time_format'),
+    )
