@@ -29,8 +29,6 @@ OWN_LOG = {
     'where': "rows to read, in SQL, such as event = 'view' (default: all)",
     'val-file': 'validation sessions, if split already (default: none)',
     'test-file': 'test sessions, if split already (default: none)',
-    'memory-limit': 'what reading holds in memory before it spills to disk '
-    '(default: 1GiB)',
 }
 
 
@@ -95,7 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_training(command)
     command = add('evaluate', 'Measure a recommender on the test sessions.')
     _add_recommender(command)
-    _add_data(command)
+    _add_data(command, trained=True)
     command.add_argument(
         '-k',
         nargs='+',
@@ -113,7 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser, trained: bool = False) -> None:
     group = parser.add_argument_group(
         'data', 'a log of your own or a known data set'
     )
@@ -143,17 +141,29 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='prepare the data again, after the log has changed',
     )
+    add(
+        '--memory-limit',
+        help='what reading holds in memory before it spills to disk '
+        '(default: 1GiB)',
+    )
+
+    def add_option(name: str, text: str, **kwargs: Any) -> None:
+        if trained:  # The file tells what it was trained with.
+            text = text.partition(' (default: ')[0]
+            text += ' (default: as in training)'
+        add(f'--{name}', help=text, **kwargs)
+
     for name, text in OWN_LOG.items():
-        add(f'--{name}', help=text)
+        add_option(name, text)
     drop = 'rows without an id or a time (default: error)'
-    add('--on-missing', choices=['error', 'drop'], help=drop)
+    add_option('on-missing', drop, choices=['error', 'drop'])
     text = 'keep only the first of equal rows (default: keep all)'
-    add('--drop-duplicates', action='store_true', default=None, help=text)
-    for name, kind, default, text in SPLITTING:
-        add(f'--{name}', type=kind, default=default, help=text)
-    text = 'any sessions validate, or the newest, as many as test'
-    choices = ['random', 'time']
-    add('--val-split', choices=choices, default='random', help=text)
+    add_option('drop-duplicates', text, action='store_true', default=None)
+    for name, kind, text in SPLITTING:
+        add_option(name, text, type=kind)
+    text = 'any sessions validate, or the newest, as many as test (default: '
+    text += 'random)'
+    add_option('val-split', text, choices=['random', 'time'])
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -334,32 +344,33 @@ def setting(text: str) -> Tuple[str, Any]:
         return name, value
 
 
-# How a log is filtered and split: option, type, default, help.
+# How a log is filtered and split: option, type, help.
 # fmt: off
-SPLITTING: List[Tuple[str, Any, Any, str]] = [
-    ('time-unit', float, None,
+SPLITTING: List[Tuple[str, Any, str]] = [
+    ('time-unit', float,
      'seconds per unit of a numeric time (default: by its size)'),
-    ('min-item-clicks', positive, 5, 'items with fewer clicks are left out'),
-    ('min-session-length', positive, None,
+    ('min-item-clicks', positive,
+     'items with fewer clicks are left out (default: 5)'),
+    ('min-session-length', positive,
      'sessions with fewer clicks are left out (default: 2)'),
-    ('max-length', positive, None,
+    ('max-length', positive,
      'last clicks of a session to keep (default: all)'),
-    ('session-gap', float, None,
+    ('session-gap', float,
      'seconds without a click after which a new session begins (default: '
      'sessions are those of the log)'),
-    ('test-days', float, None,
+    ('test-days', float,
      'length of the test period at the end of the log, 0 for none (default: '
      '7, yoochoose: 1)'),
-    ('test-from', str, None,
+    ('test-from', str,
      'date at which the test period begins (default: none)'),
-    ('test-ratio', float, None,
+    ('test-ratio', float,
      'newest share of the sessions to test on (default: none)'),
-    ('fraction', float, 1.0,
+    ('fraction', float,
      'newest share of the training sessions to keep; with yoochoose, of '
-     'those in its part'),
-    ('part', positive, None,
+     'those in its part (default: 1)'),
+    ('part', positive,
      'of yoochoose: 64 is the newest 1/64 of its samples (default: 64)'),
-    ('val-ratio', float, 0.1,
-     'share of the training sessions for validation'),
+    ('val-ratio', float,
+     'share of the training sessions for validation (default: 0.1)'),
 ]
 # fmt: on

@@ -3,23 +3,21 @@ r"""What the command line does, behind its arguments."""
 import argparse
 import json
 import os.path as osp
-import re
 import sys
 import warnings
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import torch
 
-from pyg_sessaug.datasets import SessionLog
-from pyg_sessaug.datasets.reading import find_files
+from pyg_sessaug.data_arguments import check_same_split, load_data
 from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.loss.catalogue import choose_precision
 from pyg_sessaug.nn.models.session_model import accepted, argument_names
-from pyg_sessaug.registry import DATASETS, find_class
+from pyg_sessaug.registry import find_class
 from pyg_sessaug.serving.lines import (
     answer_lines,
     join_ids,
@@ -43,23 +41,6 @@ from pyg_sessaug.training.distributed import (
 )
 from pyg_sessaug.training.presets import first_fall, preset
 from pyg_sessaug.training.state import alone
-
-# Options of one's own log alone:
-COLUMNS = (
-    'session',
-    'item',
-    'time',
-    'category',
-    'delimiter',
-    'time_unit',
-    'time_format',
-    'columns',
-    'where',
-    'on_missing',
-    'drop_duplicates',
-    'val_file',
-    'test_file',
-)
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -148,7 +129,7 @@ def training_options(args: argparse.Namespace, train: Any) -> Dict[str, Any]:
 def evaluate(args: argparse.Namespace) -> None:
     r"""Measures a recommender on test or validation sessions."""
     recommender = load_recommender(args)
-    (data,) = load_data(args, [args.split])
+    (data,) = load_data(args, [args.split], recommender.about)
     ids = data.item_ids
     ids = ids.tolist() if isinstance(ids, torch.Tensor) else ids
     if ids != recommender.item_ids:
@@ -157,7 +138,7 @@ def evaluate(args: argparse.Namespace) -> None:
             f'this data; use the options it was trained with: '
             f'{recommender.about.get("settings")}'
         )
-    _check_same_split(args.recommender, recommender.about, data)
+    check_same_split(args.recommender, recommender.about, data)
     ranks = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
     result: Dict[str, Any] = {'split': args.split, 'samples': len(data)}
     result.update(ranking_metrics(ranks, args.k))
@@ -170,26 +151,6 @@ def evaluate(args: argparse.Namespace) -> None:
     for k in args.k:
         for name in (f'HR@{k}', f'MRR@{k}', f'NDCG@{k}'):
             print(f'{name:8}{100 * result[name]:6.2f} %')
-
-
-def _check_same_split(path: str, about: Dict[str, Any], data: Any) -> None:
-    # Another log or other options have training sessions in their test split.
-    then = about.get('settings', data.settings)
-    changed = [
-        f'{key}={then.get(key)!r}, not {value!r}'
-        for key, value in data.settings.items()
-        if key != 'file' and then.get(key) != value  # It may have moved.
-    ]
-    raw = about.get('raw_sha256', data.raw_sha256)
-    # By contents alone: names may change.
-    if sorted(raw.values()) != sorted(data.raw_sha256.values()):
-        changed.append('a log of other contents')
-    if changed:
-        raise ValueError(
-            f'{path} was trained with {"; ".join(changed)}: sessions it was '
-            f'trained on may be in this {data.split} split; use the same log '
-            f'and options'
-        )
 
 
 def recommend(args: argparse.Namespace) -> None:
@@ -275,84 +236,6 @@ def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
         precision = choose_precision(args.precision, args.device)
         options.setdefault('precision', precision)
     return lambda: cls.from_dataset(train, args.hidden, **options)
-
-
-def load_data(args: argparse.Namespace, splits: Sequence[str]) -> List[Any]:
-    r"""The data set that the arguments name, prepared if need be.
-
-    Args:
-        args (argparse.Namespace): Arguments of a command with data.
-        splits (list): Splits to load.
-    """
-    kwargs: Dict[str, Any] = {'val_ratio': args.val_ratio}
-    # Left to the data set unless given: SR-GNN's files know no such option.
-    for key, default in [
-        ('min_item_clicks', 5),
-        ('test_days', None),
-        ('test_from', None),
-        ('test_ratio', None),
-        ('session_gap', None),
-        ('min_session_length', None),
-        ('val_split', 'random'),
-        ('max_length', None),
-        ('memory_limit', None),
-        ('part', None),
-    ]:
-        if getattr(args, key) != default:
-            kwargs[key] = getattr(args, key)
-    kwargs['processed_root'] = args.processed_root
-    if 'part' in kwargs and args.dataset != 'yoochoose':
-        raise ValueError('--part is for --dataset yoochoose')
-    columns = {x: getattr(args, x) for x in COLUMNS}
-    columns = {x: v for x, v in columns.items() if v is not None}
-    if args.dataset is not None:
-        if columns:
-            option = next(iter(columns)).replace('_', '-')
-            raise ValueError(
-                f'--{option} is for --log; {args.dataset} has columns of its '
-                f'own'
-            )
-        kwargs['fraction'] = args.fraction
-        root = args.root or osp.join('data', args.dataset)
-        cls = find_class(args.dataset, DATASETS)
-        return _load(cls, root, splits, args, kwargs)
-
-    path = osp.abspath(osp.expanduser(args.log))
-    found = find_files(path, '')
-    if not found:
-        raise FileNotFoundError(f'there is no file {args.log}')
-    if re.search(r'\.tsv(\.gz|\.zst)?$', found[0]):
-        columns.setdefault('delimiter', '\t')
-    if columns.get('delimiter') == '\\t':  # As shells pass it on.
-        columns['delimiter'] = '\t'
-    if 'columns' in columns:
-        columns['columns'] = columns['columns'].split(',')
-    for key in ('val_file', 'test_file'):
-        if key in columns:
-            columns[key] = osp.abspath(osp.expanduser(columns[key]))
-    kwargs.update(
-        file=path,
-        fraction=args.fraction,
-        allow_missing_categories=True,
-        **columns,
-    )
-    root = args.root or osp.dirname(path if osp.isfile(path) else found[0])
-    return _load(SessionLog, root, splits, args, kwargs)
-
-
-def _load(
-    cls: Any,
-    root: str,
-    splits: Sequence[str],
-    args: argparse.Namespace,
-    kwargs: Dict[str, Any],
-) -> List[Any]:
-    # All splits are prepared with the first.
-    again = [args.force_reload, *[False] * (len(splits) - 1)]
-    return [
-        cls(root, split, force_reload=reload, **kwargs)
-        for split, reload in zip(splits, again)
-    ]
 
 
 COMMANDS = {

@@ -2,14 +2,25 @@ r"""Models as plain values, for files that hold no code."""
 
 import inspect
 import math
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
+from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import Blend, SwitchCase
 from pyg_sessaug.nn.models.session_model import arguments_of
 from pyg_sessaug.registry import COUNTS, MODELS, find_class
 
+KEYS = {
+    'version',
+    'model',
+    'settings',
+    'weights',
+    'item_ids',
+    'popularity',
+    'about',
+}
+YOUNGER = {'max_length'}  # Than version 0.1.0
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -103,6 +114,40 @@ def replaced_modules(model: torch.nn.Module) -> List[str]:
         for name in {**kinds[0], **kinds[1]}
         if kinds[0].get(name) is not kinds[1].get(name)
     ]
+
+
+def load_recommender(
+    path: str, cls: Optional[type] = None
+) -> Tuple[Any, Dict[str, Any]]:
+    r"""The model of a recommender's file, and its other arguments.
+
+    Args:
+        path (str): The file.
+        cls (type, optional): See :func:`restore_model`.
+            (default: :obj:`None`)
+
+    Raises:
+        ValueError: If the file is damaged or holds something else.
+        FileNotFoundError: If there is no such file.
+    """
+    remedy = 'pass a file that Recommender.save or `train` wrote'
+    state = load_state(path, remedy)
+    if set(state) | YOUNGER != KEYS | YOUNGER:
+        raise ValueError(f'{path} holds no recommender; {remedy}')
+    try:
+        model = restore_model(state, cls)
+    except LookupError as error:
+        raise ValueError(
+            f'{path}, written by pyg_sessaug {state["version"]}, holds '
+            f'{error.args[0]}'
+        ) from error
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f'{path} was written by pyg_sessaug {state["version"]}, whose '
+            f'models were others ({error}); use that version'
+        ) from error
+    kept = 'item_ids', 'popularity', 'about', 'max_length'
+    return model, {key: state.get(key) for key in kept}
 
 
 def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:

@@ -19,22 +19,12 @@ from torch import Tensor
 
 from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.evaluation import batch_size_of
-from pyg_sessaug.files import load_state, save_atomically
+from pyg_sessaug.files import save_atomically
 from pyg_sessaug.metrics import top_items
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
-from pyg_sessaug.serving.model_file import model_state, restore_model
+from pyg_sessaug.serving.model_file import load_recommender, model_state
 from pyg_sessaug.serving.vocabulary import Id, Vocabulary, plain_list
 from pyg_sessaug.transforms import NormalizeEdges
-
-KEYS = {
-    'version',
-    'model',
-    'settings',
-    'weights',
-    'item_ids',
-    'popularity',
-    'about',
-}
 
 
 class Recommendations(NamedTuple):
@@ -77,10 +67,14 @@ class Recommender:
             (default: :obj:`None`, they get nothing)
         about (dict, optional): Plain values that are saved along, such as
             where the data is from. (default: :obj:`None`)
+        max_length (int, optional): Clicks of a session to look at, the last
+            ones, as :obj:`max_length` of a data set.
+            (default: :obj:`None`, all)
 
     Raises:
         ValueError: If there are not as many ids or popularities as the model
-            has items, an id occurs twice, or a popularity is not finite.
+            has items, an id occurs twice, a popularity is not finite, or
+            :obj:`max_length` not positive.
     """
 
     def __init__(
@@ -89,12 +83,18 @@ class Recommender:
         item_ids: Union[Tensor, Sequence[Id]],
         popularity: Optional[Tensor] = None,
         about: Optional[Dict[str, Any]] = None,
+        max_length: Optional[int] = None,
     ) -> None:
         check_interface(model, 'num_items', 'score')
+        if max_length is not None and max_length < 1:
+            raise ValueError(
+                f'Recommender got max_length={max_length}; pass at least 1'
+            )
         self.model: Any = model
         self._vocabulary = Vocabulary(item_ids)
         self.popularity = None if popularity is None else popularity.cpu()
         self.about = about or {}
+        self.max_length = max_length
         self._popular: Optional[Tensor] = None
         if len(self.item_ids) != model.num_items:
             raise ValueError(
@@ -147,6 +147,7 @@ class Recommender:
                 'settings': dict(dataset.settings),
                 'raw_sha256': dict(dataset.raw_sha256),
             },
+            dataset.max_length,
         )
 
     def recommend(
@@ -200,6 +201,8 @@ class Recommender:
         one = not any(isinstance(x, (list, tuple)) for x in sessions)
         lists = [sessions] if one else sessions
         known, unknown = self._vocabulary.look_up(lists)
+        if self.max_length is not None:
+            known = [session[-self.max_length :] for session in known]
         blocked = self._vocabulary.indices(block)
         if allow is not None:
             excluded = torch.ones(len(self.item_ids), dtype=torch.bool)
@@ -283,6 +286,7 @@ class Recommender:
                 'item_ids': self.item_ids,
                 'popularity': self.popularity,
                 'about': self.about,
+                'max_length': self.max_length,
             },
             os.fspath(path),
         )
@@ -306,29 +310,8 @@ class Recommender:
             ValueError: If the file is damaged or holds something else.
             FileNotFoundError: If there is no such file.
         """
-        path = os.fspath(path)
-        remedy = 'pass a file that Recommender.save or `train` wrote'
-        state = load_state(path, remedy)
-        if set(state) != KEYS:
-            raise ValueError(f'{path} holds no recommender; {remedy}')
-        try:
-            restored = restore_model(state, model)
-        except LookupError as error:
-            raise ValueError(
-                f'{path}, written by pyg_sessaug {state["version"]}, holds '
-                f'{error.args[0]}'
-            ) from error
-        except (TypeError, RuntimeError) as error:
-            raise ValueError(
-                f'{path} was written by pyg_sessaug {state["version"]}, whose '
-                f'models were others ({error}); use that version'
-            ) from error
-        return cls(
-            restored.to(device).eval(),
-            state['item_ids'],
-            state['popularity'],
-            state['about'],
-        )
+        restored, state = load_recommender(os.fspath(path), model)
+        return cls(restored.to(device).eval(), **state)
 
     def __repr__(self) -> str:
         return (

@@ -108,6 +108,24 @@ def test_equals_a_full_sort_with_ties(cls, item_ids):
         assert out.items == reference(recommender, session, 5, [7, 9])
 
 
+def test_the_last_clicks_alone(tmp_path):
+    whole = make()
+    short = Recommender(whole.model, STRINGS, POPULARITY, max_length=2)
+    short.save(tmp_path / 'a.pt')
+    sessions = [STRINGS[:5], STRINGS[3:5], [STRINGS[4], 'x', 'y'], ['x']]
+    expected = [STRINGS[3:5], STRINGS[3:5], [STRINGS[4]], []]
+    for recommender in (short, Recommender.load(tmp_path / 'a.pt')):
+        assert recommender.max_length == 2
+        found = recommender.recommend(sessions, 12)
+        assert [x.items for x in found] == [
+            x.items for x in whole.recommend(expected, 12)
+        ]
+        assert found[2].unknown == ['x', 'y']
+    assert found[0].items != whole.recommend(STRINGS[:5], 12).items
+    with pytest.raises(ValueError, match='max_length=0'):
+        Recommender(whole.model, STRINGS, max_length=0)
+
+
 def test_scores_descend_and_belong_to_the_items():
     out = make().recommend(STRINGS[:3], k=12, return_scores=True)
     assert out.scores == sorted(out.scores, reverse=True)
