@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import torch
 
-from pyg_sessaug.data_arguments import check_same_split, load_data
+from pyg_sessaug.datasets.arguments import check_same_split, load_data
 from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
 from pyg_sessaug.evaluation import rank_samples

@@ -5,8 +5,8 @@ import os.path as osp
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from pyg_sessaug.datasets import SessionLog
 from pyg_sessaug.datasets.reading import find_files
+from pyg_sessaug.datasets.session_log import SessionLog
 from pyg_sessaug.registry import DATASETS, find_class
 
 # Options of one's own log alone ...
