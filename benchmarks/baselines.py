@@ -10,10 +10,10 @@ from typing import Any, Dict, List, Optional, Type
 import torch
 from torch import Tensor
 
-from benchmarks.experiments.datasets import DATASETS, load
+from benchmarks.experiments import options
+from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import environment
-from benchmarks.experiments.results import Table, command, write
-from benchmarks.run import fraction, positive
+from benchmarks.experiments.results import Table, command, rows, write
 from pyg_sessaug.counts import VSKNN, CoVisits
 from pyg_sessaug.counts.session_counts import SessionCounts, SessionNodes
 from pyg_sessaug.datasets import SessionDataset
@@ -27,6 +27,8 @@ pyg_sessaug.counts with their defaults.
 """
 # Samples ranked at once; sessions timed one by one.
 BATCH, SINGLE = 128, 500
+# Options that are no settings:
+HIDDEN = ('output', 'root')
 
 
 class Popular(SessionCounts):
@@ -82,35 +84,25 @@ def main(argv: Optional[List[str]] = None) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             train, test = (
-                load(
-                    args.dataset,
-                    args.root,
-                    split,
-                    args.fraction,
-                    folder,
-                    val_ratio=args.val_ratio,
-                )
+                load(args.dataset, args.root, split, args.fraction, folder,
+                     val_ratio=args.val_ratio)
                 for split in ('train', 'test')
-            )
-        rows = []
+            )  # fmt: skip
+        found = []
         for name in args.models:
-            rows.append({'model': name, **measure(MODELS[name], train, test)})
-            print(rows[-1], flush=True)
-        hidden = ('output', 'root')
+            found.append({'model': name, **measure(MODELS[name], train, test)})
+            print(found[-1], flush=True)
+        settings = {k: v for k, v in vars(args).items() if k not in HIDDEN}
         report = {
             'command': command('baselines.py', argv),
             'about': args.dataset,
-            'table': table(rows),
-            'settings': {
-                key: value
-                for key, value in vars(args).items()
-                if key not in hidden
-            },
+            'table': table(found),
+            'settings': settings,
             'environment': environment('cpu'),
             'train_sessions': train.sessions,
             'test_samples': len(test),
             'raw_sha256': train.raw_sha256,
-            'rows': rows,
+            'rows': found,
         }
         write(args.output, report)
     except (ValueError, OSError) as error:
@@ -118,39 +110,15 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=DESCRIPTION)
+    shared = 'dataset root fraction threads output'
+    parser = options.parser(
+        DESCRIPTION, shared, dataset='multimodal', threads=1
+    )
     add = parser.add_argument
-    add('--dataset', choices=DATASETS, default='multimodal')
-    add(
-        '--root',
-        help='folder with the raw files in raw/, only read if they '
-        'are there (default: data/DATASET)',
-    )
-    add(
-        '--fraction',
-        type=fraction,
-        default=1.0,
-        help='newest share of the training sessions to keep (default: 1)',
-    )
-    add(
-        '--val-ratio',
-        type=float,
-        default=0.0,
-        help='share of them left out, as models leave it out for validation '
-        '(default: 0, as published figures have it)',
-    )
-    add(
-        '--models',
-        nargs='+',
-        choices=MODELS,
-        default=list(MODELS),
-        help='(default: all)',
-    )
-    add('--threads', type=positive, default=1, help='of torch (default: 1)')
-    add(
-        '--output',
-        help='file to write (default: runs/counts-DATASET.json)',
-    )
+    add('--val-ratio', type=float, default=0.0,
+        help='share of them left out, as models leave it out for validation; '
+             'published figures have none')  # fmt: skip
+    add('--models', nargs='+', choices=MODELS, default=list(MODELS))
     args = parser.parse_args(argv)
     args.root = args.root or osp.join('data', args.dataset)
     args.output = args.output or f'runs/counts-{args.dataset}.json'
@@ -188,14 +156,16 @@ def measure(
     }
 
 
-def table(rows: List[Dict[str, Any]]) -> Table:
-    head = ['model', 'HR@20 (%)', 'MRR@20 (%)', 'fitted in (CPU s)']
-    lines = [[*head, 'all samples ranked in (CPU s)', 'one session (CPU ms)']]
-    for row in rows:
-        values = [f'{row[key]:.2f}' for key in ('HR@20', 'MRR@20')]
-        keys = ('fit_seconds', 'test_seconds', 'session_ms')
-        lines.append([row['model'], *values, *(f'{row[k]:.1f}' for k in keys)])
-    return lines
+def table(found: List[Dict[str, Any]]) -> Table:
+    cells = [
+        ('model', '{model}'),
+        ('HR@20 (%)', '{HR@20:.2f}'),
+        ('MRR@20 (%)', '{MRR@20:.2f}'),
+        ('fitted in (CPU s)', '{fit_seconds:.1f}'),
+        ('all samples ranked in (CPU s)', '{test_seconds:.1f}'),
+        ('one session (CPU ms)', '{session_ms:.1f}'),
+    ]
+    return rows(found, cells)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from typing import Any, Collection, Dict, List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from benchmarks.experiments import options
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import (
     METRICS,
@@ -31,6 +32,7 @@ from benchmarks.experiments.results import (
     check_same,
     command,
     load_ranks,
+    rows,
     write,
 )
 from benchmarks.experiments.results import load as load_results
@@ -48,6 +50,7 @@ LENGTHS = {
     '2 or 3 clicks seen': (2, 3),
     'more clicks seen': (4, None),
 }
+BOUNDS = ('difference', 'low', 'high')
 # Folders of --data, where they are not called like the data set.
 FOLDERS = {'yoochoose': 'yoochoose1_64'}
 
@@ -58,43 +61,22 @@ def main(argv: Optional[List[str]] = None) -> None:
         report = groups(args) if args.by_group else pairs(args)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
-    report = {'command': command('compare.py', argv), **report}
     report['environment'] = environment('cpu')
+    report = {'command': command('compare.py', argv), **report}
     write(osp.join(args.output, f'{args.name}.json'), report)
 
 
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = options.parser(__doc__, 'output', output='runs/compare')
     add = parser.add_argument
     add('files', nargs='+', help='results of run.py')
-    add(
-        '--methods',
-        nargs='+',
-        required=True,
-        metavar='METHOD[:OTHER]',
-        help='which, and what each is compared with',
-    )
-    add(
-        '--beside',
-        default='base',
-        metavar='OTHER',
-        help='what a METHOD alone is compared with (default: base)',
-    )
+    add('--methods', nargs='+', required=True, metavar='METHOD[:OTHER]',
+        help='which, and what each is compared with')  # fmt: skip
+    add('--beside', default='base', metavar='OTHER',
+        help='what a METHOD alone is compared with')  # fmt: skip
     add('--by-group', action='store_true', help='tell samples apart')
-    add(
-        '--data',
-        default='data',
-        help='folder of the data sets (default: data)',
-    )
+    add('--data', default='data', help='folder of the data sets')
     add('--name', default='comparison', help='of the files written')
-    add(
-        '--output',
-        default='runs/compare',
-        help='folder for results and prepared data (default: runs/compare)',
-    )
     args = parser.parse_args(argv)
     args.pairs = [
         (method, other or args.beside)
@@ -106,49 +88,42 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
 def pairs(args: argparse.Namespace) -> Dict[str, Any]:
     """Each pair in each file that has both, on all samples."""
     sessions = lru_cache(lambda name: per_session(read(args, name, 'test')))
-    rows: List[Dict[str, Any]] = []
+    found: List[Dict[str, Any]] = []
     files = [(path, load_results(path)) for path in args.files]
     for path, results in sorted(files, key=lambda x: place(x[1]['settings'])):
         settings = results['settings']
         runs = {(x['seed'], x['method']) for x in results['runs']}
-        found = [pair for pair in args.pairs if shared(runs, *pair)]
-        if not found:
+        given = [pair for pair in args.pairs if shared(runs, *pair)]
+        if not given:
             continue
         check(path, settings, read(args, settings['dataset'], 'test'), args)
         session = sessions(settings['dataset'])
-        values = differences(load_ranks(path), found, session)
-        for (method, other), value in zip(found, values):
-            about = {
-                'file': osp.basename(path),
-                'data': data_of(settings),
-                'model': variant(settings),
-                'method': method,
-                'beside': other,
-                'seeds': shared(runs, method, other),
-            }
-            rows.append({**about, **value})
-    rows.sort(key=lambda x: args.pairs.index((x['method'], x['beside'])))
-    if not rows:
+        values = differences(load_ranks(path), given, session)
+        for (method, other), value in zip(given, values):
+            about = {'file': osp.basename(path), 'data': data_of(settings)}
+            about |= {'model': variant(settings), 'method': method}
+            about |= {'beside': other, 'seeds': shared(runs, method, other)}
+            found.append({**about, **value})
+    found.sort(key=lambda x: args.pairs.index((x['method'], x['beside'])))
+    if not found:
         raise ValueError(
             f'no file has both methods of one of {", ".join(args.methods)}; '
             f'pass files that do'
         )
     for metric in METRICS:
-        corrected = holm([row[metric]['p'] for row in rows])
-        for row, p in zip(rows, corrected):
+        corrected = holm([row[metric]['p'] for row in found])
+        for row, p in zip(found, corrected):
             row[metric]['p_holm'] = p
-    lines = [['data', 'model', 'method', 'beside', 'seeds']]
+    keys = ('data', 'model', 'method', 'beside')
+    cells: List[Any] = [(key, f'{{{key}}}') for key in keys]
+    cells.append(('seeds', lambda x: len(x['seeds'])))
     for metric in METRICS:
-        lines[0] += [f'{metric} beyond it [95 %]', 'p (Holm)']
-    for row in rows:
-        line = [row[key] for key in ('data', 'model', 'method', 'beside')]
-        line.append(str(len(row['seeds'])))
-        for metric in METRICS:
-            line += [interval(row[metric]), f'{row[metric]["p_holm"]:.4f}']
-        lines.append(line)
-    seeds = sorted({x for row in rows for x in row['seeds']})
+        beyond = f'{metric} beyond it [95 %]'
+        cells.append((beyond, lambda x, key=metric: interval(x[key])))
+        cells.append(('p (Holm)', f'{{{metric}[p_holm]:.4f}}'))
+    seeds = sorted({x for row in found for x in row['seeds']})
     about = f'seeds {", ".join(map(str, seeds))}'
-    return {'about': about, 'table': lines, 'rows': rows}
+    return {'about': about, 'table': rows(found, cells), 'rows': found}
 
 
 def groups(args: argparse.Namespace) -> Dict[str, Any]:
@@ -174,7 +149,7 @@ def groups(args: argparse.Namespace) -> Dict[str, Any]:
                 f'{path} has no runs of {name} with a seed of {other}; choose '
                 f'from {", ".join(dict.fromkeys(x for _, x in rank))}'
             )
-    session, rows = per_session(test), []
+    session, found = per_session(test), []
     base = gains([rank[x, other] for x in shared(rank, other, other)])
     for name, mask in masks(train, test).items():
         if not mask.any():
@@ -185,20 +160,22 @@ def groups(args: argparse.Namespace) -> Dict[str, Any]:
         row: Dict[str, Any] = {'group': name, 'share': share}
         row[other] = {x: 100 * float(base[x][:, mask].mean()) for x in METRICS}
         values = differences(part, args.pairs, inside)
-        rows.append({**row, **dict(zip(names, values))})
-    lines = [['test samples', 'share (%)', 'metric (%)', other, *names]]
-    for row in rows:
-        for metric in METRICS:
-            share, mean = f'{100 * row["share"]:.1f}', row[other][metric]
-            values = [interval(row[x][metric]) for x in names]
-            lines.append([row['group'], share, metric, f'{mean:.2f}', *values])
+        found.append({**row, **dict(zip(names, values))})
+    cells: List[Any] = [('test samples', '{group}')]
+    cells += [('share (%)', '{share:.1%}'), ('metric (%)', '{metric}')]
+    cells.append((other, lambda x: f'{x[other][x["metric"]]:.2f}'))
+    cells += [
+        (name, lambda x, key=name: interval(x[key][x['metric']]))
+        for name in names
+    ]
+    records = [{**row, 'metric': x} for row in found for x in METRICS]
     seeds = sorted({seed for seed, name in rank if name in (other, *names)})
     return {
         'about': f'{variant(settings)}; {data_of(settings)}; seeds '
         f'{", ".join(map(str, seeds))}',
-        'table': lines,
+        'table': rows(records, cells),
         'settings': settings,
-        'groups': rows,
+        'groups': found,
     }
 
 
@@ -218,12 +195,8 @@ def check(
     args: argparse.Namespace,
 ) -> None:
     """Refuses other data than that of the runs."""
-    check_same(
-        path,
-        settings,
-        {'raw_sha256': dataset.raw_sha256},
-        f'point --data to the folder of those runs, not to {args.data}',
-    )
+    remedy = f'point --data to the folder of those runs, not to {args.data}'
+    check_same(path, settings, {'raw_sha256': dataset.raw_sha256}, remedy)
 
 
 def shared(
@@ -251,20 +224,14 @@ def differences(
         )
         each += [(ours[x] - theirs[x]).mean(dim=0) for x in METRICS]
     result = paired_bootstrap(torch.stack(each), session)
-    rows = [
+    found = iter(
         {
-            'difference': 100 * float(result.difference[i]),
-            'low': 100 * float(result.low[i]),
-            'high': 100 * float(result.high[i]),
+            **{x: 100 * float(getattr(result, x)[i]) for x in BOUNDS},
             'p': float(result.p[i]),
         }
         for i in range(len(each))
-    ]
-    step = len(METRICS)
-    return [
-        dict(zip(METRICS, rows[i : i + step]))
-        for i in range(0, len(rows), step)
-    ]
+    )
+    return [{x: next(found) for x in METRICS} for _ in pairs]
 
 
 def masks(train: SessionDataset, test: SessionDataset) -> Dict[str, Tensor]:

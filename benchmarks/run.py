@@ -9,13 +9,10 @@ from typing import List, Optional
 
 import torch
 
-from benchmarks.experiments.datasets import DATASETS
+from benchmarks.experiments import options
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.methods import (
-    DEFAULT,
-    GRAMMAR,
-    parse_method,
-)
+from benchmarks.experiments.methods import DEFAULT, GRAMMAR, parse_method
+from benchmarks.experiments.options import natural, positive
 from benchmarks.experiments.plots import plot_curves, plot_metrics
 from benchmarks.experiments.report import collect, summary
 from benchmarks.experiments.results import command, write, write_ranks
@@ -48,9 +45,8 @@ def main(argv: Optional[List[str]] = None) -> None:
             runs = {}
             todo = list(product(args.seeds, experiment.methods))
             for i, (seed, method) in enumerate(todo, start=1):
-                print(
-                    f'[{i}/{len(todo)}] seed {seed}, {method.name}', flush=True
-                )
+                place = f'[{i}/{len(todo)}]'
+                print(f'{place} seed {seed}, {method.name}', flush=True)
                 runs[seed, method.name] = experiment.run(seed, method)
             results = collect(experiment, runs, command('run.py', argv))
             path = osp.join(args.output, 'results.json')
@@ -69,163 +65,66 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        epilog=GRAMMAR,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    shared = 'dataset root fraction threads output'
+    parser = options.parser(DESCRIPTION, shared, GRAMMAR, dataset='multimodal')
     add = parser.add_argument
-    add('--dataset', choices=DATASETS, default='multimodal')
-    add(
-        '--root',
-        help='folder with the raw files in raw/, only read if they '
-        'are there (default: data/DATASET)',
-    )
-    add(
-        '--model',
-        type=model_name,
-        default='srgnn',
-        help=f'{", ".join(MODELS)}, or MODULE:CLASS (default: srgnn)',
-    )
-    add(
-        '--methods',
-        nargs='+',
-        type=parse_method,
-        metavar='METHOD',
-        help=f'see below (default: {" ".join(DEFAULT)}, the last where items '
-        'have categories); base is always run',
-    )
-    add(
-        '--seeds',
-        nargs='+',
-        type=int,
-        metavar='SEED',
-        help='(default: 0 1 2; multimodal: 0 1)',
-    )
-    add(
-        '--fraction',
-        type=fraction,
-        default=1.0,
-        help='newest share of the training sessions to keep (default: 1)',
-    )
-    add(
-        '--schedule',
-        choices=['epochs', 'steps'],
-        default='epochs',
+    # fmt: off
+    add('--model', type=model_name, default='srgnn',
+        help=f'{", ".join(MODELS)}, or MODULE:CLASS')
+    add('--methods', nargs='+', type=parse_method, metavar='METHOD',
+        help=f'see below; without it {" ".join(DEFAULT)}, the last where '
+             'items have categories; base is always run')
+    add('--seeds', nargs='+', type=int, metavar='SEED',
+        help='one run each; 0 1 2, or for multimodal 0 1 without it')
+    add('--schedule', choices=['epochs', 'steps'], default='epochs',
         help='decay the learning rate every 2 epochs, or after as many steps '
-        'as 2 epochs of the whole training set have, and allow EPOCHS / '
-        'FRACTION epochs (default: epochs)',
-    )
-    add(
-        '--epochs',
-        type=positive,
-        help='epochs at most (default: 20; multimodal: 4)',
-    )
-    add('--batch-size', type=positive, default=100, help='(default: 100)')
-    add('--lr', type=float, help='(default: 0.001; multimodal: 0.01)')
-    add(
-        '--num-layers',
-        type=natural,
-        help="steps of message passing (default: the model's own)",
-    )
-    add(
-        '--hidden',
-        type=positive,
-        default=100,
-        help='size of all vectors (default: 100)',
-    )
-    add(
-        '--scale',
-        type=float,
-        help='score items by cosine times this, as NISER does (default: the '
-        "model's own)",
-    )
-    add(
-        '--dropout',
-        type=float,
-        help='share of the entries of item vectors dropped (default: the '
-        "model's own)",
-    )
-    add('--num-clusters', type=positive, default=8, help='(default: 8)')
-    add(
-        '--edge-p',
-        type=float,
+             'as 2 epochs of the whole training set have, and allow EPOCHS / '
+             'FRACTION epochs')
+    add('--epochs', type=positive,
+        help='epochs at most; 20, or for multimodal 4 without it')
+    add('--batch-size', type=positive, default=100, help='samples of a step')
+    add('--lr', type=float,
+        help='learning rate; 0.001, or for multimodal 0.01 without it')
+    add('--num-layers', type=natural,
+        help="steps of message passing; the model's own without it")
+    add('--hidden', type=positive, default=100, help='size of all vectors')
+    add('--scale', type=float,
+        help='score items by cosine times this, as NISER does; the '
+             "model's own without it")
+    add('--dropout', type=float,
+        help='share of the entries of item vectors dropped; the '
+             "model's own without it")
+    add('--num-clusters', type=positive, default=8, help='of items')
+    add('--edge-p', type=float,
         help='probability that i2i, live, gmm, kmeans and category weigh an '
-        "edge (default: the transforms' own, 0.5)",
-    )
-    add(
-        '--edge-power',
-        type=float,
-        help='raise the weights of edges to this power, 1 over a temperature '
-        '(default: as they are)',
-    )
-    add(
-        '--inject-p',
-        type=float,
-        help='probability that inject adds to a session of one category '
-        "(default: VertexInjection's own, 0.5)",
-    )
-    add(
-        '--blur-p',
-        type=float,
-        help='probability that a cell is blurred (default: '
-        "GaussianBlur's own, 0.5)",
-    )
-    add(
-        '--blur-std',
-        type=float,
-        help="deviation of the blur (default: GaussianBlur's own, 0.01)",
-    )
-    add(
-        '--anneal',
-        type=positive,
-        metavar='EPOCHS',
+             "edge; the transforms' own, 0.5, without it")
+    add('--edge-power', type=float,
+        help='raise the weights of edges to this power, 1 over a temperature')
+    add('--inject-p', type=float,
+        help='probability that inject adds to a session of one category; '
+             "VertexInjection's own, 0.5, without it")
+    add('--blur-p', type=float,
+        help="probability that a cell is blurred; GaussianBlur's own, 0.5, "
+             'without it')
+    add('--blur-std', type=float,
+        help="deviation of the blur; GaussianBlur's own, 0.01, without it")
+    add('--anneal', type=positive, metavar='EPOCHS',
         help='lower the probabilities of weights, injected items and blur by '
-        'as much each epoch, down to 0 after so many (default: never)',
-    )
-    add('--weight-decay', type=float, default=1e-5, help='(default: 1e-5)')
-    add(
-        '--patience',
-        type=positive,
-        default=5,
-        help='epochs without improvement before stopping (default: 5)',
-    )
-    add(
-        '--augmented-weight-decay',
-        type=float,
-        default=1e-6,
-        help='of augmented runs and base-wd (default: 1e-6)',
-    )
-    add(
-        '--augmented-patience',
-        type=positive,
-        default=4,
-        help='of augmented runs and base-patience (default: 4)',
-    )
-    add(
-        '--precision',
-        choices=['auto', 'float32', 'bf16'],
-        default='auto',
-        help='of the large products; auto: bf16 where it is native '
-        '(default: auto)',
-    )
-    add('--device', default='cpu', help='(default: cpu)')
-    add(
-        '--threads',
-        type=positive,
-        help="(default: torch's own; multimodal: 1)",
-    )
-    add(
-        '--output',
-        help='folder for everything written (default: runs/DATASET-MODEL)',
-    )
-    add(
-        '--resume',
-        action='store_true',
-        help='skip finished runs in the '
-        'output folder and go on with an unfinished one; without it all '
-        'start anew',
-    )
+             'as much each epoch, down to 0 after so many')
+    add('--weight-decay', type=float, default=1e-5, help='of plain runs')
+    add('--patience', type=positive, default=5,
+        help='epochs without improvement before stopping')
+    add('--augmented-weight-decay', type=float, default=1e-6,
+        help='of augmented runs and base-wd')
+    add('--augmented-patience', type=positive, default=4,
+        help='of augmented runs and base-patience')
+    add('--precision', choices=['auto', 'float32', 'bf16'], default='auto',
+        help='of the large products; auto: bf16 where it is native')
+    add('--device', default='cpu', help='of training')
+    add('--resume', action='store_true',
+        help='skip finished runs in the output folder and go on with an '
+             'unfinished one; without it all start anew')
+    # fmt: on
     args = parser.parse_args(argv)
 
     defaults = MULTIMODAL if args.dataset == 'multimodal' else DEFAULTS
@@ -244,26 +143,6 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     except (AssertionError, RuntimeError) as error:
         parser.error(f'argument --device: cannot use {args.device!r}: {error}')
     return args
-
-
-def natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f'{text} is negative')
-    return value
-
-
-def positive(text: str) -> int:
-    if natural(text) == 0:
-        raise argparse.ArgumentTypeError('must be at least 1, got 0')
-    return int(text)
-
-
-def fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f'must be in (0, 1], got {text}')
-    return value
 
 
 if __name__ == '__main__':

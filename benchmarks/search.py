@@ -21,16 +21,14 @@ import torch
 from benchmarks import run
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import METHODS, Method, parse_method
-from benchmarks.experiments.report import environment
-from benchmarks.experiments.results import Table, command, write
+from benchmarks.experiments.options import parser as parser_with
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.report import environment, outcome
+from benchmarks.experiments.results import Table, command, rows, write
 from pyg_sessaug.metrics import ranking_metrics
-from pyg_sessaug.training import best_epoch
 
 PLAIN = {'weight-decay': [1e-6, 1e-5, 1e-4], 'dropout': [0.0, 0.2]}
-INJECTED = {
-    'method': ['inject', 'inject-same'],
-    'inject-p': [0.25, 0.5, 1.0],
-}
+INJECTED = {'method': ['inject', 'inject-same'], 'inject-p': [0.25, 0.5, 1.0]}
 ANNEALED = {'anneal': [5, 10]}
 WEIGHTED = {
     'method': ['blur', 'i2i', 'live', 'gmm', 'kmeans', 'kmeans-noblur'],
@@ -90,22 +88,15 @@ def parse_args(
     argv: Optional[List[str]] = None,
 ) -> 'tuple[argparse.Namespace, List[str]]':
     """Options of the search, and those left for run.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='All other options are those of run.py, such as --dataset, '
-        '--root, --fraction and --schedule, but for those that the search '
-        'sets itself.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    epilog = (
+        'All other options are those of run.py, such as --dataset, --root, '
+        '--fraction and --schedule, but for those that the search sets itself.'
     )
-    add = parser.add_argument
-    add(
-        '--candidates',
-        type=run.positive,
-        default=20,
-        help='settings of weights and blur to try (default: 20)',
-    )
-    add('--seed', type=int, default=0, help='of what is tried (default: 0)')
-    add('--output', default='runs/search', help='(default: runs/search)')
+    parser = parser_with(__doc__, 'seed output', epilog, output='runs/search')
+    parser.add_argument(
+        '--candidates', type=positive, default=20,
+        help='settings of weights and blur to try',
+    )  # fmt: skip
     args, options = parser.parse_known_args(argv)
     given = vars(run.parse_args(options))  # Says what it does not know.
     defaults = run.parse_args(['--dataset', given['dataset']])
@@ -156,22 +147,17 @@ def candidate(
         shutil.copy(base, osp.join(models, 'seed0-base.pt'))
     start = time.perf_counter()
     record = experiment.validate(0, method)
-    epoch = best_epoch(record['history'])
     result = {
         'method': method.name,
         'setting': setting,
         **{k: 100 * v for k, v in ranking_metrics(record['rank']).items()},
-        'val_loss': record['history'][epoch - 1]['val_loss'],
-        'best_epoch': epoch,
-        'seconds': sum(x['seconds'] for x in record['history']),
+        **outcome(record['history']),
         'folder': folder,
         'categories': experiment.data['train'].categories is not None,
     }
-    print(
-        f'{name}: HR@20 {result["HR@20"]:.2f}, MRR@20 '
-        f'{result["MRR@20"]:.2f} ({time.perf_counter() - start:.0f} s)',
-        flush=True,
-    )
+    print(f'{name}: HR@20 {result["HR@20"]:.2f}, MRR@20 '
+          f'{result["MRR@20"]:.2f} ({time.perf_counter() - start:.0f} s)',
+          flush=True)  # fmt: skip
     return result
 
 
@@ -204,18 +190,13 @@ def collect(
 def table(candidates: List[Dict[str, Any]]) -> Table:
     """All candidates, the best first."""
     names = [x for x in {**PLAIN, **INJECTED, **WEIGHTED} if x != 'method']
-    head = ['validation', 'HR@20 (%)', 'MRR@20 (%)', *names]
-    rows = sorted(candidates, key=lambda x: -x['MRR@20'])
-    return [head] + [
-        [
-            row['method'],
-            f'{row["HR@20"]:.2f}',
-            f'{row["MRR@20"]:.2f}',
-            *('–' if row['setting'].get(x) is None
-              else f'{row["setting"][x]:g}' for x in names),
-        ]
-        for row in rows
-    ]  # fmt: skip
+    found = [
+        {**x, **{name: x['setting'].get(name) for name in names}}
+        for x in sorted(candidates, key=lambda x: -x['MRR@20'])
+    ]
+    cells = [('validation', '{method}')]
+    cells += [(f'{x} (%)', f'{{{x}:.2f}}') for x in ('HR@20', 'MRR@20')]
+    return rows(found, cells + [(x, f'{{{x}:g}}') for x in names])
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ from glob import glob
 from os import path as osp
 from typing import Any, Dict, List, Optional
 
+from benchmarks.experiments import options
 from benchmarks.experiments.methods import parse_method
 from benchmarks.experiments.report import (
     METRICS,
@@ -29,11 +30,7 @@ HEAD = [
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
+    add = (parser := options.parser(__doc__)).add_argument
     add('--results', default=RESULTS, help='folder of the files')
     add('--output', default=RESULTS, help='folder for summary.json')
     args = parser.parse_args(argv)

@@ -40,11 +40,9 @@ class YooChoose100k(LogDataset):
         return folder if osp.isdir(folder) else self.root
 
     def read_clicks(self) -> Clicks:
-        columns = {
-            'session': Column('SessionId', 'int'),
-            'item': Column('ItemId', 'int'),
-            'time': Column('Time', 'time'),
-        }
+        columns = {'session': Column('SessionId', 'int')}
+        columns['item'] = Column('ItemId', 'int')
+        columns['time'] = Column('Time', 'time')
         return read_log([self.raw_paths], columns, Options(Text('\t')))
 
 

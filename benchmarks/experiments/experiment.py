@@ -126,25 +126,14 @@ class Experiment:
             weights, about = self._weights(seed, method, model)
         checkpoint = self._path(seed, method, 'unfinished.pt')
         history = fit_one(
-            method,
-            model,
-            self.data['train'],
-            self.data['val'],
-            self._transform(method, weights),
-            seed,
-            args.weight_decay,
-            args.patience,
-            args.augmented_weight_decay,
-            args.augmented_patience,
-            epochs=self.epochs,
-            batch_size=args.batch_size,
-            lr=args.lr,
-            schedule='steps',
-            decay_steps=self.decay_steps,
-            device=args.device,
-            checkpoint=checkpoint,
-            resume=args.resume,
-        )
+            method, model, self.data['train'], self.data['val'],
+            self._transform(method, weights), seed, args.weight_decay,
+            args.patience, args.augmented_weight_decay,
+            args.augmented_patience, epochs=self.epochs,
+            batch_size=args.batch_size, lr=args.lr, schedule='steps',
+            decay_steps=self.decay_steps, device=args.device,
+            checkpoint=checkpoint, resume=args.resume,
+        )  # fmt: skip
         start = time.perf_counter()
         rank = rank_samples(model, self.data[split])
         record = {
@@ -183,29 +172,23 @@ class Experiment:
         """The untrained model of a run."""
         args, train = self.args, self.data['train']
         cls: Any = find_class(args.model)
-        options = dict(
-            num_layers=0 if method.name == 'nograph' else args.num_layers,
-            precision=self.precision,
-            scale=args.scale,
-            dropout=args.dropout,
-        )
+        layers = 0 if method.name == 'nograph' else args.num_layers
+        options = dict(num_layers=layers, precision=self.precision)
+        options.update(scale=args.scale, dropout=args.dropout)
         if method.name == 'channels':
             timed = train.flat_sessions.time is not None
             options['num_channels'] = 3 if timed else 2
         options = accepted(cls, options)
         make = partial(cls.from_dataset, train)
         if method.name == 'covariance':
-            make = partial(
-                CovarianceSRGNN, self._source(seed, method).mixture()
-            )
+            mixture = self._source(seed, method).mixture()
+            make = partial(CovarianceSRGNN, mixture)
         return new_model(partial(make, args.hidden, **options), seed)
 
     def _given(self, part: str) -> Dict[str, float]:
         """Options of a transform that are not the transform's own."""
-        options = {
-            name: getattr(self.args, f'{part}_{name}', None)
-            for name in ('p', 'std')
-        }
+        names = {k: f'{part}_{k}' for k in ('p', 'std')}
+        options = {k: getattr(self.args, x, None) for k, x in names.items()}
         return {k: v for k, v in options.items() if v is not None}
 
     def _transform(self, method: Method, weights: Optional[Callable]) -> Any:
@@ -219,13 +202,8 @@ class Experiment:
         return Annealed(steps.transforms, args.anneal)
 
     def _load(self, split: str, fraction: float) -> SessionDataset:
-        return load(
-            self.args.dataset,
-            self.args.root,
-            split,
-            fraction,
-            osp.join(self.args.output, 'data'),
-        )
+        args, folder = self.args, osp.join(self.args.output, 'data')
+        return load(args.dataset, args.root, split, fraction, folder)
 
     def _path(self, seed: int, method: Method, suffix: str = 'pt') -> str:
         return osp.join(self.folder, f'seed{seed}-{method.name}.{suffix}')
@@ -240,17 +218,12 @@ class Experiment:
             base = load_state(path, 'run base again')
             embedding = base['model']['item_embedding']
         return Sources(
-            self.data['train'],
-            embedding,
-            self.args.num_clusters,
-            seed,
-            self._path(seed, method, 'clusters.pt'),
-            self.args.resume,
+            self.data['train'], embedding, self.args.num_clusters, seed,
+            self._path(seed, method, 'clusters.pt'), self.args.resume,
             {part: self._given(part) for part in ('edge', 'inject')},
             '-shuffled' in method.name,
-            self._path(seed, method, 'mixture.pt'),
-            model,
-        )
+            self._path(seed, method, 'mixture.pt'), model,
+        )  # fmt: skip
 
     def _weights(
         self, seed: int, method: Method, model: SessionModel
@@ -262,9 +235,8 @@ class Experiment:
         train, about = self.data['train'], {}
         if isinstance(weights, ClusterDistance):
             clusters = weights.clusters
-            size = clusters.labels[train.seen_items].bincount(
-                minlength=clusters.num_clusters
-            )
+            seen, k = train.seen_items, clusters.num_clusters
+            size = clusters.labels[seen].bincount(minlength=k)
             about['cluster_sizes'] = size.tolist()
         torch.manual_seed(derive(seed, method.name, 'edges'))
         about['changed_edges'] = changed_edges(train, weights)
@@ -303,13 +275,8 @@ class Experiment:
         if osp.exists(path) and glob(osp.join(self.folder, 'seed*-*.pt')):
             with open(path) as f:
                 old = json.load(f)
-            check_same(
-                self.args.output,
-                old,
-                self.settings,
-                'use the same settings, another --output, or delete the '
-                'folder',
-            )
+            remedy = 'use the same settings, another --output, or delete it'
+            check_same(self.args.output, old, self.settings, remedy)
         os.makedirs(self.folder, exist_ok=True)
         with open(path, 'w') as f:
             json.dump(self.settings, f, indent=2)

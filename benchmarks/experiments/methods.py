@@ -24,79 +24,46 @@ from pyg_sessaug.transforms import (
     WeightChannels,
 )
 from pyg_sessaug.transforms.time_decay import FORMS
-from pyg_sessaug.transforms.utils import (
-    check_probability,
-    weigh_by_distance,
-)
+from pyg_sessaug.transforms.utils import check_probability, weigh_by_distance
 
 THESIS = ('i2i', 'gmm', 'kmeans', 'category')
 DEFAULT = ['base', 'blur', *THESIS]
 OTHER = 'an item of another category in sessions of one, as the base otherwise'
 # Those of the package, and what is tried here alone.
+WEIGHTS: Any = {'blur': True, 'augmented': AUGMENTED}
 METHODS: Dict[str, Method] = {
     x.name: x
     for x in (
         replace(AUGMENTATIONS['none'], name='base'),
         Method('nograph', 'base without message passing'),
-        Method(
-            'base-wd',
-            'base with the weight decay of the augmented runs',
-            augmented=('weight_decay',),
-        ),
-        Method(
-            'base-patience',
-            'base with the patience of the augmented runs',
-            augmented=('patience',),
-        ),
+        Method('base-wd', 'base with the weight decay of the augmented runs',
+               augmented=('weight_decay',)),
+        Method('base-patience', 'base with the patience of the augmented runs',
+               augmented=('patience',)),
         Method('base-wd-patience', 'base with both', augmented=AUGMENTED),
         AUGMENTATIONS['blur'],
         Method('inject', OTHER, 'inject', needs=CATEGORIES),
         AUGMENTATIONS['inject-same'],
-        Method(
-            'inject-cluster',
-            'an item of the same cluster of KMeans instead',
-            'inject-cluster',
-            from_base=True,
-        ),
-        Method(
-            'channels',
-            'weights by item, cluster and, if known, time side by side',
-            'channels',
-            from_base=True,
-            augmented=AUGMENTED,
-        ),
-        Method(
-            'covariance',
-            'covariances of a mixture in the session vector (srgnn)',
-            from_base=True,
-        ),
+        Method('inject-cluster',
+               'an item of the same cluster of KMeans instead',
+               'inject-cluster', from_base=True),
+        Method('channels',
+               'weights by item, cluster and, if known, time side by side',
+               'channels', from_base=True, augmented=AUGMENTED),
+        Method('covariance',
+               'covariances of a mixture in the session vector (srgnn)',
+               from_base=True),
         *(AUGMENTATIONS[name] for name in THESIS),
-        replace(
-            AUGMENTATIONS['gmm'],
-            name='soft',
-            text='expected distances between clusters of the mixture',
-            weights='soft',
-        ),
-        Method(
-            'live',
-            'distances between items in the model that is trained itself',
-            'live',
-            blur=True,
-            augmented=AUGMENTED,
-        ),
-        *(
-            Method(
-                f'time-{form}',
-                f'{form} decay with the time between clicks',
-                f'time-{form}',
-                blur=True,
-                needs='click times',
-                augmented=AUGMENTED,
-            )
-            for form in FORMS
-        ),
+        replace(AUGMENTATIONS['gmm'], name='soft', weights='soft',
+                text='expected distances between clusters of the mixture'),
+        Method('live',
+               'distances between items in the model that is trained itself',
+               'live', **WEIGHTS),
+        *(Method(f'time-{x}', f'{x} decay with the time between clicks',
+                 f'time-{x}', needs='click times', **WEIGHTS)
+          for x in FORMS),
     )
-}
+}  # fmt: skip
 WEIGHTED = [x.name for x in METHODS.values() if x.weights and x.blur]
 GRAMMAR = f"""\
 methods:

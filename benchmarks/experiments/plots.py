@@ -45,18 +45,17 @@ def differences(
 
 def legend_below(figure: Any, axis: Any = None, **kwargs: Any) -> None:
     """The legend of a figure, by default that of its first axes."""
-    made = (axis or figure.axes[0]).get_legend_handles_labels()
-    place = {'loc': 'outside lower center', 'frameon': False, 'fontsize': 9}
-    figure.legend(*made, **{**place, **kwargs})
+    handles, labels = (axis or figure.axes[0]).get_legend_handles_labels()
+    made = {'handles': handles, 'labels': labels, 'fontsize': 9}
+    place = {'loc': 'outside lower center', 'frameon': False}
+    figure.legend(**{**made, **place, **kwargs})
 
 
 def plot_curves(
     results: Dict[str, Any], runs: Dict[Tuple[int, str], Any], path: str
 ) -> None:
     """Training and validation loss of each method over the epochs."""
-    fig, axes = plt.subplots(
-        1, 2, figsize=(8, 3.8), layout='constrained', sharex=True
-    )
+    fig, axes = panels(1, 2, sharex=True)
     kinds = ('train_loss', 'val_loss')
     for axis, kind, title in zip(axes, kinds, ('Training', 'Validation')):
         for i, name in enumerate(_methods(results)):
@@ -81,25 +80,16 @@ def plot_metrics(results: Dict[str, Any], path: str) -> None:
     """Both metrics of each method: mean, deviation, seeds and the thesis."""
     names = _methods(results)
     size = (8, 1.4 + 0.3 * len(names))
-    fig, axes = plt.subplots(
-        1, 2, figsize=size, layout='constrained', sharey=True
-    )
+    fig, axes = panels(1, 2, size, sharey=True)
     for axis, (metric, rows) in zip(axes, results['metrics'].items()):
         for i, name in enumerate(names):
             row = rows[name]
             axis.plot(row['values'], [i] * len(row['values']), '|', ms=9,
                       color=_color(i), alpha=0.6,
                       label='one seed' if i == 0 else None)  # fmt: skip
-            axis.errorbar(
-                row['mean'],
-                i,
-                xerr=row['std'],
-                fmt='o',
-                ms=6,
-                color=_color(i),
-                capsize=3,
-                label='mean ± deviation' if i == 0 else None,
-            )
+            axis.errorbar(row['mean'], i, xerr=row['std'], fmt='o', ms=6,
+                          label='mean ± deviation' if i == 0 else None,
+                          color=_color(i), capsize=3)  # fmt: skip
         shown = [name for name in names if name in results['thesis']]
         if shown:
             axis.plot(
@@ -130,8 +120,7 @@ def _save(fig: Any, axis: Any, results: Dict[str, Any], path: str) -> None:
         f'{settings["model"].upper()} on {results["data"]["name"]}, '
         f'{len(seeds)} seed{"s" * (len(seeds) > 1)}'
     )
-    handles, labels = axis.get_legend_handles_labels()
-    fig.legend(handles, labels, loc='outside lower center', fontsize=9,
-               ncols=min(6, len(labels)), frameon=False)  # fmt: skip
+    labels = axis.get_legend_handles_labels()[1]
+    legend_below(fig, ncols=min(6, len(labels)))
     fig.savefig(path, dpi=150)
     plt.close(fig)

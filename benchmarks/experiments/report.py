@@ -47,6 +47,7 @@ PUBLISHED = {
     ('diginetica', 'tagnn'): (51.31, 18.03),
     ('yoochoose', 'tagnn'): (71.02, 31.12),
 }
+COUNTS = ('sessions', 'clicks', 'average_length')
 METRICS = ('HR@20', 'MRR@20')
 
 
@@ -264,9 +265,7 @@ def describe(data: Dict[str, SessionDataset]) -> Dict[str, Any]:
         **{
             split: {
                 'samples': len(part),
-                'sessions': part.sessions,
-                'clicks': part.clicks,
-                'average_length': part.average_length,
+                **{x: getattr(part, x) for x in COUNTS},
             }
             for split, part in data.items()
         },

@@ -11,12 +11,12 @@ import matplotlib.pyplot as plt
 import torch
 
 from benchmarks import run
+from benchmarks.experiments import options as options_of
 from benchmarks.experiments import results
-from benchmarks.experiments.datasets import DATASETS, load
+from benchmarks.experiments.datasets import load
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import parse_method
 from benchmarks.experiments.report import environment
-from benchmarks.run import positive
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SessionModel
 
@@ -33,30 +33,18 @@ def arguments(
         data: Whether it works on a data set of the user's choice.
         room: Folder of its script.
     """
-    parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=_Help,
-    )
-    add = parser.add_argument
-    parser.set_defaults(study=name, room=room)
+    shared = 'dataset root fraction' if data else ''
+    parser = options_of.parser(
+        description, f'{shared} seed threads output', output='runs/studies',
+        study=name, room=room,
+    )  # fmt: skip
     if data:
-        add('--dataset', choices=DATASETS, default='diginetica')
-        add('--root', help='folder of the raw files; data/DATASET without it')
-        add(
-            '--fraction',
-            type=run.fraction,
-            default=0.0625,
-            help='newest share of the training sessions',
+        parser.set_defaults(fraction=0.0625)
+        text = (
+            'output folder of run.py: its settings hold, its models are used, '
+            'and those missing are trained there; OUTPUT/run without it'
         )
-        add(
-            '--run',
-            help='output folder of run.py: its settings hold, its models are '
-            'used, and those missing are trained there; OUTPUT/run without '
-            'it',
-        )
-    add('--seed', type=int, default=0, help='of all random numbers')
-    add('--threads', type=positive, help="of torch; torch's own without")
-    add('--output', default='runs/studies', help='folder for results')
+        parser.add_argument('--run', help=text)
     return parser
 
 
@@ -113,12 +101,9 @@ def experiment(
     if osp.exists(path):
         with open(path) as f:
             settings = json.load(f)
+        args.dataset, args.fraction = settings['dataset'], settings['fraction']
         if settings['schedule'] == 'steps':  # It stretched the epochs.
-            settings['epochs'] = round(
-                settings['epochs'] * settings['fraction']
-            )
-        args.dataset = settings['dataset']
-        args.fraction = settings['fraction']
+            settings['epochs'] = round(settings['epochs'] * args.fraction)
     # Models of a share of the data need the schedule of the whole, or their
     # learning rate is gone before they have learnt. Two epochs without
     # improvement are enough: none of theirs improved after more.
@@ -198,15 +183,6 @@ def about(settings: Dict[str, Any]) -> str:
     seeds = settings['seeds'] if 'seeds' in settings else [settings['seed']]
     parts.append(f'seed {", ".join(map(str, seeds))}')
     return '; '.join(parts)
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows every default but None, of which the help text tells."""
-
-    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
-        if action.default is None:
-            return action.help
-        return super()._get_help_string(action)
 
 
 def _root(args: argparse.Namespace) -> str:

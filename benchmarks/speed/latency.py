@@ -11,16 +11,18 @@ import json
 import os.path as osp
 import sys
 import time
+from functools import partial
 from statistics import median
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 
-from benchmarks import run
-from benchmarks.experiments.datasets import DATASETS, load
+from benchmarks.experiments import options
+from benchmarks.experiments.datasets import load
+from benchmarks.experiments.options import positive
 from benchmarks.experiments.report import environment
-from benchmarks.experiments.results import Table, command, write
+from benchmarks.experiments.results import Table, command, rows, write
 from pyg_sessaug import Recommender
 from pyg_sessaug.registry import MODELS, find_class
 
@@ -49,12 +51,10 @@ def measure(
     batches: List[Tuple[float, float]] = []
     for start in range(0, len(sessions) - args.batch + 1, args.batch):
         part = sessions[start : start + args.batch]
-        clock(batches, lambda part=part: recommender.recommend(part, args.k))
+        clock(batches, partial(recommender.recommend, part, args.k))
         for session in part[: args.singles]:
-            clock(
-                single,
-                lambda session=session: recommender.recommend(session, args.k),
-            )
+            one = partial(recommender.recommend, session, args.k)
+            clock(single, one)
     wall, cpu = zip(*single)
     batch_wall, batch_cpu = zip(*batches)
     return {
@@ -75,53 +75,31 @@ def clock(times: List[Tuple[float, float]], run: Callable[[], Any]) -> None:
     times.append((time.perf_counter() - wall, time.process_time() - cpu))
 
 
-def table(rows: List[Dict[str, Any]]) -> Table:
-    head = [
-        'model',
-        'threads',
-        'one session, median (ms)',
-        '99th percentile (ms)',
-        'CPU time (ms)',
-        'in batches, sessions per second',
-        'per second of CPU time',
+def table(found: List[Dict[str, Any]]) -> Table:
+    cells = [
+        ('model', '{model}'),
+        ('threads', '{threads}'),
+        ('one session, median (ms)', '{median_ms:.1f}'),
+        ('99th percentile (ms)', '{p99_ms:.1f}'),
+        ('CPU time (ms)', '{median_cpu_ms:.1f}'),
+        ('in batches, sessions per second', '{sessions_per_second:,.0f}'),
+        ('per second of CPU time', '{sessions_per_cpu_second:,.0f}'),
     ]
-    lines = [
-        [
-            row['model'],
-            str(row['threads']),
-            f'{row["median_ms"]:.1f}',
-            f'{row["p99_ms"]:.1f}',
-            f'{row["median_cpu_ms"]:.1f}',
-            f'{row["sessions_per_second"]:,.0f}',
-            f'{row["sessions_per_cpu_second"]:,.0f}',
-        ]
-        for row in rows
-    ]
-    return [head, *lines]
+    return rows(found, cells)
 
 
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    shared = 'dataset root seed output'
+    parser = options.parser(__doc__, shared, output='runs/latency')
     add = parser.add_argument
-    add('--dataset', choices=DATASETS, default='diginetica')
-    add('--root', help='folder of the raw files; data/DATASET without it')
     add('--models', nargs='+', choices=MODELS, default=['srgnn', 'tagnn'])
-    add('--threads', nargs='+', type=run.positive, default=[1, 2])
-    add('--batch', type=run.positive, default=512, help='sessions at once')
-    add('--rounds', type=run.positive, default=40, help='timed batches')
-    add(
-        '--singles',
-        type=run.positive,
-        default=25,
-        help='sessions timed alone in each round',
-    )
-    add('--k', type=run.positive, default=20, help='items per session')
-    add('--hidden', type=run.positive, default=100, help='size of vectors')
-    add('--seed', type=int, default=0, help='of all random numbers')
-    add('--output', default='runs/latency', help='folder for results')
+    add('--threads', nargs='+', type=positive, default=[1, 2])
+    add('--batch', type=positive, default=512, help='sessions at once')
+    add('--rounds', type=positive, default=40, help='timed batches')
+    add('--singles', type=positive, default=25,
+        help='sessions timed alone in each round')  # fmt: skip
+    add('--k', type=positive, default=20, help='items per session')
+    add('--hidden', type=positive, default=100, help='size of vectors')
     return parser.parse_args(argv)
 
 
@@ -129,36 +107,33 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = parse(argv)
     torch.manual_seed(args.seed)
     try:
-        test = load(
-            args.dataset,
-            args.root or osp.join('data', args.dataset),
-            'test',
-            processed_root=osp.join(args.output, 'data'),
-        )
+        root = args.root or osp.join('data', args.dataset)
+        folder = osp.join(args.output, 'data')
+        test = load(args.dataset, root, 'test', processed_root=folder)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     sessions = prefixes(test, args.batch * args.rounds)
-    rows = []
+    found = []
     for name in args.models:
         model = find_class(name)(test.num_items, args.hidden).eval()
         recommender = Recommender(model, test.item_ids)
         for threads in args.threads:
             torch.set_num_threads(threads)
             row = measure(recommender, sessions, args)
-            rows.append({'model': name, 'threads': threads, **row})
-            print(json.dumps(rows[-1]), flush=True)
+            found.append({'model': name, 'threads': threads, **row})
+            print(json.dumps(found[-1]), flush=True)
     hidden = ('root', 'output', 'models', 'threads')
     settings = {k: v for k, v in vars(args).items() if k not in hidden}
     report = {
         'command': command('speed/latency.py', argv),
         'about': f'{args.dataset}; seed {args.seed}',
-        'table': table(rows),
+        'table': table(found),
         'settings': settings,
         'environment': environment('cpu'),
         'num_items': test.num_items,
         'clicks_per_session': sum(map(len, sessions)) / len(sessions),
         'targets': TARGETS,
-        'latency': rows,
+        'latency': found,
     }
     write(osp.join(args.output, 'latency.json'), report)
 

@@ -4,7 +4,6 @@ Writes a generated log as CSV and in each official format, prepares it, and
 reports CPU time a click and the peak memory of the process that prepares it.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.experiments.results import command, write
+from benchmarks.experiments import options
+from benchmarks.experiments.results import command, rows, write
 from benchmarks.speed.memory import alone, peak_mb
 
 START = 1_396_828_800_000  # Milliseconds of 2014-04-07T00:00:00Z
@@ -130,9 +130,7 @@ def prepare(name, root, num_clicks):
     cpu = time.process_time() - begin
     return {
         'clicks': num_clicks,
-        'raw_bytes': sum(
-            path.stat().st_size for path in (Path(root) / 'raw').iterdir()
-        ),
+        'raw_bytes': sum(x.stat().st_size for x in Path(root).glob('raw/*')),
         'seconds': round(seconds, 2),
         'clicks_per_second': round(num_clicks / seconds),
         'cpu_seconds': round(cpu, 2),
@@ -143,31 +141,24 @@ def prepare(name, root, num_clicks):
 
 
 def table(formats):
-    lines = [['', 'clicks', 'seconds', 'µs CPU a click', 'peak GiB']]
-    lines += [
-        [
-            name,
-            f'{row["clicks"]:,}',
-            f'{row["seconds"]:.1f}',
-            f'{1e6 * row["cpu_seconds"] / row["clicks"]:.2f}',
-            f'{row["peak_rss_gib"]:.2f}',
-        ]
-        for name, row in formats.items()
-    ]
-    return lines
+    cells = [
+        ('', '{name}'),
+        ('clicks', '{clicks:,}'),
+        ('seconds', '{seconds:.1f}'),
+        ('µs CPU a click',
+         lambda x: f'{1e6 * x["cpu_seconds"] / x["clicks"]:.2f}'),
+        ('peak GiB', '{peak_rss_gib:.2f}'),
+    ]  # fmt: skip
+    found = [{'name': name, **row} for name, row in formats.items()]
+    return rows(found, cells)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument('--clicks', type=int, default=10_000_000)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--formats', nargs='+', choices=WRITERS, default=list(WRITERS)
-    )
-    parser.add_argument('--output', default='runs/prepare/prepare.json')
+    output = 'runs/prepare/prepare.json'
+    parser = options.parser(__doc__, 'seed output', output=output)
+    add = parser.add_argument
+    add('--clicks', type=int, default=10_000_000, help='of each log')
+    add('--formats', nargs='+', choices=WRITERS, default=list(WRITERS))
     args = parser.parse_args()
 
     results = {}

@@ -16,9 +16,11 @@ from statistics import median
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
+from torch_geometric.transforms import Compose
 
+from benchmarks.experiments import options
 from benchmarks.experiments.report import environment
-from benchmarks.experiments.results import Table, command, write
+from benchmarks.experiments.results import Table, command, rows, write
 from benchmarks.speed.memory import alone, held_mb, peak_mb
 from benchmarks.speed.yardsticks import (
     DenseModel,
@@ -92,27 +94,17 @@ def methods(num_items: int, categories: Optional[torch.Tensor]) -> Dict:
         categories = torch.randint(995, (num_items,))
     labels = torch.randint(8, (num_items,))
     clusters = ItemClusters.from_categories(embedding, labels)
+    by_category = ItemClusters.from_categories(embedding, categories)
     weights = {
         'blur': [],
         'i2i': [ItemDistance(embedding)],
         'clusters': [ClusterDistance(clusters)],
-        'category': [
-            ClusterDistance(
-                ItemClusters.from_categories(embedding, categories)
-            )
-        ],
+        'category': [ClusterDistance(by_category)],
     }
     return {
-        name: _Chain([*weight, NormalizeEdges(), GaussianBlur()])
+        name: Compose([*weight, NormalizeEdges(), GaussianBlur()])
         for name, weight in weights.items()
     }
-
-
-class _Chain(list):
-    def __call__(self, batch: Any) -> Any:
-        for transform in self:
-            batch = transform(batch)
-        return batch
 
 
 def time_steps(
@@ -129,13 +121,8 @@ def time_steps(
     step = Step(name, dataset.num_items, precision)
     dense = DenseModel(dataset.num_items, CHANNELS, tagnn=name == 'tagnn')
     dense_adam = torch.optim.Adam(dense.parameters(), weight_decay=1e-5)
-    floor = Floor(
-        dataset.num_items,
-        BATCH,
-        CHANNELS,
-        precision,
-        num_nodes if name == 'tagnn' else 0,
-    )
+    nodes = num_nodes if name == 'tagnn' else 0
+    floor = Floor(dataset.num_items, BATCH, CHANNELS, precision, nodes)
     augment = methods(dataset.num_items, dataset.categories)
     if name == 'tagnn':
         augment = {}
@@ -178,13 +165,9 @@ def step_memory(
     before = held_mb()
     for index in torch.randperm(num_samples)[: 8 * BATCH].split(BATCH):
         step(partial(build, index), NormalizeEdges())
-    return {
-        'model': name,
-        'precision': precision,
-        'num_items': num_items,
-        'peak_mb': round(peak_mb() - before),
-        'process_mb': round(peak_mb()),
-    }
+    peak = {'peak_mb': peak_mb() - before, 'process_mb': peak_mb()}
+    row = {'model': name, 'precision': precision, 'num_items': num_items}
+    return {**row, **{key: round(value) for key, value in peak.items()}}
 
 
 def real_data(root: Optional[str]) -> Tuple[int, int, Callable]:
@@ -209,11 +192,7 @@ def time_sizes(precision: str, steps: int) -> Dict[int, float]:
         timings: Dict[str, List[float]] = defaultdict(list)
         for i in range(steps + 2):
             index = torch.arange(BATCH) + i * BATCH
-            step(
-                partial(build, index),
-                NormalizeEdges(),
-                timings,
-            )
+            step(partial(build, index), NormalizeEdges(), timings)
         out[num_items] = median(timings['step'][2:])
     return out
 
@@ -221,9 +200,8 @@ def time_sizes(precision: str, steps: int) -> Dict[int, float]:
 def load(root: Optional[str], split: str = 'train') -> Any:
     cache = os.path.join('runs', 'data')
     if root is None:
-        return MultimodalSessions(
-            cache, split, num_items=43097, num_sessions=200000
-        )
+        size = {'num_items': 43097, 'num_sessions': 200000}
+        return MultimodalSessions(cache, split, **size)
     return Diginetica(root, split, processed_root=cache)
 
 
@@ -231,10 +209,10 @@ def records(
     name: str, precision: str, timing: Dict[str, float]
 ) -> List[Dict[str, Any]]:
     floor, dense = timing['floor'], timing.get('dense')
+    kind = {'model': name, 'precision': precision}
     return [
         {
-            'model': name,
-            'precision': precision,
+            **kind,
             'part': part,
             'median_ms': round(value, 3),
             'ratio_to_floor': round(value / floor, 3),
@@ -244,65 +222,50 @@ def records(
     ]
 
 
+def ratio(value: Optional[float]) -> str:
+    return '' if value is None else f'{value:.3f}'
+
+
 def tables(
-    rows: List[Dict[str, Any]],
+    timed: List[Dict[str, Any]],
     memory: List[Dict[str, Any]],
     sizes: Dict[str, Dict[int, float]],
 ) -> Dict[str, Table]:
     """Parts of a step, its memory, and a step of SRGNN by catalogue."""
-    parts = [['model', 'precision', 'part', 'ms', '/ floor', '/ dense']]
-    for row in rows:
-        value = [f'{row["median_ms"]:,.2f}'] + [
-            '' if row[key] is None else f'{row[key]:.3f}'
-            for key in ('ratio_to_floor', 'ratio_to_dense')
-        ]
-        parts.append([row['model'], row['precision'], row['part'], *value])
-    head = ['model', 'precision', 'items', 'MB of steps', 'whole process']
-    peaks = [head] + [
-        [
-            row['model'],
-            row['precision'],
-            f'{row["num_items"]:,}',
-            str(row['peak_mb']),
-            str(row['process_mb']),
-        ]
-        for row in memory
+    cells = [('model', '{model}'), ('precision', '{precision}')]
+    parts = [('part', '{part}'), ('ms', '{median_ms:,.2f}')]
+    for yardstick in ('floor', 'dense'):
+        key = f'ratio_to_{yardstick}'
+        parts.append((f'/ {yardstick}', lambda x, key=key: ratio(x[key])))
+    peaks = [
+        ('items', '{num_items:,}'),
+        ('MB of steps', '{peak_mb}'),
+        ('whole process', '{process_mb}'),
     ]
     steps = [['items', *(f'ms, {precision}' for precision in sizes)]]
     for num_items in next(iter(sizes.values()), {}):
         times = [f'{row[num_items]:.2f}' for row in sizes.values()]
         steps.append([f'{int(num_items):,}', *times])
-    return {'parts': parts, 'memory': peaks, 'sizes': steps}
+    return {
+        'parts': rows(timed, [*cells, *parts]),
+        'memory': rows(memory, [*cells, *peaks]),
+        'sizes': steps,
+    }
 
 
 def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = options.parser(
+        __doc__, 'threads output', threads=2, output='runs/speed'
     )
-    add = parser.add_argument
-    add(
-        '--root',
-        help='folder of Diginetica; a generated catalogue of the '
-        'same size without it',
-    )
+    add, precisions = parser.add_argument, ['bf16', 'float32']
+    add('--root', help='folder of Diginetica; a generated catalogue of the '
+                       'same size without it')  # fmt: skip
     add('--models', nargs='+', choices=MODELS, default=['srgnn', 'tagnn'])
-    add(
-        '--precisions',
-        nargs='+',
-        choices=['bf16', 'float32'],
-        default=['bf16', 'float32'],
-    )
+    add('--precisions', nargs='+', choices=precisions, default=precisions)
     add('--steps', type=int, default=40, help='timed steps of SRGNN')
     add('--tagnn-steps', type=int, default=12, help='timed steps of TAGNN')
-    add(
-        '--eval-samples',
-        type=int,
-        default=None,
-        help='test samples to evaluate; all of them without it',
-    )
-    add('--threads', type=int, default=2, help='threads of torch')
-    add('--output', default='runs/speed', help='folder for results')
+    add('--eval-samples', type=int,
+        help='test samples to evaluate; all of them without it')  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -320,7 +283,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     if 'bf16' in precisions and not is_bf16_native():
         print('bf16 skipped: this processor does not multiply bfloat16')
         precisions.remove('bf16')
-    rows: List[Dict[str, Any]] = []
+    timed: List[Dict[str, Any]] = []
     memory: List[Dict[str, Any]] = []
     dense: Dict[str, float] = {}
     for name in args.models:
@@ -330,30 +293,21 @@ def main(argv: Optional[List[str]] = None) -> None:
             dense.setdefault(name, timing.get('dense', 0.0))
             if dense[name]:
                 timing['dense'] = dense[name]
-            rows += records(name, precision, timing)
+            timed += records(name, precision, timing)
             data = partial(real_data, args.root)
-            memory.append(
-                alone(step_memory, name, precision, args.threads, data)
-            )
-            print(
-                f'{name}, {precision}: step {timing["step"]:.1f} ms, '
-                f'floor {timing["floor"]:.1f} ms',
-                flush=True,
-            )
+            used = alone(step_memory, name, precision, args.threads, data)
+            memory.append(used)
+            step, floor = timing['step'], timing['floor']
+            print(f'{name}, {precision}: step {step:.1f} ms, floor '
+                  f'{floor:.1f} ms', flush=True)  # fmt: skip
         begin = time.perf_counter()
         model = find_class(name)(dataset.num_items, CHANNELS)
         rank_samples(model, test, progress=True)
-        rows.append(
-            {
-                'model': name,
-                'precision': 'float32',
-                'part': 'evaluation',
-                'median_ms': round(1e3 * (time.perf_counter() - begin), 1),
-                'ratio_to_floor': None,
-                'ratio_to_dense': None,
-                'samples': len(test),
-            }
-        )
+        evaluation = 1e3 * (time.perf_counter() - begin)
+        row = {'model': name, 'precision': 'float32', 'part': 'evaluation'}
+        row['median_ms'] = round(evaluation, 1)
+        none = dict.fromkeys(('ratio_to_floor', 'ratio_to_dense'))
+        timed.append({**row, **none, 'samples': len(test)})
     sizes = {p: time_sizes(p, 8) for p in precisions}
     data = partial(random_data, SIZES[-1])
     memory.append(alone(step_memory, 'srgnn', 'float32', args.threads, data))
@@ -362,18 +316,14 @@ def main(argv: Optional[List[str]] = None) -> None:
         'command': command('speed/speed.py', argv),
         'about': f'{dataset.num_items:,} items, batches of {BATCH}, '
         f'{args.threads} thread(s), {surroundings["cpu"]}',
-        'table': tables(rows, memory, sizes),
+        'table': tables(timed, memory, sizes),
         'environment': surroundings,
         'dataset': type(dataset).__name__,
         'num_items': dataset.num_items,
-        'batch_size': BATCH,
-        'channels': CHANNELS,
-        'layers': 2,
-        'threads': args.threads,
-        'steps': args.steps,
-        'tagnn_steps': args.tagnn_steps,
+        **{'batch_size': BATCH, 'channels': CHANNELS, 'layers': 2},
+        **{x: vars(args)[x] for x in ('threads', 'steps', 'tagnn_steps')},
         'seconds': round(time.perf_counter() - start),
-        'records': rows,
+        'records': timed,
         'memory': memory,
         'step_ms_by_items': sizes,
     }

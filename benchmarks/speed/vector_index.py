@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import run
 from benchmarks.experiments import study
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.results import rows
 from pyg_sessaug.metrics import top_items
 from pyg_sessaug.serving.export import save_vectors
 from pyg_sessaug.transforms import NormalizeEdges
@@ -58,8 +59,8 @@ def recall(found: Tensor, best: Tensor) -> float:
 def main(argv: Optional[List[str]] = None) -> None:
     parser = study.arguments('vector_index', __doc__, room='speed')
     add = parser.add_argument
-    add('--samples', type=run.positive, default=2000, help='test sessions')
-    add('--k', type=run.positive, default=20, help='length of the list')
+    add('--samples', type=positive, default=2000, help='test sessions')
+    add('--k', type=positive, default=20, help='length of the list')
     args = study.start(parser, argv)
     runs = study.experiment(args)
     model, test = study.model(runs), runs.data['test']
@@ -76,16 +77,13 @@ def main(argv: Optional[List[str]] = None) -> None:
         with torch.no_grad():
             best.append(top_items(model.score(batch), args.k)[1])
     results = measure(items, sessions, torch.cat(best), args.k)
-    lines = [['index', 'setting', f'recall@{args.k} (%)', 'ms per session']]
-    lines += [
-        [
-            row['index'],
-            row['setting'],
-            f'{100 * row["recall"]:.2f}',
-            f'{row["ms_per_session"]:.3f}',
-        ]
-        for row in results
+    cells = [
+        ('index', '{index}'),
+        ('setting', '{setting}'),
+        (f'recall@{args.k} (%)', '{recall:.2%}'),
+        ('ms per session', '{ms_per_session:.3f}'),
     ]
+    lines = rows(results, cells)
     about = {'num_items': len(items), 'sessions': len(sessions)}
     study.write(args, {**about, 'indexes': results}, lines)
 
@@ -97,22 +95,18 @@ def measure(
     import faiss
 
     faiss.omp_set_num_threads(1)
-    rows = []
+    found = []
     for kind, setting, index in indexes(items):
         seconds = []
         for _ in range(3):
             start = time.perf_counter()
-            found = index.search(sessions, k)[1]
+            near = index.search(sessions, k)[1]
             seconds.append(time.perf_counter() - start)
-        rows.append(
-            {
-                'index': kind,
-                'setting': setting,
-                'recall': recall(torch.from_numpy(found), best),
-                'ms_per_session': 1e3 * median(seconds) / len(sessions),
-            }
-        )
-    return rows
+        row = {'index': kind, 'setting': setting}
+        row['recall'] = recall(torch.from_numpy(near), best)
+        row['ms_per_session'] = 1e3 * median(seconds) / len(sessions)
+        found.append(row)
+    return found
 
 
 if __name__ == '__main__':

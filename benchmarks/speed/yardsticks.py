@@ -117,14 +117,9 @@ class Floor:
     """
 
     def __init__(
-        self,
-        num_items: int,
-        batch_size: int,
-        d: int,
-        precision: str,
-        num_nodes: int = 0,
-        chunk: int = 4096,
-    ) -> None:
+        self, num_items: int, batch_size: int, d: int, precision: str,
+        num_nodes: int = 0, chunk: int = 4096,
+    ) -> None:  # fmt: skip
         dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
         self.table = torch.nn.Parameter(0.1 * torch.randn(num_items, d))
         self.table.grad = 1e-3 * torch.randn(num_items, d)
@@ -163,7 +158,4 @@ def prefixes(dataset: object, index: Tensor) -> Tuple[List[List[int]], Tensor]:
     target = flat.target[index]
     start = flat.ptr[flat.session_of(target)]
     item = flat.item
-    return (
-        [item[a:b].tolist() for a, b in zip(start, target)],
-        item[target],
-    )
+    return ([item[a:b].tolist() for a, b in zip(start, target)], item[target])

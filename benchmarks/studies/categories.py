@@ -7,17 +7,18 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from benchmarks.experiments import study
+from benchmarks.experiments.options import positive
 from benchmarks.experiments.plots import panels
 from benchmarks.experiments.report import interval
 from benchmarks.experiments.results import Table, rows
 from benchmarks.studies.maps import scatter, tsne
-from benchmarks.studies.sample_categories import several_categories
-from benchmarks.studies.vectors import (
+from benchmarks.studies.samples import (
     draw_samples,
     neighbor_share,
-    session_vectors,
+    several_categories,
 )
 from pyg_sessaug.comparison import gains, per_session
+from pyg_sessaug.evaluation import session_vectors
 
 # HR@20 and MRR@20 in Table 5.1, of one category and of several.
 THESIS = {
@@ -34,7 +35,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'by that and by hit or miss.',
     )
     parser.add_argument(
-        '--samples', type=study.positive, default=4000,
+        '--samples', type=positive, default=4000,
         help='sessions on the maps, one prefix of each',
     )  # fmt: skip
     args = study.start(parser, argv)

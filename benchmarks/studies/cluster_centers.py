@@ -2,6 +2,7 @@
 
 import os.path as osp
 from dataclasses import replace
+from math import isnan
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -12,12 +13,7 @@ from benchmarks.experiments import study
 from benchmarks.experiments.methods import METHODS, changed_edges
 from benchmarks.experiments.plots import COLORS, differences, panels
 from benchmarks.experiments.results import Table, rows
-from benchmarks.studies.measures import (
-    balance,
-    sizes,
-    spacing,
-    within_share,
-)
+from benchmarks.studies.measures import balance, sizes, spacing, within_share
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.comparison import compare_ranks, per_session
 from pyg_sessaug.datasets import SessionDataset
@@ -41,12 +37,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     runs = study.experiment(args, ['base', 'gmm', 'kmeans'])
     train, test = runs.data['train'], runs.data['test']
     embedding = study.model(runs).item_embedding.detach()
-    gmm, kmeans = (
-        ItemClusters.load(
-            osp.join(runs.folder, f'seed{args.seed}-{name}.clusters.pt')
-        )
-        for name in ('gmm', 'kmeans')
-    )
+    path = osp.join(runs.folder, f'seed{args.seed}-{{}}.clusters.pt')
+    gmm, kmeans = map(ItemClusters.load, map(path.format, ('gmm', 'kmeans')))
     clusters = {
         'gmm': gmm,
         'gmm-spread': respace(gmm, spacing(kmeans.centers)['mean']),
@@ -117,11 +109,11 @@ def edges(
         between.append(clusters.labels[pair[0]] != clusters.labels[pair[1]])
         points = embedding[pair].double()
         length.append((points[0] - points[1]).norm(dim=1))
-    weight, between, length, change = map(
-        torch.cat, (weight, between, length, change)
-    )
+    parts = (weight, between, length, change)
+    weight, between, length, change = map(torch.cat, parts)
     moved = length > 0
     crossing = between & moved
+    nearer = spearmanr(weight[crossing], -length[crossing]).statistic
     return {
         'between': float(crossing.double().sum() / moved.sum()),
         'weight_between': float(weight[crossing].mean()),
@@ -129,9 +121,7 @@ def edges(
         'length_between': float(length[crossing].mean()),
         'length_within': float(length[~between & moved].mean()),
         # Of edges between clusters, do nearer centres mean nearer items?
-        'correlation': _number(
-            spearmanr(weight[crossing], -length[crossing]).statistic
-        ),
+        'correlation': None if isnan(nearer) else float(nearer),
         'changed': changed_edges(train, half, NUM_SAMPLES),
         'mean_change': float(change.double().mean()),
     }
@@ -176,9 +166,8 @@ def plot(results: Dict[str, Any]) -> Any:
     for i, (name, row) in enumerate(variants.items()):
         style = {'color': COLOR[name], 'marker': 'o', 'lw': 2}
         gap = row['spacing']
-        centers.errorbar(i, gap['mean'], [[gap['mean'] - gap['min']],
-                                          [gap['max'] - gap['mean']]],
-                         capsize=4, **style)  # fmt: skip
+        ends = {'difference': gap['mean'], 'low': gap['min']}
+        differences(centers, [i], [{**ends, 'high': gap['max']}], **style)
         differences(metric, [i], [gain[name]], **style)
         moved = '-' in name
         sizes_.plot(range(1, len(row['sizes']) + 1), row['sizes'], label=name,
@@ -204,10 +193,6 @@ def plot(results: Dict[str, Any]) -> Any:
     for axis in axes.flat:
         axis.grid(alpha=0.3, axis='y')
     return fig
-
-
-def _number(value: float) -> Optional[float]:
-    return None if value != value else float(value)
 
 
 if __name__ == '__main__':

@@ -2,13 +2,12 @@
 
 from typing import Any, Dict, List, Optional, Sequence
 
-import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
 from benchmarks.experiments import study
 from benchmarks.experiments.datasets import SPLITS
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.plots import COLORS, panels
 from pyg_sessaug.datasets import SessionDataset
 
 # Table 4.2.
@@ -118,7 +117,7 @@ def equal(here: Optional[float], thesis: Optional[float]) -> str:
 
 
 def draw(lengths: Dict[str, Tensor], name: str) -> Any:
-    figure, axis = plt.subplots(figsize=(8, 3.8), layout='constrained')
+    figure, axis = panels()
     styles = zip((COLORS[5], COLORS[4], COLORS[1]), ('-', '--', '-'))
     for (key, x), (color, line) in zip(lengths.items(), styles):
         count = x.bincount()[1:].double()

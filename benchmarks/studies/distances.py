@@ -132,15 +132,12 @@ def plot(value: Dict[str, Tensor], hit: Tensor, known: Tensor) -> Any:
         bins = torch.linspace(0, float(value[kind].max()) + 1e-6, 61).numpy()
         for name, group, color, line in groups:
             if group.double().mean() > 0.01:
-                axis.hist(
-                    value[kind][group].numpy(), bins, density=True,
-                    histtype='step', lw=1.6, color=color, ls=line, label=name,
-                )  # fmt: skip
-        axis.set(
-            title=f'{kind.capitalize()} distance between consecutive clicks',
-            xlabel='Euclidean distance between item embeddings',
-            ylabel='Density',
-        )
+                axis.hist(value[kind][group].numpy(), bins, density=True,
+                          histtype='step', lw=1.6, color=color, ls=line,
+                          label=name)  # fmt: skip
+        title = f'{kind.capitalize()} distance between consecutive clicks'
+        length = 'Euclidean distance between item embeddings'
+        axis.set(title=title, xlabel=length, ylabel='Density')
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)
     return fig

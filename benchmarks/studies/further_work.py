@@ -3,6 +3,7 @@
 from typing import Any, Dict, List, Optional
 
 from benchmarks.experiments import study
+from benchmarks.experiments.options import positive
 from benchmarks.experiments.plots import (
     COLORS,
     differences,
@@ -36,16 +37,12 @@ def main(argv: Optional[List[str]] = None) -> None:
         'those that need them are left out.',
     )
     # A folder of its own, so that no run of another data set is there.
-    parser.set_defaults(
-        dataset='yoochoose_100k', fraction=1.0, output='runs/further_work'
-    )
-    parser.add_argument(
-        '--seeds', nargs='+', type=int, default=[0, 1], help='one run each'
-    )
-    parser.add_argument(
-        '--epochs', type=study.positive, default=4,
-        help='of each run; later ones have hardly a learning rate left',
-    )  # fmt: skip
+    parser.set_defaults(dataset='yoochoose_100k', output='runs/further_work')
+    parser.set_defaults(fraction=1.0)
+    add = parser.add_argument
+    add('--seeds', nargs='+', type=int, default=[0, 1], help='one run each')
+    add('--epochs', type=positive, default=4,
+        help='of each; later ones have hardly a learning rate')  # fmt: skip
     args = study.start(parser, argv)
     names, ranks, kernels = list(METHODS), {}, []
     for seed in dict.fromkeys(args.seeds):

@@ -2,19 +2,21 @@
 
 import math
 from itertools import pairwise
+from statistics import mean
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
 from benchmarks.experiments import study
 from benchmarks.experiments.datasets import SPLITS
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.plots import COLORS, legend_below, panels
+from benchmarks.experiments.report import outcome
+from benchmarks.experiments.results import Table, rows
 from pyg_sessaug import evaluate, fit
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.nn import SRGNN, SessionModel
-from pyg_sessaug.training import best_epoch
 from pyg_sessaug.training.augmentations import derive
 
 METHODS = {
@@ -35,9 +37,8 @@ def main(argv: Optional[List[str]] = None) -> None:
         'Trains three models; those of --run are not used.',
     )
     add = parser.add_argument
-    add('--epochs', type=study.positive, default=6, help='of each model')
-    add('--hidden', type=study.positive, default=100,
-        help='size of all vectors')  # fmt: skip
+    add('--epochs', type=positive, default=6, help='of each model')
+    add('--hidden', type=positive, default=100, help='size of all vectors')
     add('--lr', type=float, default=1e-3, help='learning rate at the start')
     args = study.start(parser, argv)
     data = {split: study.read(args, split) for split in SPLITS}
@@ -57,37 +58,25 @@ def main(argv: Optional[List[str]] = None) -> None:
         steps = math.ceil(len(data['train']) / BATCH_SIZE)
         losses = record(model, steps if method == 'frozen' else 0)
         history = fit(
-            model,
-            data['train'],
-            data['val'],
-            epochs=args.epochs,
-            batch_size=BATCH_SIZE,
-            lr=args.lr,
-            patience=args.epochs,
-            schedule='steps',
+            model, data['train'], data['val'], epochs=args.epochs,
+            patience=args.epochs, batch_size=BATCH_SIZE, lr=args.lr,
             # As many steps as 2 epochs of the whole training set have:
-            decay_every=2 / args.fraction,
-            seed=derive(args.seed, 'training'),
-            progress=False,
-        )
+            schedule='steps', decay_every=2 / args.fraction,
+            seed=derive(args.seed, 'training'), progress=False,
+        )  # fmt: skip
         test = evaluate(model, data['test'])
-        best = best_epoch(history)
         results[method] = {
             'initial_std': spread,
             'losses': [round(x, 4) for x in losses],
             'epochs': history,
-            'best_epoch': best,
-            'val_loss': history[best - 1]['val_loss'],
+            **{k: outcome(history)[k] for k in ('best_epoch', 'val_loss')},
             **{metric: 100 * x for metric, x in test.items()},
         }
         print(f'{METHODS[method]}: validation loss '
               f'{results[method]["val_loss"]:.3f}', flush=True)  # fmt: skip
-    study.write(
-        args,
-        {'steps_per_epoch': steps, 'models': results},
-        table(results),
-        draw(results, steps, type(data['train']).__name__),
-    )
+    figure = draw(results, steps, type(data['train']).__name__)
+    found = {'steps_per_epoch': steps, 'models': results}
+    study.write(args, found, table(results), figure)
 
 
 def word2vec(train: SessionDataset, channels: int) -> Tensor:
@@ -108,11 +97,9 @@ def word2vec(train: SessionDataset, channels: int) -> Tensor:
     # One worker, since several do not give the same vectors again.
     model = Word2Vec(
         [words[start:end] for start, end in pairwise(ptr)],
-        vector_size=channels,
-        min_count=1,
-        workers=1,
+        vector_size=channels, min_count=1, workers=1,
         seed=int(torch.randint(2**31 - 1, (1,))),
-    )
+    )  # fmt: skip
     vectors = torch.zeros(train.num_items, channels)
     index = torch.tensor([int(word) for word in model.wv.index_to_key])
     vectors[index] = torch.from_numpy(model.wv.vectors)
@@ -152,40 +139,33 @@ def smooth(losses: List[float]) -> Tensor:
     return (total[end] - total[start]) / (end - start)
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
-    lines = [['item vectors at the start', 'standard deviation',
-              f'training loss, first {FIRST} steps', 'first epoch',
-              'last epoch', 'lowest validation loss', 'HR@20 (%)',
-              'MRR@20 (%)']]  # fmt: skip
-    for method, x in results.items():
-        first = x['losses'][:FIRST]
-        values = [
-            sum(first) / len(first),
-            x['epochs'][0]['train_loss'],
-            x['epochs'][-1]['train_loss'],
-            x['val_loss'],
-        ]
-        lines.append(
-            [METHODS[method], f'{x["initial_std"]:.3f}']
-            + [f'{value:.3f}' for value in values]
-            + [f'{x["HR@20"]:.2f}', f'{x["MRR@20"]:.2f}']
-        )
-    return lines
+def table(results: Dict[str, Any]) -> Table:
+    found = [
+        {'name': METHODS[method], 'last': x['epochs'][-1], **x}
+        for method, x in results.items()
+    ]
+    cells = [
+        ('item vectors at the start', '{name}'),
+        ('standard deviation', '{initial_std:.3f}'),
+        (f'training loss, first {FIRST} steps',
+         lambda x: f'{mean(x["losses"][:FIRST]):.3f}'),
+        ('first epoch', '{epochs[0][train_loss]:.3f}'),
+        ('last epoch', '{last[train_loss]:.3f}'),
+        ('lowest validation loss', '{val_loss:.3f}'),
+    ]  # fmt: skip
+    cells += [(f'{x} (%)', f'{{{x}:.2f}}') for x in ('HR@20', 'MRR@20')]
+    return rows(found, cells)
 
 
 def draw(results: Dict[str, Any], steps: int, name: str) -> Any:
-    figure, axes = plt.subplots(
-        1, 3, figsize=(8, 3.6), layout='constrained', width_ratios=(3, 4, 3)
-    )
+    figure, axes = panels(1, 3, (8, 3.6), width_ratios=(3, 4, 3))
     styles = zip((COLORS[0], COLORS[4], COLORS[5]), ('-', '--', ':'), 'osD')
     for (method, x), (color, line, marker) in zip(results.items(), styles):
         style = dict(color=color, ls=line, lw=1.5, label=METHODS[method])
         curve = smooth(x['losses'])
         epoch = (torch.arange(len(curve)) + 1) / steps
         first = min(2 * FIRST, len(curve))
-        axes[0].plot(
-            torch.arange(first) + 1, smooth(x['losses'][:first]), **style
-        )
+        axes[0].plot(torch.arange(first) + 1, curve[:first], **style)
         axes[1].plot(epoch, curve, **style)
         axes[2].plot(
             [e['epoch'] for e in x['epochs']],
@@ -198,10 +178,7 @@ def draw(results: Dict[str, Any], steps: int, name: str) -> Any:
     axes[2].xaxis.get_major_locator().set_params(integer=True)
     for axis in axes:
         axis.grid(alpha=0.3)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc='outside lower center',
-        ncols=3, frameon=False,
-    )  # fmt: skip
+    legend_below(figure, ncols=3, fontsize=10)
     figure.suptitle(f'Initial item vectors, SRGNN on {name}')
     return figure
 

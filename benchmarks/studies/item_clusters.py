@@ -1,6 +1,7 @@
 """Clusters of items by a Gaussian mixture and by KMeans."""
 
 from argparse import Namespace
+from itertools import product
 from typing import Any, Dict, List, Optional
 
 import numpy as np
@@ -11,9 +12,9 @@ from tqdm import tqdm
 from benchmarks.experiments import study
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import permute
+from benchmarks.experiments.options import positive
 from benchmarks.experiments.plots import panels
 from benchmarks.experiments.results import Table, rows
-from benchmarks.run import positive
 from benchmarks.studies.measures import (
     STYLE,
     balance,
@@ -39,25 +40,14 @@ CERTAIN = 0.9
 
 def main(argv: Optional[List[str]] = None) -> None:
     parser = study.arguments('item_clusters', DESCRIPTION)
-    parser.add_argument(
-        '--num-clusters',
-        type=positive,
-        nargs='+',
-        default=[2, 4, 8, 16, 32],
-        metavar='K',
-        help='numbers of clusters',
-    )
-    parser.add_argument(
-        '--shown', type=positive, default=8, help='number shown in detail'
-    )
+    add = parser.add_argument
+    add('--num-clusters', type=positive, nargs='+', metavar='K',
+        default=[2, 4, 8, 16, 32], help='numbers of clusters')  # fmt: skip
+    add('--shown', type=positive, default=8, help='number shown in detail')
     args = study.start(parser, argv)
     runs = study.experiment(args)
     embedding = study.model(runs).item_embedding.detach()
-    todo = [
-        (k, method)
-        for k in sorted({*args.num_clusters, args.shown})
-        for method in STYLE
-    ]
+    todo = [*product(sorted({*args.num_clusters, args.shown}), STYLE)]
     found = [
         describe(runs, embedding, method, k)
         for k, method in tqdm(todo, 'clusters', disable=None)

@@ -12,6 +12,8 @@ from tqdm import tqdm
 from benchmarks.experiments.plots import COLORS
 
 ITERATIONS = 1000  # The default, whose name differs between versions.
+# How labels are coloured:
+LABELS = [COLORS[i] for i in (5, 1, 2, 3, 4, 6, 7, 0)]
 
 
 def tsne(vectors: Tensor) -> Tensor:
@@ -59,14 +61,7 @@ def scatter(
     names: Sequence[str],
     title: str,
     legend: bool = True,
-    colors: Sequence[str] = (
-        COLORS[5],
-        COLORS[1],
-        *COLORS[2:5],
-        COLORS[6],
-        COLORS[7],
-        COLORS[0],
-    ),
+    colors: Sequence[str] = LABELS,
 ) -> None:
     """Draws points coloured by their label.
 
@@ -78,7 +73,7 @@ def scatter(
         title: Title of the map.
         legend: Whether to draw a legend below.
         colors: Colour of each label.
-    """  # fmt: skip
+    """
     label = label.long()
     # In random order, so that no label covers the others.
     order = torch.randperm(len(points))

@@ -68,11 +68,7 @@ def balance(size: List[int]) -> float:
 def spacing(centers: Tensor) -> Dict[str, float]:
     """Smallest, mean and largest distance between two centres, Table 7.2."""
     distance = torch.pdist(centers.double())
-    return {
-        'min': float(distance.min()),
-        'mean': float(distance.mean()),
-        'max': float(distance.max()),
-    }
+    return {x: float(getattr(distance, x)()) for x in ('min', 'mean', 'max')}
 
 
 def within_share(labels: Tensor, sessions: Sessions) -> float:
@@ -93,12 +89,17 @@ def within_share(labels: Tensor, sessions: Sessions) -> float:
 
 def between_share(labels: Tensor, sessions: Sessions) -> float:
     """Share of steps from item to item that lead to another cluster."""
+    pair = steps(sessions)
+    pair = labels[pair[:, pair[0] != pair[1]]]
+    return float((pair[0] != pair[1]).double().mean())
+
+
+def steps(sessions: Sessions) -> Tensor:
+    """Items that follow each other in a session, ``[2, num_steps]``."""
     head = torch.ones(sessions.num_clicks, dtype=torch.bool)
     head[sessions.ptr[:-1]] = False
     click = head.nonzero().view(-1)
-    pair = torch.stack([sessions.item[click - 1], sessions.item[click]])
-    pair = labels[pair[:, pair[0] != pair[1]]]
-    return float((pair[0] != pair[1]).double().mean())
+    return torch.stack([sessions.item[click - 1], sessions.item[click]])
 
 
 def _count_distinct(value: Tensor, sessions: Sessions) -> Tensor:

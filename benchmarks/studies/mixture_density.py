@@ -3,18 +3,13 @@
 import os.path as osp
 from typing import List, Optional
 
-import matplotlib.pyplot as plt
 import torch
-from torch import Tensor
-from torch.distributions import (
-    Categorical,
-    Independent,
-    MixtureSameFamily,
-    Normal,
-)
+from torch import Tensor, distributions
 
 from benchmarks.experiments import study
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.plots import COLORS, panels
+from benchmarks.experiments.results import rows
 from pyg_sessaug.datasets import MultimodalSessions
 
 GRID = 241
@@ -30,9 +25,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     add = parser.add_argument
     parser.set_defaults(seed=2)  # Whose modes lie apart.
-    add('--num-modes', type=study.positive, default=4, help='of the density')
-    add('--num-items', type=study.positive, default=1000, help='to draw')
-    add('--shown', type=study.positive, default=3, help='sessions to draw')
+    add('--num-modes', type=positive, default=4, help='of the density')
+    add('--num-items', type=positive, default=1000, help='to draw')
+    add('--shown', type=positive, default=3, help='sessions to draw')
     args = study.start(parser, argv)
     data = MultimodalSessions(
         osp.join(args.output, 'data'), 'test', num_items=args.num_items,
@@ -58,17 +53,17 @@ def main(argv: Optional[List[str]] = None) -> None:
         'multimodal_sessions': multimodal,
         'changes_per_step': int(changed.sum()) / int(same.sum()),
     }
-    lines = [
-        ['', 'value'],
-        ['modes', str(args.num_modes)],
-        ['peaks of the density', str(results['peaks'])],
-        ['test sessions with clicks in several modes (%)',
-         f'{100 * multimodal:.1f}'],
-        ['steps to another mode (%)',
-         f'{100 * results["changes_per_step"]:.1f}'],
-    ]  # fmt: skip
+    several = 'test sessions with clicks in several modes (%)'
+    cells = [
+        ('', 'value'),
+        ('modes', f'{args.num_modes}'),
+        ('peaks of the density', '{peaks}'),
+        (several, '{multimodal_sessions:.1%}'),
+        ('steps to another mode (%)', '{changes_per_step:.1%}'),
+    ]
+    lines = [list(x) for x in zip(*rows([results], cells))]
 
-    figure, axis = plt.subplots(figsize=(8, 5), layout='constrained')
+    figure, axis = panels(1, 1, (8, 5))
     filled = axis.contourf(x, y, density.t(), 24, cmap='cividis')
     figure.colorbar(filled, label='Density')
     axis.scatter(*points.t(), s=3, c='white', alpha=0.5, lw=0, label='item')
@@ -79,21 +74,22 @@ def main(argv: Optional[List[str]] = None) -> None:
         axis.plot(*points[item].t(), '-o', ms=4, lw=1.2, mec='black', mew=0.5,
                   color=path_colors[i % 3],
                   label=f'session {i + 1}, 8 clicks')  # fmt: skip
-    axis.set(
-        title=f'A mixture of {args.num_modes} Gaussians and sessions in it',
-        xlabel='Latent dimension 1', ylabel='Latent dimension 2',
-    )  # fmt: skip
+    title = f'A mixture of {args.num_modes} Gaussians and sessions in it'
+    axis.set(title=title, xlabel='Latent dimension 1',
+             ylabel='Latent dimension 2')  # fmt: skip
     axis.legend(loc='upper left', fontsize=8, facecolor='#555555',
                 labelcolor='white', framealpha=0.8)  # fmt: skip
     study.write(args, results, lines, figure)
 
 
-def fit(points: Tensor, mode: Tensor) -> MixtureSameFamily:
+def fit(points: Tensor, mode: Tensor) -> distributions.Distribution:
     """The mixture by the share and mean of each mode, of unit variance."""
     share = mode.bincount().float()
     mean = torch.stack([points[mode == i].mean(0) for i in range(len(share))])
-    component = Independent(Normal(mean, torch.ones_like(mean)), 1)
-    return MixtureSameFamily(Categorical(share), component)
+    normal = distributions.Normal(mean, torch.ones_like(mean))
+    mode_of = distributions.Categorical(share)
+    component = distributions.Independent(normal, 1)
+    return distributions.MixtureSameFamily(mode_of, component)
 
 
 def peaks(density: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
 """Does a Gaussian mixture tell clusters of different sizes apart?"""
 
 import math
-from typing import List, Optional, Tuple
+from statistics import mean
+from typing import Any, Dict, List, Optional, Tuple
 
-import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
 from benchmarks.experiments import study
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.plots import legend_below, panels
+from benchmarks.experiments.results import Table, rows
 from benchmarks.studies.maps import scatter
 from pyg_sessaug.clusters import ItemClusters
 
@@ -28,35 +31,20 @@ def main(argv: Optional[List[str]] = None) -> None:
         data=False,
     )
     add = parser.add_argument
-    add('--points', type=study.positive, default=1000, help='of a mouse')
-    add('--repeats', type=study.positive, default=20, help='mice to draw')
+    add('--points', type=positive, default=1000, help='of a mouse')
+    add('--repeats', type=positive, default=20, help='mice to draw')
     args = study.start(parser, argv)
     mice = [draw_mouse(args.points) for _ in range(args.repeats)]
-    labels = {
-        method: [
+    labels, results = {}, {}
+    for method in METHODS:
+        labels[method] = [
             match(ItemClusters.fit(points, method, len(DISCS)).labels, truth)
             for points, truth in mice
         ]
-        for method in METHODS
-    }
-    scores = {
-        method: [
-            compare(label, truth) for label, (_, truth) in zip(found, mice)
-        ]
-        for method, found in labels.items()
-    }
-    lines = [
-        ['clusters', 'points in the right part (%)', 'adjusted Rand index']
-    ]
-    for method, values in scores.items():
-        right, rand = (sum(x) / len(values) for x in zip(*values))
-        lines.append([METHODS[method], f'{100 * right:.1f}', f'{rand:.3f}'])
-    results = {
-        method: [{'right': x, 'rand_index': y} for x, y in values]
-        for method, values in scores.items()
-    }
+        pairs = zip(labels[method], mice)
+        results[method] = [compare(x, truth) for x, (_, truth) in pairs]
 
-    figure, axes = plt.subplots(1, 3, figsize=(8, 3), layout='constrained')
+    figure, axes = panels(1, 3, (8, 3))
     points, truth = mice[0]
     shown = [('Mouse', truth)]
     shown += [(METHODS[method], labels[method][0]) for method in METHODS]
@@ -64,10 +52,25 @@ def main(argv: Optional[List[str]] = None) -> None:
         scatter(axis, points, label, list(DISCS), title, legend=False)
         axis.set(xlabel='x', ylabel='y', aspect='equal')
     handles = axes[0].get_legend_handles_labels()[0]
-    figure.legend(
-        handles, DISCS, loc='outside lower center', ncols=3, frameon=False
-    )
-    study.write(args, results, lines, figure)
+    legend_below(figure, handles=handles, labels=DISCS, ncols=3)
+    study.write(args, results, table(results), figure)
+
+
+def table(results: Dict[str, Any]) -> Table:
+    found = [
+        {
+            'name': name,
+            'right': mean(x['right'] for x in results[method]),
+            'rand': mean(x['rand_index'] for x in results[method]),
+        }
+        for method, name in METHODS.items()
+    ]
+    cells = [
+        ('clusters', '{name}'),
+        ('points in the right part (%)', '{right:.1%}'),
+        ('adjusted Rand index', '{rand:.3f}'),
+    ]
+    return rows(found, cells)
 
 
 def draw_mouse(num_points: int) -> Tuple[Tensor, Tensor]:
@@ -92,12 +95,13 @@ def match(label: Tensor, truth: Tensor) -> Tensor:
     return torch.from_numpy(disc)[label]
 
 
-def compare(label: Tensor, truth: Tensor) -> Tuple[float, float]:
+def compare(label: Tensor, truth: Tensor) -> Dict[str, float]:
     """Share of points with the right label, and adjusted Rand index."""
     from sklearn.metrics import adjusted_rand_score
 
     right = float((label == truth).double().mean())
-    return right, float(adjusted_rand_score(truth.numpy(), label.numpy()))
+    rand = float(adjusted_rand_score(truth.numpy(), label.numpy()))
+    return {'right': right, 'rand_index': rand}
 
 
 if __name__ == '__main__':

@@ -5,13 +5,12 @@ from typing import Any, Dict, List, Optional
 
 from benchmarks.experiments import study
 from benchmarks.experiments.methods import parse_method
+from benchmarks.experiments.options import positive
 from benchmarks.experiments.plots import differences, panels
-from benchmarks.experiments.report import interval
+from benchmarks.experiments.report import interval, outcome
 from benchmarks.experiments.results import Table, rows
-from benchmarks.run import positive
 from benchmarks.studies.measures import STYLE, balance, fit, sizes
 from pyg_sessaug.comparison import compare_ranks, per_session
-from pyg_sessaug.training import best_epoch
 from pyg_sessaug.transforms import ClusterDistance
 
 DESCRIPTION = """\
@@ -23,21 +22,11 @@ clusters, with blur, beside the base.
 
 def main(argv: Optional[List[str]] = None) -> None:
     parser = study.arguments('num_clusters', DESCRIPTION)
-    parser.add_argument(
-        '--num-clusters',
-        type=positive,
-        nargs='+',
-        default=[2, 8, 32],
-        metavar='K',
-        help='numbers of clusters',
-    )
-    parser.add_argument(
-        '--methods',
-        nargs='+',
-        choices=STYLE,
-        default=['kmeans'],
-        help='what makes the clusters',
-    )
+    add = parser.add_argument
+    add('--num-clusters', type=positive, nargs='+', default=[2, 8, 32],
+        metavar='K', help='numbers of clusters')  # fmt: skip
+    add('--methods', nargs='+', choices=STYLE, default=['kmeans'],
+        help='what makes the clusters')  # fmt: skip
     args = study.start(parser, argv)
     runs = study.experiment(args)
     base = runs.run(args.seed, parse_method('base'))
@@ -50,27 +39,16 @@ def main(argv: Optional[List[str]] = None) -> None:
             name = method if own else f'{method}-{k}'
             print(name, flush=True)
             clusters, _ = fit(runs, embedding, method, k)
-            record = runs.run(
-                args.seed,
-                replace(parse_method(method), name=name),
-                ClusterDistance(clusters),
-            )
+            named = replace(parse_method(method), name=name)
+            record = runs.run(args.seed, named, ClusterDistance(clusters))
             rank[name] = [record['rank']]
-            epoch = best_epoch(record['history'])
-            found.append(
-                {
-                    'name': name,
-                    'method': method,
-                    'num_clusters': k,
-                    'balance': balance(
-                        sizes(clusters, runs.data['train'].seen_items)
-                    ),
-                    'val_loss': record['history'][epoch - 1]['val_loss'],
-                }
-            )
-    epoch = best_epoch(base['history'])
+            size = sizes(clusters, runs.data['train'].seen_items)
+            row = {'name': name, 'method': method, 'num_clusters': k}
+            row['balance'] = balance(size)
+            row['val_loss'] = outcome(record['history'])['val_loss']
+            found.append(row)
     results = {
-        'base_val_loss': base['history'][epoch - 1]['val_loss'],
+        'base_val_loss': outcome(base['history'])['val_loss'],
         'rows': found,
         'metrics': compare_ranks(rank, per_session(runs.data['test'])),
     }
@@ -106,9 +84,8 @@ def plot(results: Dict[str, Any]) -> Any:
         for name, style in STYLE.items():
             own = [x for x in results['rows'] if x['method'] == name]
             if own:
-                k, gain = zip(
-                    *((x['num_clusters'], values[x['name']]) for x in own)
-                )
+                k = [x['num_clusters'] for x in own]
+                gain = [values[x['name']] for x in own]
                 differences(axis, k, gain, label=name, **style)
         axis.axhline(0, color='k', ls=':', lw=1, label='base')
         axis.set_xscale('log', base=2)

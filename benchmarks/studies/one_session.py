@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import parse_method
-from benchmarks.run import natural, positive
+from benchmarks.experiments.options import natural, positive
 from pyg_sessaug.datasets import SessionDataset
 
 
@@ -70,12 +70,12 @@ def describe(test: SessionDataset, index: int) -> Dict[str, Any]:
     """A sample in raw ids; nodes are numbered from 1 by first click."""
     item = clicks_and_target(test, index)
     data = test.get(index)
-    ids = test.item_ids
+    ids = test.item_ids.tolist()
     return {
         'sample': index,
         'clicks': (data.click_index + 1).tolist(),
-        'items': [_plain(ids[i]) for i in data.x.tolist()],
-        'target': _plain(ids[int(item[-1])]),
+        'items': [ids[i] for i in data.x.tolist()],
+        'target': ids[int(item[-1])],
     }
 
 
@@ -84,7 +84,3 @@ def _is_known(test: SessionDataset, item: Tensor) -> bool:
     if test.categories is not None:
         known &= test.categories[item].unique().numel() == 1
     return known
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value

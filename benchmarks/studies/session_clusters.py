@@ -1,17 +1,20 @@
 """Do clusters of session vectors tell sessions of several categories?"""
 
+from statistics import mean
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.experiments import study
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.plots import legend_below, panels
+from benchmarks.experiments.results import Table, rows
 from benchmarks.studies.maps import scatter, tsne
-from benchmarks.studies.sample_categories import several_categories
-from benchmarks.studies.vectors import draw_samples, session_vectors
+from benchmarks.studies.samples import draw_samples, several_categories
 from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.evaluation import session_vectors
 
 METHODS = {'kmeans': 'KMeans', 'gmm': 'GMM'}
 READINGS = ('clicks seen', 'whole session')
@@ -25,15 +28,10 @@ def main(argv: Optional[List[str]] = None) -> None:
         'several categories" (the thesis: up to 64 % for the mixture).',
     )
     add = parser.add_argument
-    add(
-        '--num-clusters',
-        type=study.positive,
-        nargs='+',
-        default=[2, 8],
-        help='one map each',
-    )
-    add('--repeats', type=study.positive, default=3, help='fits of each kind')
-    add('--samples', type=study.positive, default=4000,
+    add('--num-clusters', type=positive, nargs='+', default=[2, 8],
+        help='one map each')  # fmt: skip
+    add('--repeats', type=positive, default=3, help='fits of each kind')
+    add('--samples', type=positive, default=4000,
         help='sessions on the maps, one prefix of each')  # fmt: skip
     args = study.start(parser, argv)
     runs = study.experiment(args)
@@ -48,33 +46,26 @@ def main(argv: Optional[List[str]] = None) -> None:
     for method, k in bar:
         fitted = ItemClusters.fit(vectors, method, k).labels
         labels.setdefault((method, k), []).append(fitted)
-    rows = [
+    clusters = [
         {
             'method': method,
             'num_clusters': k,
-            'sizes': [
-                x.bincount(minlength=k).tolist() for x in labels[method, k]
-            ],
-            **{
-                reading: [compare(x, y) for x in labels[method, k]]
-                for reading, y in several.items()
-            },
+            'sizes': [x.bincount(minlength=k).tolist() for x in fits],
+            **{x: [compare(fit, y) for fit in fits]
+               for x, y in several.items()},
         }
-        for method, k in kinds
-    ]
-    alike = {
-        reading: max(float(y.double().mean()), 1 - float(y.double().mean()))
-        for reading, y in several.items()
-    }
+        for (method, k), fits in labels.items()
+    ]  # fmt: skip
+    share = {x: float(y.double().mean()) for x, y in several.items()}
+    alike = {reading: max(x, 1 - x) for reading, x in share.items()}
 
     drawn = draw_samples(test, args.samples)
     points = tsne(vectors[drawn])
     name = f'{type(test).__name__}: {len(drawn):,} test sessions'
     shown = {kind: labels[kind][0][drawn] for kind in kinds}
     figure = draw(points, shown, name)
-    study.write(
-        args, {'alike': alike, 'clusters': rows}, table(rows, alike), figure
-    )
+    results = {'alike': alike, 'clusters': clusters}
+    study.write(args, results, table(clusters, alike), figure)
 
 
 def compare(cluster: Tensor, several: Tensor) -> Dict[str, float]:
@@ -113,46 +104,47 @@ def draw(points: Tensor, labels: Dict[Any, Tensor], name: str) -> Any:
     """One map for each method, by rows, and number of clusters."""
     methods = {method for method, _ in labels}
     columns = len(labels) // len(methods)
-    figure, axes = plt.subplots(
-        len(methods), columns, figsize=(8, 7.6), layout='constrained',
-        squeeze=False,
-    )  # fmt: skip
+    figure, axes = panels(len(methods), columns, (8, 7.6), squeeze=False)
     most = max(k for _, k in labels)
     names = [str(i + 1) for i in range(most)]
     for axis, ((method, k), label) in zip(axes.flat, labels.items()):
         title = f'{METHODS[method]}, {k} clusters'
         scatter(axis, points, label, names, title, legend=False)
     handles = axes[0, 0].get_legend_handles_labels()[0]
-    figure.legend(
-        handles, names, title='Cluster', loc='outside lower center',
-        ncols=most, frameon=False, handletextpad=0,
-    )  # fmt: skip
+    legend_below(figure, handles=handles, labels=names, title='Cluster',
+                 ncols=most, handletextpad=0)  # fmt: skip
     figure.suptitle(f'Clusters of session vectors, {name}')
     return figure
 
 
-def table(rows: List[Dict[str, Any]], alike: Dict[str, float]) -> Any:
-    head = ['clusters', 'samples in the largest (%)']
+def table(clusters: List[Dict[str, Any]], alike: Dict[str, float]) -> Table:
+    found = [
+        {
+            'name': f'{METHODS[row["method"]]}, {row["num_clusters"]}',
+            'largest': mean(max(x) / sum(x) for x in row['sizes']),
+            **{x: averages(row[x]) for x in alike},
+        }
+        for row in clusters
+    ]
+    one = {
+        x: {'mean': y, 'highest': y, 'known': 0.0} for x, y in alike.items()
+    }
+    found.append({'name': 'one for all samples', 'largest': 1.0, **one})
+    cells = [('clusters', '{name}')]
+    cells.append(('samples in the largest (%)', '{largest:.1%}'))
     for reading in alike:
-        head += [f'agreement, {reading} (%)', 'highest', 'information']
-    lines = [head]
-    for row in rows:
-        largest = [max(x) / sum(x) for x in row['sizes']]
-        line = [f'{METHODS[row["method"]]}, {row["num_clusters"]}',
-                f'{100 * sum(largest) / len(largest):.1f}']  # fmt: skip
-        for reading in alike:
-            agreement = [100 * x['agreement'] for x in row[reading]]
-            information = [x['information'] for x in row[reading]]
-            line += [
-                f'{sum(agreement) / len(agreement):.1f}',
-                f'{max(agreement):.1f}',
-                f'{sum(information) / len(information):.3f}',
-            ]
-        lines.append(line)
-    line = ['one for all samples', '100.0']
-    for share in alike.values():
-        line += [f'{100 * share:.1f}', f'{100 * share:.1f}', '0.000']
-    return [*lines, line]
+        cells += [
+            (f'agreement, {reading} (%)', f'{{{reading}[mean]:.1%}}'),
+            ('highest', f'{{{reading}[highest]:.1%}}'),
+            ('information', f'{{{reading}[known]:.3f}}'),
+        ]
+    return rows(found, cells)
+
+
+def averages(fits: List[Dict[str, float]]) -> Dict[str, float]:
+    agreement = [x['agreement'] for x in fits]
+    known = mean(x['information'] for x in fits)
+    return {'mean': mean(agreement), 'highest': max(agreement), 'known': known}
 
 
 if __name__ == '__main__':

@@ -9,16 +9,13 @@ from tqdm import tqdm
 
 from benchmarks.experiments import study
 from benchmarks.experiments.methods import parse_method
-from benchmarks.experiments.plots import COLORS, MARKERS
-from benchmarks.run import positive
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.plots import COLORS, MARKERS, legend_below, panels
+from benchmarks.experiments.report import interval
+from benchmarks.experiments.results import Table, rows
+from benchmarks.studies import one_session
 from benchmarks.studies.maps import tsne
-from benchmarks.studies.one_session import (
-    add_arguments,
-    choose,
-    clicks_and_target,
-    describe,
-)
-from benchmarks.studies.vectors import draw_samples
+from benchmarks.studies.samples import draw_samples
 from pyg_sessaug.comparison import paired_bootstrap
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import top_items
@@ -37,7 +34,7 @@ SHOWN = 6
 
 def main(argv: Optional[List[str]] = None) -> None:
     parser = study.arguments('session_lists', DESCRIPTION)
-    add_arguments(parser)
+    one_session.add_arguments(parser)
     add = parser.add_argument
     add('--methods', nargs='+', type=method, metavar='METHOD',
         default=['base', 'i2i', 'category', 'gmm', 'kmeans'],
@@ -49,34 +46,32 @@ def main(argv: Optional[List[str]] = None) -> None:
     names = list(dict.fromkeys(['base', 'i2i', *args.methods]))
     runs = study.experiment(args, names)
     test = runs.data['test']
-    one = choose(args, runs)
+    one = one_session.choose(args, runs)
     many = draw_samples(test, args.sessions)
     sessions = test.flat_sessions
     target = sessions.item[sessions.target]
     many = many[test.seen_items[target[many]]]
     index = torch.cat([torch.tensor([one]), many])
     embedding = study.model(runs).item_embedding.detach()
-    lists, lengths = {}, {}
+    lists, lengths, goal = {}, {}, int(target[one])
     for name in names:
         items = recommend(study.model(runs, name), test[index])
         lists[name] = items[0].tolist()
         lengths[name] = list_distance(embedding, items, target[index])
     results = {
-        'session': describe(test, one),
+        'session': one_session.describe(test, one),
         'lists': {
             name: {
-                'target_at': _place(lists[name], int(target[one])),
+                'target_at': _place(items, goal),
                 'cumulative': cumulative(lengths[name][0]),
             }
-            for name in names
+            for name, items in lists.items()
         },
         'sessions': many.numel(),
         'mean': compare({x: lengths[x][1:] for x in names}),
     }
-    figure = plot(
-        embedding, test.seen_items, lists, clicks_and_target(test, one),
-        args.points,
-    )  # fmt: skip
+    session = one_session.clicks_and_target(test, one)
+    figure = plot(embedding, test.seen_items, lists, session, args.points)
     study.write(args, results, table(results), figure)
 
 
@@ -116,7 +111,7 @@ def cumulative(distance: Tensor) -> List[float]:
 def compare(lengths: Dict[str, Tensor]) -> Dict[str, Dict[str, float]]:
     """Mean distance of a list, and its difference to that of the base."""
     mean = {name: x.nanmean(dim=1) for name, x in lengths.items()}
-    rows = {name: {'mean': float(x.mean())} for name, x in mean.items()}
+    out = {name: {'mean': float(x.mean())} for name, x in mean.items()}
     others = [name for name in mean if name != 'base']
     found = paired_bootstrap(
         torch.stack([mean[name] - mean['base'] for name in others]),
@@ -124,35 +119,23 @@ def compare(lengths: Dict[str, Tensor]) -> Dict[str, Dict[str, float]]:
     )
     for i, name in enumerate(others):
         for key in ('difference', 'low', 'high'):
-            rows[name][key] = float(getattr(found, key)[i])
-    return rows
+            out[name][key] = float(getattr(found, key)[i])
+    return out
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
-    last = 'all'
-    lines = [
-        ['model', 'target at', *map(str, range(1, SHOWN + 1)), last,
-         'mean, many sessions', 'difference to base [95 %]']
-    ]  # fmt: skip
-    for name, row in results['lists'].items():
-        sums, many = row['cumulative'], results['mean'][name]
-        difference = '–'
-        if 'low' in many:
-            difference = (
-                f'{many["difference"]:+.4f} '
-                f'[{many["low"]:+.4f}, {many["high"]:+.4f}]'
-            )
-        lines.append(
-            [
-                name,
-                '–' if row['target_at'] is None else str(row['target_at']),
-                *(f'{x:.3f}' for x in sums[:SHOWN]),
-                f'{sums[-1]:.3f}',
-                f'{many["mean"]:.4f}',
-                difference,
-            ]
-        )
-    return lines
+def table(results: Dict[str, Any]) -> Table:
+    found = [
+        {'name': name, **row, **results['mean'][name]}
+        for name, row in results['lists'].items()
+    ]
+    cells = [('model', '{name}'), ('target at', '{target_at}')]
+    cells += [(f'{i + 1}', f'{{cumulative[{i}]:.3f}}') for i in range(SHOWN)]
+    cells += [
+        ('all', lambda x: f'{x["cumulative"][-1]:.3f}'),
+        ('mean, many sessions', '{mean:.4f}'),
+        ('difference to base [95 %]', lambda x: interval(x, 4)),
+    ]
+    return rows(found, cells)
 
 
 def plot(
@@ -169,11 +152,9 @@ def plot(
     item = torch.cat([shown, others]).unique()
     point = dict(zip(item.tolist(), tsne(embedding[item]).tolist()))
     columns = min(3, len(lists))
-    rows = -(-len(lists) // columns)
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(9, 0.6 + 3.1 * rows), layout='constrained',
-        sharex=True, sharey=True, squeeze=False,
-    )  # fmt: skip
+    lines = -(-len(lists) // columns)
+    size, shared = (9, 0.6 + 3.1 * lines), {'sharex': True, 'sharey': True}
+    fig, axes = panels(lines, columns, size, squeeze=False, **shared)
     for axis in axes.flat[len(lists) :]:
         axis.axis('off')
     near = torch.tensor([point[i] for i in [*lists['base'], int(session[-1])]])
@@ -203,8 +184,8 @@ def plot(
             ('.', '#cccccc', 'other items'),
         )
     ]
-    fig.legend(handles=handles, loc='outside lower center', ncols=4,
-               frameon=False, fontsize=9)  # fmt: skip
+    labels = [x.get_label() for x in handles]
+    legend_below(fig, handles=handles, labels=labels, ncols=4)
     fig.suptitle('Recommendations for one session, in the base model’s space')
     return fig
 

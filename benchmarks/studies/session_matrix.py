@@ -2,7 +2,6 @@
 
 from typing import Any, Dict, List, Optional
 
-import matplotlib.pyplot as plt
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
@@ -11,7 +10,9 @@ from tqdm import tqdm
 
 from benchmarks.experiments import study
 from benchmarks.experiments.methods import parse_method
-from benchmarks.experiments.plots import COLORS
+from benchmarks.experiments.plots import COLORS, panels
+from benchmarks.experiments.results import Table, rows
+from benchmarks.studies.measures import steps
 from benchmarks.studies.one_session import add_arguments, choose, describe
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.training.augmentations import training_transform
@@ -34,43 +35,32 @@ def main(argv: Optional[List[str]] = None) -> None:
     runs = study.experiment(args, ['base', 'i2i'])
     test, seen = runs.data['test'], runs.data['train'].seen_items
     index = choose(args, runs)
-    base, augmented = (
-        study.model(runs, name).item_embedding.detach()
-        for name in ('base', 'i2i')
-    )
+    models = {
+        name: study.model(runs, method).item_embedding.detach()
+        for name, method in (('base', 'base'), ('augmented', 'i2i'))
+    }
     torch.manual_seed(args.seed)
-    transform = training_transform(parse_method('i2i'), ItemDistance(base))
+    transform = training_transform(
+        parse_method('i2i'), ItemDistance(models['base'])
+    )
     data = test.get(index)
     plain, drawn = NormalizeEdges()(data), transform(data)
-    src, dst = data.edge_index
+    ends = data.x[data.edge_index]
     pairs = consecutive(test)
-    lengths = [distance(x, *pairs) for x in (base, augmented)]
+    lengths = [distance(x, *pairs) for x in models.values()]
     results = {
         'session': describe(test, index),
         'base_matrix': outgoing(plain).tolist(),
         'augmented_matrix': outgoing(drawn).tolist(),
         'edges': [
-            {
-                'from': i + 1,
-                'to': j + 1,
-                'base': a,
-                'augmented': b,
-            }
+            {'from': i + 1, 'to': j + 1, 'base': a, 'augmented': b}
             for i, j, a, b in zip(
-                src.tolist(),
-                dst.tolist(),
-                distance(base, data.x[src], data.x[dst]).tolist(),
-                distance(augmented, data.x[src], data.x[dst]).tolist(),
+                *data.edge_index.tolist(),
+                *(distance(x, *ends).tolist() for x in models.values()),
             )
         ],
-        'largest': {
-            name: diameter(embedding[seen])
-            for name, embedding in (('base', base), ('augmented', augmented))
-        },
-        'mean': {
-            name: float(x.mean())
-            for name, x in zip(('base', 'augmented'), lengths)
-        },
+        'largest': {x: diameter(models[x][seen]) for x in models},
+        'mean': {x: float(y.mean()) for x, y in zip(models, lengths)},
         'pairs': pairs.size(1),
         'correlation': float(spearmanr(*lengths).statistic),
     }
@@ -88,11 +78,7 @@ def consecutive(test: SessionDataset) -> Tensor:
     """Distinct ordered pairs of different items, both seen in training, that
     follow each other in a session, ``[2, num_pairs]``.
     """
-    sessions = test.flat_sessions
-    head = torch.ones(sessions.num_clicks, dtype=torch.bool)
-    head[sessions.ptr[:-1]] = False
-    click = head.nonzero().view(-1)
-    pair = torch.stack([sessions.item[click - 1], sessions.item[click]])
+    pair = steps(test.flat_sessions)
     keep = (pair[0] != pair[1]) & test.seen_items[pair].all(dim=0)
     return pair[:, keep].unique(dim=1)
 
@@ -122,30 +108,20 @@ def diameter(points: Tensor) -> float:
     return float((points[pair[0]].double() - points[pair[1]].double()).norm())
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
-    lines = [['distance', 'base', 'augmented']]
-    lines += [
-        [
-            f'{x["from"]} → {x["to"]}',
-            f'{x["base"]:.3f}',
-            f'{x["augmented"]:.3f}',
-        ]
-        for x in results['edges']
+def table(results: Dict[str, Any]) -> Table:
+    found = [
+        {'name': f'{x["from"]} → {x["to"]}', **x} for x in results['edges']
     ]
-    for key, name in (
-        ('mean', f'mean of {results["pairs"]:,} pairs'),
-        ('largest', 'largest of any two items'),
-    ):
-        row = results[key]
-        lines.append([name, *(f'{row[x]:.3f}' for x in ('base', 'augmented'))])
-    lines.append(['rank correlation', f'{results["correlation"]:.2f}', ''])
-    return lines
+    mean = f'mean of {results["pairs"]:,} pairs'
+    found.append({'name': mean, **results['mean']})
+    largest = {'name': 'largest of any two items', **results['largest']}
+    cells = [(x, f'{{{x}:.3f}}') for x in ('base', 'augmented')]
+    lines = rows([*found, largest], [('distance', '{name}'), *cells])
+    return [*lines, ['rank correlation', f'{results["correlation"]:.2f}', '']]
 
 
 def plot(results: Dict[str, Any], lengths: List[Tensor]) -> Any:
-    fig, axes = plt.subplots(
-        1, 3, figsize=(9, 3.2), layout='constrained', width_ratios=[1, 1, 0.9]
-    )
+    fig, axes = panels(1, 3, (9, 3.2), width_ratios=[1, 1, 0.9])
     matrices = ('base_matrix', 'augmented_matrix')
     for axis, key in zip(axes, matrices):
         matrix = torch.tensor(results[key])
@@ -161,25 +137,17 @@ def plot(results: Dict[str, Any], lengths: List[Tensor]) -> Any:
                         ha='center', va='center', fontsize=7,
                         color='k' if matrix[i, j] > 0.5 else 'w',
                     )  # fmt: skip
-        axis.set(
-            title=key.replace('_', ' ').capitalize(),
-            xlabel='To item',
-            ylabel='From item',
-        )
+        axis.set(title=key.replace('_', ' ').capitalize(), xlabel='To item',
+                 ylabel='From item')  # fmt: skip
     fig.colorbar(shown, ax=axes[:2], label='Share of outgoing weight',
                  shrink=0.8)  # fmt: skip
     axes[2].hexbin(*[x.numpy() for x in lengths], gridsize=40, mincnt=1,
                    cmap='Greys', bins='log')  # fmt: skip
-    axes[2].scatter(
-        [x['base'] for x in results['edges']],
-        [x['augmented'] for x in results['edges']],
-        color=COLORS[4], s=18, zorder=3, label='edges of the session',
-    )  # fmt: skip
-    axes[2].set(
-        title='Consecutive items',
-        xlabel='Distance, base model',
-        ylabel='Distance, augmented model',
-    )
+    ends = zip(*((x['base'], x['augmented']) for x in results['edges']))
+    axes[2].scatter(*ends, color=COLORS[4], s=18, zorder=3,
+                    label='edges of the session')  # fmt: skip
+    axes[2].set(title='Consecutive items', xlabel='Distance, base model',
+                ylabel='Distance, augmented model')  # fmt: skip
     axes[2].legend(frameon=False, fontsize=8)
     return fig
 

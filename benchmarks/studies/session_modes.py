@@ -7,16 +7,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.experiments import study
-from benchmarks.experiments.plots import COLORS, MARKERS
-from benchmarks.run import positive
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.plots import COLORS, MARKERS, legend_below, panels
+from benchmarks.experiments.results import Table, rows
+from benchmarks.studies import one_session
 from benchmarks.studies.maps import tsne
 from benchmarks.studies.measures import fit, within_share
-from benchmarks.studies.one_session import (
-    add_arguments,
-    choose,
-    clicks_and_target,
-    describe,
-)
 
 DESCRIPTION = """\
 Figure 7.1: the region of the items' latent space around one test session,
@@ -24,10 +20,13 @@ coloured by mode (cluster), the clicks of the session connected by arrows; and
 the modes of its items beside the share of test sessions that stay in one.
 """
 
+ARROW = {'arrowstyle': '->', 'connectionstyle': 'arc3,rad=0.15', 'lw': 1.2}
+ARROW |= {'shrinkA': 3, 'shrinkB': 3}
+
 
 def main(argv: Optional[List[str]] = None) -> None:
     parser = study.arguments('session_modes', DESCRIPTION)
-    add_arguments(parser)
+    one_session.add_arguments(parser)
     add = parser.add_argument
     add('--clusters', choices=('gmm', 'kmeans'), default='gmm', help='modes')
     add('--num-clusters', type=positive, default=8, help='their number')
@@ -35,12 +34,12 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = study.start(parser, argv)
     runs = study.experiment(args, ['base', 'i2i'])
     test = runs.data['test']
-    index = choose(args, runs)
+    index = one_session.choose(args, runs)
     embedding = study.model(runs).item_embedding.detach()
     clusters, _ = fit(runs, embedding, args.clusters, args.num_clusters)
-    session = clicks_and_target(test, index)
+    session = one_session.clicks_and_target(test, index)
     results = {
-        'session': describe(test, index),
+        'session': one_session.describe(test, index),
         'modes': clusters.labels[session[:-1]].add(1).tolist(),
         'target_mode': int(clusters.labels[session[-1]]) + 1,
         'within': within_share(clusters.labels, test.flat_sessions),
@@ -57,16 +56,13 @@ def main(argv: Optional[List[str]] = None) -> None:
     study.write(args, results, table(results), figure)
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
-    modes, within = results['modes'], results['within']
-    return [
-        ['modes of the clicks', 'of the target', 'sessions in one mode (%)'],
-        [
-            ' '.join(map(str, modes)),
-            str(results['target_mode']),
-            f'{100 * within:.1f}',
-        ],
+def table(results: Dict[str, Any]) -> Table:
+    cells = [
+        ('modes of the clicks', lambda x: ' '.join(map(str, x['modes']))),
+        ('of the target', '{target_mode}'),
+        ('sessions in one mode (%)', '{within:.1%}'),
     ]
+    return rows([results], cells)
 
 
 def plot(point: Tensor, label: Tensor, session: Tensor) -> Any:
@@ -77,7 +73,7 @@ def plot(point: Tensor, label: Tensor, session: Tensor) -> Any:
         label: Its mode, ``[N]``.
         session: Places in these of the clicks and the target.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout='constrained')
+    fig, axes = panels(1, 2, (9, 4.6))
     for axis, size in zip(axes, (4, 14)):
         for mode in label.unique().tolist():
             axis.scatter(
@@ -88,39 +84,26 @@ def plot(point: Tensor, label: Tensor, session: Tensor) -> Any:
         clicks = point[session[:-1]]
         for a, b in zip(clicks[:-1].tolist(), clicks[1:].tolist()):
             if a != b:
-                axis.annotate(
-                    '', b, a, arrowprops={
-                        'arrowstyle': '->', 'lw': 1.2, 'shrinkA': 3,
-                        'shrinkB': 3, 'connectionstyle': 'arc3,rad=0.15',
-                    },
-                )  # fmt: skip
+                axis.annotate('', b, a, arrowprops=ARROW)
         axis.scatter(*clicks.t(), s=60, fc='none', ec='k', lw=1.3)
         axis.scatter(*point[session[-1]], marker='*', c='k', s=120, ec='w',
                      lw=0.6)  # fmt: skip
         axis.set(xlabel='t-SNE 1', ylabel='t-SNE 2')
     low, high = point[session].amin(dim=0), point[session].amax(dim=0)
     margin = 0.15 * (high - low).clamp(min=1.0)
-    (left, bottom), (right, top) = (low - margin).tolist(), (
-        high + margin
-    ).tolist()  # fmt: skip
-    axes[1].set(
-        xlim=(left, right), ylim=(bottom, top), title='Around the session'
-    )
-    axes[0].add_patch(
-        plt.Rectangle(
-            (left, bottom), right - left, top - bottom, fc='none', ec='k',
-            ls='--',
-        )
-    )  # fmt: skip
+    low, high = low - margin, high + margin
+    x, y = zip(low.tolist(), high.tolist())
+    axes[1].set(xlim=x, ylim=y, title='Around the session')
+    style = {'fc': 'none', 'ec': 'k', 'ls': '--'}
+    frame = plt.Rectangle(low.tolist(), *(high - low).tolist(), **style)
+    axes[0].add_patch(frame)
     axes[0].set_title('Items and their modes')
     handles, names = axes[0].get_legend_handles_labels()
     for marker, name, fill in (('o', 'click', 'none'), ('*', 'target', 'k')):
-        handles.append(
-            plt.Line2D([], [], ls='', marker=marker, mec='k', mfc=fill)
-        )
+        mark = plt.Line2D([], [], ls='', marker=marker, mec='k', mfc=fill)
+        handles.append(mark)
         names.append(name)
-    fig.legend(handles, names, loc='outside lower center', ncols=5,
-               frameon=False, fontsize=9, markerscale=1.5)  # fmt: skip
+    legend_below(fig, handles=handles, labels=names, ncols=5, markerscale=1.5)
     return fig
 
 

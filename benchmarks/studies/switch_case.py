@@ -13,13 +13,13 @@ from typing import Any, Dict, List, Optional
 import torch
 from torch import Tensor
 
-from benchmarks import run
-from benchmarks.experiments import (
-    study,  # Before its neighbours: it tells where they are.
-)
+from benchmarks.experiments import study
 from benchmarks.experiments.methods import parse_method
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.plots import COLORS, panels
 from benchmarks.experiments.report import METRICS
-from pyg_sessaug.comparison import compare, gains, per_session
+from benchmarks.experiments.results import Table, rows
+from pyg_sessaug.comparison import compare_ranks, gains, per_session
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.nn import SessionModel
 from pyg_sessaug.training import fit, validation_loss
@@ -51,13 +51,11 @@ def row(gain: Dict[str, Dict[str, Tensor]], keep: Tensor) -> Dict[str, Any]:
     """Test samples of some clusters: the base, and differences to it."""
     out: Dict[str, Any] = {'test': int(keep.sum())}
     for metric in METRICS:
-        mean = {
-            k: 100 * float(v[metric][0, keep].mean()) for k, v in gain.items()
-        }
+        mean = {k: 100 * float(v[metric][0, keep].mean())
+                for k, v in gain.items()}  # fmt: skip
         out[metric] = mean['base']
-        out.update(
-            {f'{name} {metric}': mean[name] - mean['base'] for name in TUNED}
-        )
+        for name in TUNED:
+            out[f'{name} {metric}'] = mean[name] - mean['base']
     return out
 
 
@@ -65,7 +63,7 @@ def summarise(
     clusters: List[Dict[str, Any]], gain: Dict, label: Tensor
 ) -> Dict[str, Any]:
     """Every cluster that has test sessions, those below average, and all."""
-    rows = [
+    found = [
         {
             'cluster': i,
             'epochs': len(about['history']),
@@ -76,9 +74,9 @@ def summarise(
         if bool((label == i).any())
     ]
     mean = row(gain, label >= 0)
-    low = [x for x in rows if x[METRICS[0]] < mean[METRICS[0]]]
-    out: Dict[str, Any] = {'clusters': rows}
-    for name, kept in zip(SUMS, (low, rows)):
+    low = [x for x in found if x[METRICS[0]] < mean[METRICS[0]]]
+    out: Dict[str, Any] = {'clusters': found}
+    for name, kept in zip(SUMS, (low, found)):
         if not kept:
             continue
         index = torch.tensor([x['cluster'] for x in kept])
@@ -92,62 +90,42 @@ def summarise(
 def thesis() -> Dict[str, float]:
     """The columns of Table 5.2 in one number, added up and averaged."""
     table = torch.tensor(THESIS, dtype=torch.float64)
-    difference, share = table[:, :2], table[:, 2:] / table[:, 2].sum()
-    mean = (difference * share).sum(dim=0)
-    return {
-        'test': int(table[:, 2].sum()),
-        **dict(zip([f'sum {m}' for m in METRICS], difference.sum(0).tolist())),
-        **dict(zip([f'mean {m}' for m in METRICS], mean.tolist())),
-    }
+    difference, test = table[:, :2], table[:, 2]
+    kinds = {'sum': difference.sum(0), 'mean': test @ difference / test.sum()}
+    out: Dict[str, float] = {'test': int(test.sum())}
+    for kind, values in kinds.items():
+        out.update(zip([f'{kind} {m}' for m in METRICS], values.tolist()))
+    return out
 
 
-def table(results: Dict[str, Any]) -> List[List[str]]:
+def table(results: Dict[str, Any]) -> Table:
     """The rows of Table 5.2, for all clusters."""
-    heads = [f'{x}: {m}' for x in TUNED.values() for m in METRICS]
-    lines = [['cluster', 'training samples', 'test', *METRICS, *heads]]
-    rows = [
-        *((str(x['cluster']), x) for x in results['clusters']),
-        *((x, results[x]) for x in SUMS if x in results),
+    found = [{**x, 'name': x['cluster']} for x in results['clusters']]
+    found += [{**results[x], 'name': x} for x in SUMS if x in results]
+    cells = [('cluster', '{name}'), ('training samples', '{train:,}')]
+    cells += [('test', '{test:,}'), *((x, f'{{{x}:.2f}}') for x in METRICS)]
+    cells += [
+        (f'{text}: {metric}', f'{{{name} {metric}:+.2f}}')
+        for name, text in TUNED.items()
+        for metric in METRICS
     ]
-    for name, values in rows:
-        differences = [values[f'{x} {m}'] for x in TUNED for m in METRICS]
-        lines.append(
-            [
-                name,
-                f'{values["train"]:,}',
-                f'{values["test"]:,}',
-                *(f'{values[m]:.2f}' for m in METRICS),
-                *(f'{x:+.2f}' for x in differences),
-            ]
-        )
-    return lines
+    return rows(found, cells)
 
 
 def plot(results: Dict[str, Any]) -> Any:
     """Differences to the base, per cluster."""
-    from benchmarks.experiments.plots import COLORS, plt
-
-    names = [f'{x["cluster"]}\n{x["test"]:,}' for x in results['clusters']] + [
-        f'all\n{results["all"]["test"]:,}'
-    ]
-    rows = [*results['clusters'], results['all']]
-    figure, axes = plt.subplots(
-        2, 1, figsize=(8, 5.5), layout='constrained', sharex=True
-    )
-    place = torch.arange(len(rows))
+    found = [*results['clusters'], {'cluster': 'all', **results['all']}]
+    names = [f'{x["cluster"]}\n{x["test"]:,}' for x in found]
+    figure, axes = panels(2, 1, (8, 5.5), sharex=True)
+    place = torch.arange(len(found))
     for axis, metric in zip(axes, METRICS):
-        for side, (name, text) in zip((-0.2, 0.2), TUNED.items()):
-            axis.bar(
-                place + side,
-                [x[f'{name} {metric}'] for x in rows],
-                0.38,
-                label=text,
-                color=COLORS[5] if side < 0 else COLORS[1],
-                hatch='' if side < 0 else '//',
-                edgecolor='white',
-            )
+        for i, (name, text) in enumerate(TUNED.items()):
+            difference = [x[f'{name} {metric}'] for x in found]
+            axis.bar(place + 0.4 * i - 0.2, difference, 0.38, label=text,
+                     color=COLORS[(5, 1)[i]], hatch=('', '//')[i],
+                     edgecolor='white')  # fmt: skip
         axis.axhline(0, color='k', lw=1)
-        axis.axvline(len(rows) - 1.5, color='k', lw=0.8, ls=':')
+        axis.axvline(len(found) - 1.5, color='k', lw=0.8, ls=':')
         axis.set(ylabel=f'{metric}, difference (points)')
         axis.grid(alpha=0.3, axis='y')
     axes[1].set_xticks(place, names)
@@ -160,21 +138,16 @@ def plot(results: Dict[str, Any]) -> Any:
 def main(argv: Optional[List[str]] = None) -> None:
     parser = study.arguments('switch_case', __doc__)
     add = parser.add_argument
-    add('--num-clusters', type=run.positive, default=8, help='of sessions')
+    add('--num-clusters', type=positive, default=8, help='of sessions')
     add('--lr', type=float, default=1e-4, help='of fine-tuning')
-    add('--epochs', type=run.positive, default=5, help='of it, at most')
-    add(
-        '--patience',
-        type=run.positive,
-        default=2,
-        help='epochs of it without improvement before stopping',
-    )
+    add('--epochs', type=positive, default=5, help='of it, at most')
+    add('--patience', type=positive, default=2,
+        help='epochs of it without improvement before stopping')  # fmt: skip
     args = study.start(parser, argv)
     runs = study.experiment(args)
     base, data = study.model(runs), runs.data
-    options = {
-        key: getattr(args, key) for key in ('lr', 'epochs', 'patience', 'seed')
-    }
+    names = ('lr', 'epochs', 'patience', 'seed')
+    options = {name: getattr(args, name) for name in names}
     ensemble, clusters = fit_switch_case(
         base, data['train'], data['val'], args.num_clusters, **options
     )
@@ -185,16 +158,11 @@ def main(argv: Optional[List[str]] = None) -> None:
         'control': rank_samples(tuned, data['test']),
     }
     gain = {name: gains([rank]) for name, rank in ranks.items()}
+    several = {name: [rank] for name, rank in ranks.items()}
     results = {
         'model': runs.args.model,
         **summarise(clusters, gain, session_labels(ensemble, data['test'])),
-        'comparison': {
-            metric: compare(
-                {name: values[metric] for name, values in gain.items()},
-                per_session(data['test']),
-            )
-            for metric in METRICS
-        },
+        'comparison': compare_ranks(several, per_session(data['test'])),
         'thesis': thesis(),
     }
     study.write(args, results, table(results), plot(results))

@@ -8,7 +8,7 @@ from benchmarks.experiments import study
 from benchmarks.experiments.plots import COLORS, panels
 from benchmarks.experiments.report import interval
 from benchmarks.experiments.results import Table, rows
-from benchmarks.studies.sample_categories import several_categories
+from benchmarks.studies.samples import several_categories
 from pyg_sessaug.comparison import compare_ranks, per_session
 from pyg_sessaug.training import best_epoch
 
@@ -26,9 +26,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     args = study.start(parser, argv)
     runs = study.experiment(args, NAMES)
-    records = {
-        method.name: runs.run(args.seed, method) for method in runs.methods
-    }
+    records = {x.name: runs.run(args.seed, x) for x in runs.methods}
     several = several_categories(runs.data['test'])['clicks seen']
     session = per_session(runs.data['test'])
     several_in_training = several_categories(runs.data['train'])['clicks seen']
@@ -100,9 +98,8 @@ def draw(results: Dict[str, Any], name: str) -> Any:
     for i, (method, label) in enumerate(NAMES.items()):
         color = COLORS[5 - i]
         losses = zip(*results['training'][method]['losses'])
-        for loss, kind, line in zip(
-            losses, ('training', 'valid.'), ('--', '-')
-        ):
+        kinds = (('training', '--'), ('valid.', '-'))
+        for loss, (kind, line) in zip(losses, kinds):
             left.plot(range(1, len(loss) + 1), loss, line, color=color, lw=1.5,
                       label=f'{label}, {kind}')  # fmt: skip
         value = [groups[x]['HR@20'][method]['mean'] for x in groups]

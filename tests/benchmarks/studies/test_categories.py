@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from benchmarks.studies import categories, sample_categories
-from benchmarks.studies.sample_categories import several_categories
+from benchmarks.studies import categories, samples
+from benchmarks.studies.samples import several_categories
 from pyg_sessaug.comparison import per_session
 from pyg_sessaug.datasets import Diginetica
 
@@ -103,7 +103,7 @@ def test_thesis_stands_beside_the_whole_of_diginetica():
 def test_shares_on_diginetica(shared_data, tmp_path):
     root = shared_data('diginetica')
     test = Diginetica(root, 'test', processed_root=str(tmp_path))
-    labels = sample_categories.several_categories(test)
+    labels = samples.several_categories(test)
     # Whole sessions, each once: the statistic of Table 4.2 needs the same.
     session = per_session(test)
     whole = torch.zeros(test.sessions).index_put_(

@@ -11,7 +11,7 @@ from benchmarks.studies import (
     session_matrix,
     session_modes,
 )
-from benchmarks.studies.vectors import draw_samples
+from benchmarks.studies.samples import draw_samples
 from pyg_sessaug.transforms import NormalizeEdges
 
 

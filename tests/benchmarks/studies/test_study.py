@@ -11,13 +11,9 @@ from torch_geometric.data import Batch
 from benchmarks import run, studies
 from benchmarks.experiments import study
 from benchmarks.studies import maps
-from benchmarks.studies.vectors import (
-    draw_samples,
-    neighbor_share,
-    session_vectors,
-)
+from benchmarks.studies.samples import draw_samples, neighbor_share
 from pyg_sessaug.comparison import per_session
-from pyg_sessaug.evaluation import rank_samples
+from pyg_sessaug.evaluation import rank_samples, session_vectors
 from pyg_sessaug.transforms import NormalizeEdges
 
 STUDIES = [

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from benchmarks.studies import vertex_injection
-from benchmarks.studies.sample_categories import several_categories
+from benchmarks.studies.samples import several_categories
 
 
 def test_both_models_by_categories(run_study, tiny_data, tiny_run, tmp_path):
