@@ -146,7 +146,7 @@ def candidate(
         models = osp.join(folder, 'models')
         shutil.copy(base, osp.join(models, 'seed0-base.pt'))
     start = time.perf_counter()
-    record = experiment.validate(0, method)
+    record = experiment.run(0, method, split='val')
     result = {
         'method': method.name,
         'setting': setting,

@@ -81,7 +81,11 @@ class Experiment:
         }
 
     def run(
-        self, seed: int, method: Method, weights: Optional[Callable] = None
+        self,
+        seed: int,
+        method: Method,
+        weights: Optional[Callable] = None,
+        split: str = 'test',
     ) -> Dict[str, Any]:
         """One trained and tested model; read from its file if finished.
 
@@ -90,27 +94,14 @@ class Experiment:
                 weights and order of samples are those of the base.
             method: The method; weights need the seed's base model.
             weights: Transform that sets weights, in place of the method's.
+            split: Whose samples are ranked; ``'val'`` for a search that must
+                not look at the test set.
 
         Returns:
             dict: ``history`` of training, ``weights`` (cluster sizes and
             share of changed edges, if any), ``rank`` of each
-            test sample, ``test_seconds`` and the ``model``'s weights.
+            sample, ``test_seconds`` and the ``model``'s weights.
         """
-        return self._finish(seed, method, 'test', weights)
-
-    def validate(self, seed: int, method: Method) -> Dict[str, Any]:
-        """The same with the ranks of validation samples, for a search that
-        must not look at the test set.
-        """
-        return self._finish(seed, method, 'val')
-
-    def _finish(
-        self,
-        seed: int,
-        method: Method,
-        split: str,
-        weights: Optional[Callable] = None,
-    ) -> Dict[str, Any]:
         args = self.args
         suffix = 'pt' if split == 'test' else f'{split}.pt'
         path = self._path(seed, method, suffix)

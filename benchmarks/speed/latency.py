@@ -23,6 +23,7 @@ from benchmarks.experiments.datasets import load
 from benchmarks.experiments.options import positive
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import Table, command, rows, write
+from benchmarks.speed.yardsticks import prefixes
 from pyg_sessaug import Recommender
 from pyg_sessaug.registry import MODELS, find_class
 
@@ -30,16 +31,10 @@ from pyg_sessaug.registry import MODELS, find_class
 TARGETS = {'median_ms': 10.0, 'sessions_per_second': 5000.0}
 
 
-def prefixes(dataset: Any, count: int) -> List[List[int]]:
+def raw_prefixes(dataset: Any, count: int) -> List[List[int]]:
     """Raw ids of randomly drawn samples."""
-    sessions, ids = dataset.flat_sessions, dataset.item_ids.tolist()
-    index = torch.randint(len(dataset), (count,))
-    target = sessions.target[index]
-    start = sessions.ptr[sessions.session_of(target)]
-    return [
-        [ids[i] for i in sessions.item[a:b].tolist()]
-        for a, b in zip(start.tolist(), target.tolist())
-    ]
+    ids, index = dataset.item_ids, torch.randint(len(dataset), (count,))
+    return [ids[torch.tensor(x)].tolist() for x in prefixes(dataset, index)[0]]
 
 
 def measure(
@@ -112,7 +107,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         test = load(args.dataset, root, 'test', processed_root=folder)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
-    sessions = prefixes(test, args.batch * args.rounds)
+    sessions = raw_prefixes(test, args.batch * args.rounds)
     found = []
     for name in args.models:
         model = find_class(name)(test.num_items, args.hidden).eval()

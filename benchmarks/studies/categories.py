@@ -8,10 +8,9 @@ from torch.utils.data import Subset
 
 from benchmarks.experiments import study
 from benchmarks.experiments.options import positive
-from benchmarks.experiments.plots import panels
+from benchmarks.experiments.plots import panels, scatter, tsne
 from benchmarks.experiments.report import interval
 from benchmarks.experiments.results import Table, rows
-from benchmarks.studies.maps import scatter, tsne
 from benchmarks.studies.samples import (
     draw_samples,
     neighbor_share,

@@ -1,4 +1,11 @@
-"""KMeans against a Gaussian mixture, with their centres moved."""
+"""KMeans against a Gaussian mixture, with their centres moved.
+
+Why centres of KMeans should make better weights than those of a Gaussian
+mixture (sections 7.2 and 8.1), or whether they do: cluster sizes, spacing,
+how near items are to their centres, what the weights of training edges become,
+and the metrics of models trained with both, as they are and with the centres
+of each spaced as those of the other (gmm-spread, kmeans-squeezed).
+"""
 
 import os.path as osp
 from dataclasses import replace
@@ -20,20 +27,13 @@ from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.training.augmentations import derive
 from pyg_sessaug.transforms import ClusterDistance, NormalizeEdges
 
-DESCRIPTION = """\
-Why centres of KMeans should make better weights than those of a Gaussian
-mixture (sections 7.2 and 8.1), or whether they do: cluster sizes, spacing,
-how near items are to their centres, what the weights of training edges become,
-and the metrics of models trained with both, as they are and with the centres
-of each spaced as those of the other (gmm-spread, kmeans-squeezed).
-"""
 VARIANTS = ('gmm', 'gmm-spread', 'kmeans', 'kmeans-squeezed')
 NUM_SAMPLES = 10_000
 COLOR = dict(zip(VARIANTS, (COLORS[1], COLORS[4], COLORS[5], COLORS[2])))
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    args = study.start(study.arguments('cluster_centers', DESCRIPTION), argv)
+    args = study.start(study.arguments('cluster_centers', __doc__), argv)
     runs = study.experiment(args, ['base', 'gmm', 'kmeans'])
     train, test = runs.data['train'], runs.data['test']
     embedding = study.model(runs).item_embedding.detach()
@@ -159,7 +159,7 @@ def table(results: Dict[str, Any]) -> Table:
 
 
 def plot(results: Dict[str, Any]) -> Any:
-    fig, axes = panels(2, 2, (8, 6))
+    fig, axes = panels(2, 2, (8, 6), 'y')
     (centers, shares), (sizes_, metric) = axes
     variants, gain = results['variants'], results['metrics']['HR@20']
     place = range(len(VARIANTS))
@@ -190,8 +190,6 @@ def plot(results: Dict[str, Any]) -> Any:
     for axis in (centers, shares, metric):
         axis.set_xticks(place, [x.replace('-', '\n') for x in VARIANTS])
         axis.set_xlim(-0.6, 3.6)
-    for axis in axes.flat:
-        axis.grid(alpha=0.3, axis='y')
     return fig
 
 

@@ -117,7 +117,7 @@ def equal(here: Optional[float], thesis: Optional[float]) -> str:
 
 
 def draw(lengths: Dict[str, Tensor], name: str) -> Any:
-    figure, axis = panels()
+    figure, axis = panels(grid='both')
     styles = zip((COLORS[5], COLORS[4], COLORS[1]), ('-', '--', '-'))
     for (key, x), (color, line) in zip(lengths.items(), styles):
         count = x.bincount()[1:].double()
@@ -132,7 +132,6 @@ def draw(lengths: Dict[str, Tensor], name: str) -> Any:
         yscale='log',
     )  # fmt: skip
     axis.yaxis.set_major_formatter('{x:g}')
-    axis.grid(alpha=0.3)
     axis.legend(frameon=False)
     return figure
 

@@ -1,4 +1,10 @@
-"""Distances between consecutive items of test sessions, by hit and miss."""
+"""Distances between consecutive items of test sessions, by hit and miss.
+
+Figure 6.2: mean and largest distance, in the item embeddings of a trained
+base model, between consecutive clicks of test sessions, for samples whose
+target is among the first 20 recommendations (hits) and for the others. Only
+clicks before the target count.
+"""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -13,19 +19,13 @@ from benchmarks.experiments.plots import COLORS, panels
 from benchmarks.experiments.results import Table, rows
 from pyg_sessaug.data.sessions import Sessions, expand_ranges
 
-DESCRIPTION = """\
-Figure 6.2: mean and largest distance, in the item embeddings of a trained
-base model, between consecutive clicks of test sessions, for samples whose
-target is among the first 20 recommendations (hits) and for the others. Only
-clicks before the target count.
-"""
 KINDS = ('mean', 'largest')
 # Clicks before the target, from and to:
 LENGTHS = {'2': (2, 2), '3': (3, 3), '4–5': (4, 5), '6 or more': (6, 10**9)}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    args = study.start(study.arguments('distances', DESCRIPTION), argv)
+    args = study.start(study.arguments('distances', __doc__), argv)
     runs = study.experiment(args)
     test = runs.data['test']
     rank = runs.run(args.seed, parse_method('base'))['rank']
@@ -127,7 +127,7 @@ def plot(value: Dict[str, Tensor], hit: Tensor, known: Tensor) -> Any:
         ('miss', ~hit & known, COLORS[1], '--'),
         ('miss, target unseen in training', ~known, COLORS[7], ':'),
     )
-    fig, axes = panels(2, 1, (7, 6))
+    fig, axes = panels(2, 1, (7, 6), 'both')
     for axis, kind in zip(axes, KINDS):
         bins = torch.linspace(0, float(value[kind].max()) + 1e-6, 61).numpy()
         for name, group, color, line in groups:
@@ -138,7 +138,6 @@ def plot(value: Dict[str, Tensor], hit: Tensor, known: Tensor) -> Any:
         title = f'{kind.capitalize()} distance between consecutive clicks'
         length = 'Euclidean distance between item embeddings'
         axis.set(title=title, xlabel=length, ylabel='Density')
-        axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)
     return fig
 

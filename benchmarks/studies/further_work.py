@@ -2,14 +2,8 @@
 
 from typing import Any, Dict, List, Optional
 
-from benchmarks.experiments import study
+from benchmarks.experiments import plots, study
 from benchmarks.experiments.options import positive
-from benchmarks.experiments.plots import (
-    COLORS,
-    differences,
-    legend_below,
-    panels,
-)
 from benchmarks.experiments.report import interval
 from benchmarks.experiments.results import Table, rows
 from pyg_sessaug.comparison import compare_ranks, per_session
@@ -90,19 +84,19 @@ def draw(results: Dict[str, Any], args: Any) -> Any:
     metrics = results['metrics']
     names = [x for x in metrics['HR@20'] if x != 'base']
     size = (8, 1.8 + 0.3 * len(names))
-    figure, axes = panels(1, 2, size, sharey=True)
-    colors = (COLORS[5], COLORS[4])
+    figure, axes = plots.panels(1, 2, size, 'x', sharey=True)
+    colors = (plots.COLORS[5], plots.COLORS[4])
     for axis, (metric, found), color in zip(axes, metrics.items(), colors):
-        differences(axis, range(len(names)), [found[x] for x in names],
-                    flat=True, fmt='o', color=color,
-                    label='mean and 95 % interval')  # fmt: skip
+        plots.differences(
+            axis, range(len(names)), [found[x] for x in names], flat=True,
+            fmt='o', color=color, label='mean and 95 % interval',
+        )  # fmt: skip
         axis.axvline(0, color='k', ls='--', lw=1, label='plain model')
         axis.set(title=f'plain model: {found["base"]["mean"]:.2f} %',
                  xlabel=f'{metric}: difference (points)')  # fmt: skip
         axis.set_yticks(range(len(names)), [METHODS[x] for x in names])
-        axis.grid(alpha=0.3, axis='x')
     axes[0].invert_yaxis()
-    legend_below(figure, ncols=2)
+    plots.legend_below(figure, ncols=2)
     seeds = ', '.join(map(str, args.seeds))
     figure.suptitle(f'Further work on {args.dataset}, seed {seeds}')
     return figure

@@ -158,7 +158,7 @@ def table(results: Dict[str, Any]) -> Table:
 
 
 def draw(results: Dict[str, Any], steps: int, name: str) -> Any:
-    figure, axes = panels(1, 3, (8, 3.6), width_ratios=(3, 4, 3))
+    figure, axes = panels(1, 3, (8, 3.6), 'both', width_ratios=(3, 4, 3))
     styles = zip((COLORS[0], COLORS[4], COLORS[5]), ('-', '--', ':'), 'osD')
     for (method, x), (color, line, marker) in zip(results.items(), styles):
         style = dict(color=color, ls=line, lw=1.5, label=METHODS[method])
@@ -176,8 +176,6 @@ def draw(results: Dict[str, Any], steps: int, name: str) -> Any:
     axes[1].set(title='Training loss', xlabel='Epoch')
     axes[2].set(title='Validation loss', xlabel='Epoch')
     axes[2].xaxis.get_major_locator().set_params(integer=True)
-    for axis in axes:
-        axis.grid(alpha=0.3)
     legend_below(figure, ncols=3, fontsize=10)
     figure.suptitle(f'Initial item vectors, SRGNN on {name}')
     return figure

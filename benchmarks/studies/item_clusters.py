@@ -1,4 +1,12 @@
-"""Clusters of items by a Gaussian mixture and by KMeans."""
+"""Clusters of items by a Gaussian mixture and by KMeans.
+
+Clusters of the item embeddings of a trained base model, by a Gaussian
+mixture (gmm) and by KMeans, for several numbers of clusters: the highest
+cluster probability of each item (figure 6.4), cluster sizes and their balance
+(section 7.2), distances between centres (Table 7.2), and the share of test
+sessions that stay within one cluster. What models make of the number (section
+6.2) is in num_clusters.py.
+"""
 
 from argparse import Namespace
 from itertools import product
@@ -26,20 +34,12 @@ from benchmarks.studies.measures import (
 )
 from pyg_sessaug.training.augmentations import derive
 
-DESCRIPTION = """\
-Clusters of the item embeddings of a trained base model, by a Gaussian
-mixture (gmm) and by KMeans, for several numbers of clusters: the highest
-cluster probability of each item (figure 6.4), cluster sizes and their balance
-(section 7.2), distances between centres (Table 7.2), and the share of test
-sessions that stay within one cluster. What models make of the number (section
-6.2) is in num_clusters.py.
-"""
 # What the thesis calls high certainty it does not say.
 CERTAIN = 0.9
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = study.arguments('item_clusters', DESCRIPTION)
+    parser = study.arguments('item_clusters', __doc__)
     add = parser.add_argument
     add('--num-clusters', type=positive, nargs='+', metavar='K',
         default=[2, 4, 8, 16, 32], help='numbers of clusters')  # fmt: skip
@@ -115,7 +115,7 @@ def table(found: List[Dict[str, Any]]) -> Table:
 
 
 def plot(args: Namespace, found: List[Dict[str, Any]]) -> Any:
-    fig, axes = panels(2, 2, (8, 6.4))
+    fig, axes = panels(2, 2, (8, 6.4), 'both')
     top, bars, even, inside = axes.flat
     shown = {x['method']: x for x in found if x['num_clusters'] == args.shown}
     share = shown['gmm']['top'].numpy()
@@ -148,7 +148,6 @@ def plot(args: Namespace, found: List[Dict[str, Any]]) -> Any:
         axis.set_xlabel('Number of clusters')
     inside.set_ylim(0, 100)
     for axis in axes.flat:
-        axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=9)
     return fig
 

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from benchmarks.experiments import study
 from benchmarks.experiments.options import positive
-from benchmarks.experiments.plots import legend_below, panels
+from benchmarks.experiments.plots import legend_below, panels, scatter
 from benchmarks.experiments.results import Table, rows
-from benchmarks.studies.maps import scatter
 from pyg_sessaug.clusters import ItemClusters
 
 # A head and two ears: centre, radius and share of the points.

@@ -1,4 +1,9 @@
-"""What the number of clusters does to a model trained with their weights."""
+"""What the number of clusters does to a model trained with their weights.
+
+The choice of 8 clusters (section 6.2), and whether more clusters help where
+they are unbalanced (section 7.2): one model trained for each number of
+clusters, with blur, beside the base.
+"""
 
 from dataclasses import replace
 from typing import Any, Dict, List, Optional
@@ -13,15 +18,9 @@ from benchmarks.studies.measures import STYLE, balance, fit, sizes
 from pyg_sessaug.comparison import compare_ranks, per_session
 from pyg_sessaug.transforms import ClusterDistance
 
-DESCRIPTION = """\
-The choice of 8 clusters (section 6.2), and whether more clusters help where
-they are unbalanced (section 7.2): one model trained for each number of
-clusters, with blur, beside the base.
-"""
-
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = study.arguments('num_clusters', DESCRIPTION)
+    parser = study.arguments('num_clusters', __doc__)
     add = parser.add_argument
     add('--num-clusters', type=positive, nargs='+', default=[2, 8, 32],
         metavar='K', help='numbers of clusters')  # fmt: skip
@@ -79,7 +78,7 @@ def table(results: Dict[str, Any]) -> Table:
 
 
 def plot(results: Dict[str, Any]) -> Any:
-    fig, axes = panels(1, 2, (8, 3.6))
+    fig, axes = panels(1, 2, (8, 3.6), 'both')
     for axis, (metric, values) in zip(axes, results['metrics'].items()):
         for name, style in STYLE.items():
             own = [x for x in results['rows'] if x['method'] == name]
@@ -94,7 +93,6 @@ def plot(results: Dict[str, Any]) -> Any:
         axis.set(title=f'{metric} against the base, 95 % interval',
                  xlabel='Number of clusters',
                  ylabel='Difference (percentage points)')  # fmt: skip
-        axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)
     return fig
 

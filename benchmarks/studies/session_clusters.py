@@ -9,9 +9,8 @@ from tqdm import tqdm
 
 from benchmarks.experiments import study
 from benchmarks.experiments.options import positive
-from benchmarks.experiments.plots import legend_below, panels
+from benchmarks.experiments.plots import legend_below, panels, scatter, tsne
 from benchmarks.experiments.results import Table, rows
-from benchmarks.studies.maps import scatter, tsne
 from benchmarks.studies.samples import draw_samples, several_categories
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.evaluation import session_vectors

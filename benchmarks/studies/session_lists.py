@@ -1,4 +1,10 @@
-"""Recommendation lists of several models for one session, and for many."""
+"""Recommendation lists of several models for one session, and for many.
+
+Table 7.5: cumulative distance, in the embeddings of the base model, between
+the target of one test session and the other items that several models
+recommend; figure B.2: a map of these recommendations. And for many test
+sessions the same distance, as a mean over the list, against that of the base.
+"""
 
 from typing import Any, Dict, List, Optional
 
@@ -7,34 +13,25 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.experiments import study
+from benchmarks.experiments import plots, study
 from benchmarks.experiments.methods import parse_method
 from benchmarks.experiments.options import positive
-from benchmarks.experiments.plots import COLORS, MARKERS, legend_below, panels
 from benchmarks.experiments.report import interval
 from benchmarks.experiments.results import Table, rows
-from benchmarks.studies import one_session
-from benchmarks.studies.maps import tsne
-from benchmarks.studies.samples import draw_samples
+from benchmarks.studies import samples
 from pyg_sessaug.comparison import paired_bootstrap
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import top_items
 from pyg_sessaug.nn import SessionModel
 from pyg_sessaug.transforms import NormalizeEdges
 
-DESCRIPTION = """\
-Table 7.5: cumulative distance, in the embeddings of the base model, between
-the target of one test session and the other items that several models
-recommend; figure B.2: a map of these recommendations. And for many test
-sessions the same distance, as a mean over the list, against that of the base.
-"""
 K = 20
 SHOWN = 6
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = study.arguments('session_lists', DESCRIPTION)
-    one_session.add_arguments(parser)
+    parser = study.arguments('session_lists', __doc__)
+    samples.add_arguments(parser)
     add = parser.add_argument
     add('--methods', nargs='+', type=method, metavar='METHOD',
         default=['base', 'i2i', 'category', 'gmm', 'kmeans'],
@@ -46,8 +43,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     names = list(dict.fromkeys(['base', 'i2i', *args.methods]))
     runs = study.experiment(args, names)
     test = runs.data['test']
-    one = one_session.choose(args, runs)
-    many = draw_samples(test, args.sessions)
+    one = samples.choose(args, runs)
+    many = samples.draw_samples(test, args.sessions)
     sessions = test.flat_sessions
     target = sessions.item[sessions.target]
     many = many[test.seen_items[target[many]]]
@@ -59,7 +56,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         lists[name] = items[0].tolist()
         lengths[name] = list_distance(embedding, items, target[index])
     results = {
-        'session': one_session.describe(test, one),
+        'session': samples.describe(test, one),
         'lists': {
             name: {
                 'target_at': _place(items, goal),
@@ -70,7 +67,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         'sessions': many.numel(),
         'mean': compare({x: lengths[x][1:] for x in names}),
     }
-    session = one_session.clicks_and_target(test, one)
+    session = samples.clicks_and_target(test, one)
     figure = plot(embedding, test.seen_items, lists, session, args.points)
     study.write(args, results, table(results), figure)
 
@@ -150,11 +147,11 @@ def plot(
     others = seen.nonzero().view(-1)
     others = others[torch.randperm(others.numel())[:num_points]]
     item = torch.cat([shown, others]).unique()
-    point = dict(zip(item.tolist(), tsne(embedding[item]).tolist()))
+    point = dict(zip(item.tolist(), plots.tsne(embedding[item]).tolist()))
     columns = min(3, len(lists))
     lines = -(-len(lists) // columns)
     size, shared = (9, 0.6 + 3.1 * lines), {'sharex': True, 'sharey': True}
-    fig, axes = panels(lines, columns, size, squeeze=False, **shared)
+    fig, axes = plots.panels(lines, columns, size, squeeze=False, **shared)
     for axis in axes.flat[len(lists) :]:
         axis.axis('off')
     near = torch.tensor([point[i] for i in [*lists['base'], int(session[-1])]])
@@ -185,7 +182,7 @@ def plot(
         )
     ]
     labels = [x.get_label() for x in handles]
-    legend_below(fig, handles=handles, labels=labels, ncols=4)
+    plots.legend_below(fig, handles=handles, labels=labels, ncols=4)
     fig.suptitle('Recommendations for one session, in the base model’s space')
     return fig
 
@@ -203,8 +200,8 @@ def _draw(
     for place in reversed(range(len(items))):
         axis.scatter(
             *point[items[place]], s=size * (1 - place / len(items)) + 5,
-            color=COLORS[1 + number % 6], marker=MARKERS[number % 8],
-            alpha=0.7, ec='k', lw=0.4,
+            marker=plots.MARKERS[number % 8], alpha=0.7, ec='k', lw=0.4,
+            color=plots.COLORS[1 + number % 6],
         )  # fmt: skip
     clicks = [point[i] for i in session[:-1].tolist()]
     axis.scatter(*zip(*clicks), marker='+', c='k', s=45, lw=1.2)

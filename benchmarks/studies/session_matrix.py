@@ -1,4 +1,11 @@
-"""Matrix of one session, plain and augmented, and distances before, after."""
+"""Matrix of one session, plain and augmented, and distances before, after.
+
+Section 7.3.1: the outgoing half of the adjacency matrix of one test session,
+plain and augmented by item distances and blur (Table 7.3); distances between
+its items in the embeddings of the base and of the augmented model (Table
+7.4); the largest distance between any two items in each; and whether the two
+models' distances between consecutive items of all test sessions agree.
+"""
 
 from typing import Any, Dict, List, Optional
 
@@ -13,23 +20,16 @@ from benchmarks.experiments.methods import parse_method
 from benchmarks.experiments.plots import COLORS, panels
 from benchmarks.experiments.results import Table, rows
 from benchmarks.studies.measures import steps
-from benchmarks.studies.one_session import add_arguments, choose, describe
+from benchmarks.studies.samples import add_arguments, choose, describe
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.training.augmentations import training_transform
 from pyg_sessaug.transforms import ItemDistance, NormalizeEdges
 
-DESCRIPTION = """\
-Section 7.3.1: the outgoing half of the adjacency matrix of one test session,
-plain and augmented by item distances and blur (Table 7.3); distances between
-its items in the embeddings of the base and of the augmented model (Table
-7.4); the largest distance between any two items in each; and whether the two
-models' distances between consecutive items of all test sessions agree.
-"""
 BLOCK = 2048
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = study.arguments('session_matrix', DESCRIPTION)
+    parser = study.arguments('session_matrix', __doc__)
     add_arguments(parser)
     args = study.start(parser, argv)
     runs = study.experiment(args, ['base', 'i2i'])

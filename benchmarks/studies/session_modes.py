@@ -1,4 +1,9 @@
-"""One session among the modes of the items."""
+"""One session among the modes of the items.
+
+Figure 7.1: the region of the items' latent space around one test session,
+coloured by mode (cluster), the clicks of the session connected by arrows; and
+the modes of its items beside the share of test sessions that stay in one.
+"""
 
 from typing import Any, Dict, List, Optional
 
@@ -6,27 +11,19 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from benchmarks.experiments import study
+from benchmarks.experiments import plots, study
 from benchmarks.experiments.options import positive
-from benchmarks.experiments.plots import COLORS, MARKERS, legend_below, panels
 from benchmarks.experiments.results import Table, rows
-from benchmarks.studies import one_session
-from benchmarks.studies.maps import tsne
+from benchmarks.studies import samples
 from benchmarks.studies.measures import fit, within_share
-
-DESCRIPTION = """\
-Figure 7.1: the region of the items' latent space around one test session,
-coloured by mode (cluster), the clicks of the session connected by arrows; and
-the modes of its items beside the share of test sessions that stay in one.
-"""
 
 ARROW = {'arrowstyle': '->', 'connectionstyle': 'arc3,rad=0.15', 'lw': 1.2}
 ARROW |= {'shrinkA': 3, 'shrinkB': 3}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = study.arguments('session_modes', DESCRIPTION)
-    one_session.add_arguments(parser)
+    parser = study.arguments('session_modes', __doc__)
+    samples.add_arguments(parser)
     add = parser.add_argument
     add('--clusters', choices=('gmm', 'kmeans'), default='gmm', help='modes')
     add('--num-clusters', type=positive, default=8, help='their number')
@@ -34,12 +31,12 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = study.start(parser, argv)
     runs = study.experiment(args, ['base', 'i2i'])
     test = runs.data['test']
-    index = one_session.choose(args, runs)
+    index = samples.choose(args, runs)
     embedding = study.model(runs).item_embedding.detach()
     clusters, _ = fit(runs, embedding, args.clusters, args.num_clusters)
-    session = one_session.clicks_and_target(test, index)
+    session = samples.clicks_and_target(test, index)
     results = {
-        'session': one_session.describe(test, index),
+        'session': samples.describe(test, index),
         'modes': clusters.labels[session[:-1]].add(1).tolist(),
         'target_mode': int(clusters.labels[session[-1]]) + 1,
         'within': within_share(clusters.labels, test.flat_sessions),
@@ -49,7 +46,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     others = seen[torch.randperm(seen.numel())[: args.points]]
     item = torch.cat([session, others]).unique()
     figure = plot(
-        tsne(embedding[item]),
+        plots.tsne(embedding[item]),
         clusters.labels[item],
         torch.searchsorted(item, session),
     )
@@ -73,12 +70,12 @@ def plot(point: Tensor, label: Tensor, session: Tensor) -> Any:
         label: Its mode, ``[N]``.
         session: Places in these of the clicks and the target.
     """
-    fig, axes = panels(1, 2, (9, 4.6))
+    fig, axes = plots.panels(1, 2, (9, 4.6))
     for axis, size in zip(axes, (4, 14)):
         for mode in label.unique().tolist():
             axis.scatter(
                 *point[label == mode].t(), s=size, lw=0, alpha=0.8,
-                color=COLORS[mode % 8], marker=MARKERS[mode % 8],
+                color=plots.COLORS[mode % 8], marker=plots.MARKERS[mode % 8],
                 label=f'mode {mode + 1}',
             )  # fmt: skip
         clicks = point[session[:-1]]
@@ -103,7 +100,9 @@ def plot(point: Tensor, label: Tensor, session: Tensor) -> Any:
         mark = plt.Line2D([], [], ls='', marker=marker, mec='k', mfc=fill)
         handles.append(mark)
         names.append(name)
-    legend_below(fig, handles=handles, labels=names, ncols=5, markerscale=1.5)
+    plots.legend_below(
+        fig, handles=handles, labels=names, ncols=5, markerscale=1.5
+    )
     return fig
 
 

@@ -116,7 +116,7 @@ def plot(results: Dict[str, Any]) -> Any:
     """Differences to the base, per cluster."""
     found = [*results['clusters'], {'cluster': 'all', **results['all']}]
     names = [f'{x["cluster"]}\n{x["test"]:,}' for x in found]
-    figure, axes = panels(2, 1, (8, 5.5), sharex=True)
+    figure, axes = panels(2, 1, (8, 5.5), 'y', sharex=True)
     place = torch.arange(len(found))
     for axis, metric in zip(axes, METRICS):
         for i, (name, text) in enumerate(TUNED.items()):
@@ -127,7 +127,6 @@ def plot(results: Dict[str, Any]) -> Any:
         axis.axhline(0, color='k', lw=1)
         axis.axvline(len(found) - 1.5, color='k', lw=0.8, ls=':')
         axis.set(ylabel=f'{metric}, difference (points)')
-        axis.grid(alpha=0.3, axis='y')
     axes[1].set_xticks(place, names)
     axes[1].set_xlabel('cluster, with its number of test samples')
     axes[0].legend(frameon=False, ncols=2)

@@ -93,7 +93,7 @@ def table(results: Dict[str, Any]) -> Table:
 
 def draw(results: Dict[str, Any], name: str) -> Any:
     """Losses of both trainings, and HR@20 by group."""
-    figure, (left, right) = panels(1, 2)
+    figure, (left, right) = panels(1, 2, grid='y')
     groups = results['groups']
     for i, (method, label) in enumerate(NAMES.items()):
         color = COLORS[5 - i]
@@ -113,7 +113,6 @@ def draw(results: Dict[str, Any], name: str) -> Any:
     right.set_xticks(range(len(groups)), names)
     right.margins(y=0.12)
     for axis in (left, right):
-        axis.grid(alpha=0.3, axis='y')
         axis.legend(loc='upper center', bbox_to_anchor=(0.5, -0.2), ncols=2,
                     fontsize=8, frameon=False)  # fmt: skip
     figure.suptitle(f'Items of another category injected: {name}')

@@ -50,6 +50,6 @@ def test_prefixes_are_samples_in_raw_ids(tmp_path):
         tuple(int(data.item_ids[i]) for i in graph.x[graph.click_index])
         for graph in data
     }
-    drawn = latency.prefixes(data, 50)
+    drawn = latency.raw_prefixes(data, 50)
     assert len(drawn) == 50
     assert {tuple(session) for session in drawn} <= samples

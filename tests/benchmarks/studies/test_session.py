@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.experiments import study
 from benchmarks.studies import (
-    one_session,
+    samples,
     session_lists,
     session_matrix,
     session_modes,
@@ -17,7 +17,7 @@ from pyg_sessaug.transforms import NormalizeEdges
 
 def start(tiny_run, *options):
     parser = study.arguments('x', '')
-    one_session.add_arguments(parser)
+    samples.add_arguments(parser)
     args = study.start(parser, ['--run', str(tiny_run), *options])
     return args, study.experiment(args, ['base', 'i2i'])
 
@@ -59,20 +59,20 @@ def test_chosen_session_is_as_asked_for(tiny_run):
             and max(ranks) <= 20
         ):
             fitting.append(i)
-    index = one_session.choose(args, runs)
+    index = samples.choose(args, runs)
     assert index in fitting
-    assert one_session.choose(args, runs) == index
+    assert samples.choose(args, runs) == index
     args.sample = 7
-    assert one_session.choose(args, runs) == 7
+    assert samples.choose(args, runs) == 7
 
 
 def test_session_that_is_not_there(tiny_run):
     args, runs = start(tiny_run, '--clicks', '3', '--items', '9')
     with pytest.raises(ValueError, match=r'3 clicks on 9 items.*--sample'):
-        one_session.choose(args, runs)
+        samples.choose(args, runs)
     args.sample = 10**6
     with pytest.raises(ValueError, match='--sample 1000000 is beyond'):
-        one_session.choose(args, runs)
+        samples.choose(args, runs)
 
 
 def test_session_matrix(run_study, tiny_run, runs, sample):

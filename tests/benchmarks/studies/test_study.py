@@ -9,8 +9,7 @@ import torch
 from torch_geometric.data import Batch
 
 from benchmarks import run, studies
-from benchmarks.experiments import study
-from benchmarks.studies import maps
+from benchmarks.experiments import plots, study
 from benchmarks.studies.samples import draw_samples, neighbor_share
 from pyg_sessaug.comparison import per_session
 from pyg_sessaug.evaluation import rank_samples, session_vectors
@@ -116,7 +115,7 @@ def test_tsne_keeps_groups_apart_and_follows_the_seed(capsys):
     drawn = []
     for _ in range(2):
         torch.manual_seed(1)
-        drawn.append(maps.tsne(vectors))
+        drawn.append(plots.tsne(vectors))
     assert torch.equal(*drawn)
     assert neighbor_share(drawn[0], label, k=5)[0] == 1
     assert capsys.readouterr().out == ''
@@ -125,9 +124,9 @@ def test_tsne_keeps_groups_apart_and_follows_the_seed(capsys):
 def test_tsne_shows_its_progress(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        maps.tqdm, 'update', lambda bar, n: seen.append((bar.n, n))
+        plots.tqdm, 'update', lambda bar, n: seen.append((bar.n, n))
     )
-    maps.tsne(torch.randn(40, 3))
+    plots.tsne(torch.randn(40, 3))
     assert len(seen) >= 2
 
 
