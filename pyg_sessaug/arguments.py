@@ -185,8 +185,17 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add(
         '--model',
         type=model_name,
-        default='srgnn',
-        help=f'model: {", ".join(MODELS)}, or MODULE:CLASS of your own',
+        help=f'model: {", ".join(MODELS)}, or MODULE:CLASS of your own '
+        '(default: srgnn, or that of --init)',
+    )
+    add(
+        '--init',
+        type=osp.expanduser,
+        metavar='FILE',
+        help="recommender to go on from, such as yesterday's: vectors of "
+        'items that it knows are copied, and new items start from the mean '
+        "of those they are clicked with; the model's arguments are its own "
+        'unless given (default: new weights)',
     )
     add(
         '--augment',
@@ -195,7 +204,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help='; '.join(f'{k}: {x.text}' for k, x in AUGMENTATIONS.items()),
     )
     add('--num-clusters', type=positive, default=8, help='of gmm and kmeans')
-    add('--hidden', type=positive, default=100, help='size of all vectors')
+    text = 'size of all vectors (default: 100, or that of --init)'
+    add('--hidden', type=positive, help=text)
     add('--num-layers', type=natural, help=f'message passing steps {OWN}')
     add(
         '--precision',

@@ -1,6 +1,7 @@
 r"""What the command line does, behind its arguments."""
 
 import argparse
+import copy
 import json
 import os.path as osp
 import sys
@@ -15,8 +16,13 @@ from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
+from pyg_sessaug.nn.interface import check_interface
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.nn.models.session_model import accepted, argument_names
+from pyg_sessaug.nn.models.session_model import (
+    accepted,
+    argument_names,
+    arguments_of,
+)
 from pyg_sessaug.registry import find_class
 from pyg_sessaug.serving.lines import (
     answer_lines,
@@ -28,10 +34,11 @@ from pyg_sessaug.serving.options import chosen_items, table_options
 from pyg_sessaug.serving.recommender import Recommender
 from pyg_sessaug.serving.tables import answer_table, tell
 from pyg_sessaug.serving.vocabulary import Id
-from pyg_sessaug.training import best_epoch
+from pyg_sessaug.training import best_epoch, warm_start
 from pyg_sessaug.training.augmented import (
     checkpoint_files,
     fit_augmented,
+    new_model,
     remove_checkpoints,
 )
 from pyg_sessaug.training.distributed import (
@@ -220,22 +227,43 @@ def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
         train (SessionDataset): Training samples.
 
     Raises:
-        ValueError: If the model takes no such argument.
+        ValueError: If the model takes no such argument, or the one to go on
+            from is another.
     """
-    cls = find_class(args.model)
-    options = accepted(
-        cls,
-        {
-            'num_layers': args.num_layers,
-            'scale': args.scale,
-            'dropout': args.dropout,
-            **dict(args.set),
-        },
-    )
+    cls = find_class(args.model or 'srgnn')
+    options: Dict[str, Any] = {}
+    if args.init is not None:
+        own = None if args.model is None else cls
+        earlier = Recommender.load(args.init, model=own)
+        check_interface(earlier.model, 'item_embedding', 'from_dataset')
+        cls = own or type(earlier.model)
+        if cls is type(earlier.model):
+            options = arguments_of(earlier.model)
+        for name in ('num_items', 'precision'):
+            options.pop(name, None)
+    hidden = options.pop('hidden_channels', 100)
+    given = {
+        'num_layers': args.num_layers,
+        'scale': args.scale,
+        'dropout': args.dropout,
+        **dict(args.set),
+    }
+    options = {**options, **accepted(cls, given)}
     if 'precision' in argument_names(cls):
         precision = choose_precision(args.precision, args.device)
         options.setdefault('precision', precision)
-    return lambda: cls.from_dataset(train, args.hidden, **options)
+
+    def make() -> Any:
+        return cls.from_dataset(train, args.hidden or hidden, **options)
+
+    if args.init is None:
+        return make
+    model = new_model(make, args.seed)
+    counts = warm_start(model, earlier, train)
+    if rank() == 0:
+        text = ', '.join(f'{n} {k}' for k, n in counts.items())
+        print(f'items of {args.init}: {text}')
+    return partial(copy.deepcopy, model)
 
 
 COMMANDS = {

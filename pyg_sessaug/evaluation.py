@@ -1,5 +1,6 @@
 r"""Evaluation of session models on plain graphs."""
 
+from itertools import zip_longest
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import torch
@@ -22,7 +23,7 @@ def batch_size_of(model: Ranker) -> int:
 
 
 def rank_samples(
-    model: Ranker,
+    model: Any,
     dataset: Any,
     batch_size: Optional[int] = None,
     progress: bool = False,
@@ -30,8 +31,9 @@ def rank_samples(
     r"""Rank of every sample's target among all items, on plain graphs.
 
     Args:
-        model (SessionModel): The model, or whatever has :obj:`num_items` and
-            :meth:`score`; moved to no other device.
+        model (SessionModel or Recommender): The model, or whatever has
+            :obj:`num_items` and :meth:`score`; moved to no other device. The
+            ids of a recommender must be those of the data.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
         batch_size (int, optional): Samples scored at once.
@@ -39,6 +41,9 @@ def rank_samples(
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
     """
+    if not hasattr(model, 'score') and hasattr(model, 'item_ids'):
+        check_ids(model.item_ids, SessionLoader(dataset).item_ids)
+        model = model.model  # Of a recommender
     check_interface(model, 'num_items', 'score')
     if batch_size is None:
         batch_size = batch_size_of(model)
@@ -110,6 +115,27 @@ def run_batches(
             module.training = training
 
 
+def check_ids(ids: Any, others: Any) -> None:
+    r"""Raises unless items are the same, and not only as many.
+
+    Args:
+        ids (Tensor or list): Raw ids of the items that a model or training
+            samples have.
+        others (Tensor or list): Those of other samples.
+    """
+    ids, others = (
+        x.tolist() if isinstance(x, Tensor) else x for x in (ids, others)
+    )
+    if ids == others:
+        return
+    pairs = enumerate(zip_longest(ids, others, fillvalue='none'))
+    i, (there, here) = next((i, x) for i, x in pairs if x[0] != x[1])
+    raise ValueError(
+        f'these samples are of other items than those trained on: item {i} is '
+        f'{there!r} there and {here!r} here; prepare both by the same options'
+    )
+
+
 def check_items(model: Ranker, loader: SessionLoader) -> None:
     r"""Raises if the data has items that the model does not know.
 
@@ -126,7 +152,7 @@ def check_items(model: Ranker, loader: SessionLoader) -> None:
 
 
 def evaluate(
-    model: Ranker,
+    model: Any,
     dataset: Any,
     k: Union[int, Sequence[int]] = 20,
     batch_size: Optional[int] = None,
@@ -138,7 +164,8 @@ def evaluate(
     the lower item index first.
 
     Args:
-        model (SessionModel): The model.
+        model (SessionModel or Recommender): The model, alone or with its
+            ids, which then must be those of the data.
         dataset (SessionDataset or Subset): The samples.
         k (int or list): Length of the recommendation list, or several.
             (default: :obj:`20`)
@@ -153,7 +180,8 @@ def evaluate(
 
     Raises:
         ValueError: If a score is not finite, there is no sample, :obj:`k`
-            is not positive or the data has items beyond the model's.
+            is not positive, the data has items beyond the model's, or other
+            ones than the recommender.
     """
     ranking_metrics(torch.ones(1), k)  # Refuses lengths before the work.
     ranks = rank_samples(model, dataset, batch_size, progress)

@@ -91,6 +91,11 @@ class SessionLoader(DataLoader[Batch]):
         r"""Size of the vocabulary of the samples."""
         return self._batches.dataset.num_items
 
+    @property
+    def item_ids(self) -> Any:
+        r"""Raw id of each item, as the data set has them."""
+        return self._batches.dataset.item_ids
+
 
 class _Batches(torch.utils.data.Dataset[Batch]):
     # torch's fetcher hands a whole batch of indices to `__getitems__`. It

@@ -4,5 +4,13 @@ from pyg_sessaug.training.blend import fit_blend
 from pyg_sessaug.training.fit import fit
 from pyg_sessaug.training.loop import best_epoch, validation_loss
 from pyg_sessaug.training.presets import preset
+from pyg_sessaug.training.warm_start import warm_start
 
-__all__ = ['best_epoch', 'fit', 'fit_blend', 'preset', 'validation_loss']
+__all__ = [
+    'best_epoch',
+    'fit',
+    'fit_blend',
+    'preset',
+    'validation_loss',
+    'warm_start',
+]

@@ -3,6 +3,7 @@ r"""Training of session models."""
 import warnings
 from typing import Any, Callable, Dict, List, Optional
 
+from pyg_sessaug.evaluation import check_ids
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import check_interface
 from pyg_sessaug.training.distributed import rank
@@ -126,8 +127,9 @@ def fit(
 
     Raises:
         ValueError: If a loss is not finite, the data has items beyond the
-            model's, there is nothing to train on, or the checkpoint was made
-            by other settings or another version.
+            model's, items of the splits are not the same, there is nothing
+            to train on, or the checkpoint was made by other settings or
+            another version.
         BlockingIOError: If another training has the checkpoint.
 
     Warns:
@@ -162,6 +164,10 @@ def fit(
             f'more steps, a positive number, and one between 0 and 1'
         )
     check_interface(model, 'num_items', 'loss')
+    loader = SessionLoader(train)
+    for samples in (val, refit):
+        if samples is not None:
+            check_ids(loader.item_ids, SessionLoader(samples).item_ids)
     fall = first_fall(len(train), batch_size, decay_every)
     whole = first_fall(len(train), batch_size, epochs)
     default = schedule is None and decay_steps is None and decay < 1
@@ -188,7 +194,7 @@ def fit(
         recency,
         ema,
     )
-    transform = transform or SessionLoader(train).transform or NormalizeEdges()
+    transform = transform or loader.transform or NormalizeEdges()
     training = model.training
     more = (transform, options, epochs, num_workers, progress, callback)
     with alone(checkpoint):
