@@ -1,6 +1,5 @@
 r"""Evaluation of session models on plain graphs."""
 
-from itertools import zip_longest
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
+from pyg_sessaug.data.ids import check_ids
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
@@ -113,27 +113,6 @@ def run_batches(
     finally:
         for module, training in modes:
             module.training = training
-
-
-def check_ids(ids: Any, others: Any) -> None:
-    r"""Raises unless items are the same, and not only as many.
-
-    Args:
-        ids (Tensor or list): Raw ids of the items that a model or training
-            samples have.
-        others (Tensor or list): Those of other samples.
-    """
-    ids, others = (
-        x.tolist() if isinstance(x, Tensor) else x for x in (ids, others)
-    )
-    if ids == others:
-        return
-    pairs = enumerate(zip_longest(ids, others, fillvalue='none'))
-    i, (there, here) = next((i, x) for i, x in pairs if x[0] != x[1])
-    raise ValueError(
-        f'these samples are of other items than those trained on: item {i} is '
-        f'{there!r} there and {here!r} here; prepare both by the same options'
-    )
 
 
 def check_items(model: Ranker, loader: SessionLoader) -> None:

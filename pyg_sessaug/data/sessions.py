@@ -110,6 +110,23 @@ class Sessions:
             time=None if self.time is None else self.time[click],
         )
 
+    def map_items(self, index: Tensor) -> 'Sessions':
+        r"""The same clicks by other numbers of the items, all prefixes being
+        samples. Sessions that are left with fewer than two clicks are left
+        out.
+
+        Args:
+            index (Tensor): The number of each item, -1 to leave its clicks
+                out, ``[num_items]``, int64.
+        """
+        item = index[self.item]
+        keep = item >= 0
+        session = torch.repeat_interleave(self.length)
+        length = torch.bincount(session[keep], minlength=self.num_sessions)
+        keep &= (length >= 2)[session]
+        time = None if self.time is None else self.time[keep]
+        return Sessions.from_lengths(item[keep], length[length >= 2], time)
+
     def last_clicks(self, count: int) -> 'Sessions':
         r"""The last clicks of each session, and the samples among them.
 

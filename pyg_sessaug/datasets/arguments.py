@@ -151,6 +151,8 @@ def check_same_split(path: str, about: Dict[str, Any], data: Any) -> None:
     # By contents alone: files may have moved.
     if sorted(raw.values()) != sorted(data.raw_sha256.values()):
         changed.append('a log of other contents')
+    if about.get('updates'):
+        changed.append(f'{about["updates"]} updates by newer sessions')
     if changed:
         raise ValueError(
             f'{path} was trained with {"; ".join(changed)}: sessions it was '

@@ -23,6 +23,7 @@ from pyg_sessaug.files import save_atomically
 from pyg_sessaug.metrics import top_items
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
 from pyg_sessaug.serving.model_file import load_recommender, model_state
+from pyg_sessaug.serving.update import update
 from pyg_sessaug.serving.vocabulary import Id, Vocabulary, plain_list
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -233,6 +234,33 @@ class Recommender:
             for (index, score), missing, session in zip(best, unknown, known)
         ]
         return result[0] if one else result
+
+    def update(self, log: Any) -> Dict[str, int]:
+        r"""Counts newer sessions, without training.
+
+        Popularity, and models that only count, alone or in a blend, are then
+        as if they had counted these sessions too; networks stay as they are.
+        Clicks on items that are not known are left out, and then sessions
+        with fewer than two clicks.
+
+        .. code-block:: python
+
+            options = dict(test_days=0, val_ratio=0.0, min_item_clicks=1)
+            today = SessionLog('shop', file='today.csv', **options)
+            recommender.update(today)
+
+        Args:
+            log (SessionDataset): Sessions newer than all before.
+
+        Returns:
+            dict: How many ``sessions`` and ``clicks`` were counted, and how
+            many clicks are on ``unknown`` items.
+
+        Raises:
+            ValueError: If none of the items is known.
+        """
+        self._popular = None
+        return update(self, log)
 
     @torch.no_grad()
     def similar_items(self, item: Id, k: int = 20) -> Recommendations:

@@ -3,7 +3,7 @@ r"""Training of session models."""
 import warnings
 from typing import Any, Callable, Dict, List, Optional
 
-from pyg_sessaug.evaluation import check_ids
+from pyg_sessaug.data.ids import check_ids
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import check_interface
 from pyg_sessaug.training.distributed import rank

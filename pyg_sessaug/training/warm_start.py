@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from pyg_sessaug.data.ids import places
 from pyg_sessaug.data.sessions import Sessions, expand_ranges
 from pyg_sessaug.nn.interface import check_interface
 
@@ -65,17 +66,8 @@ def warm_start(model: Any, earlier: Any, train: Any) -> Dict[str, int]:
                 f'{name} is {there} and not {here}; make the model of the '
                 f'same class and arguments as the earlier one'
             )
-    place = {raw: i for i, raw in enumerate(earlier.item_ids)}
-    ids = train.item_ids
-    ids = ids.tolist() if isinstance(ids, Tensor) else ids
-    index = torch.tensor([place.get(raw, -1) for raw in ids])
+    index = places(train.item_ids, earlier.item_ids)
     kept = index >= 0
-    if not bool(kept.any()):
-        raise ValueError(
-            f'the earlier model knows none of the {len(ids)} items, which '
-            f'are such as {ids[0]!r}; its own are such as '
-            f'{earlier.item_ids[0]!r}'
-        )
     for name in new.keys() - {TABLE}:
         new[name].copy_(old[name])
     table = new[TABLE].cpu()
@@ -85,7 +77,7 @@ def warm_start(model: Any, earlier: Any, train: Any) -> Dict[str, int]:
     count = int(kept.sum())
     return {
         'kept': count,
-        'new': len(ids) - count,
+        'new': kept.numel() - count,
         'gone': len(earlier.item_ids) - count,
     }
 
