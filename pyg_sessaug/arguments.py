@@ -186,12 +186,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         '--model',
         type=model_name,
         help=f'model: {", ".join(MODELS)}, or MODULE:CLASS of your own '
-        '(default: srgnn, or that of --init)',
+        '(default: srgnn, or that of INIT)',
     )
     add(
         '--init',
         type=osp.expanduser,
-        metavar='FILE',
         help="recommender to go on from, such as yesterday's: vectors of "
         'items that it knows are copied, and new items start from the mean '
         "of those they are clicked with; the model's arguments are its own "
@@ -204,7 +203,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help='; '.join(f'{k}: {x.text}' for k, x in AUGMENTATIONS.items()),
     )
     add('--num-clusters', type=positive, default=8, help='of gmm and kmeans')
-    text = 'size of all vectors (default: 100, or that of --init)'
+    text = 'size of all vectors (default: 100, or that of INIT)'
     add('--hidden', type=positive, help=text)
     add('--num-layers', type=natural, help=f'message passing steps {OWN}')
     add(
