@@ -31,7 +31,7 @@ from pyg_sessaug.datasets.text_files import (
     magic,
     mend_line_ends,
     open_text,
-    read_header,
+    refuse_wide,
     scan,
     unique_names,
 )
@@ -340,6 +340,7 @@ def _csv(
     needed: Dict[str, str],
     text: Text,
 ) -> Source:
+    name = path  # Of the file itself, whatever copy is read
     if head[:4] == ZSTD:  # Which Python itself cannot read.
         packed, path = path, _beside(con, 'plain.csv')
         con.execute(
@@ -349,16 +350,19 @@ def _csv(
             f"columns={{'line': 'VARCHAR'}})) to {quote(path)} (format csv, "
             f"header false, delimiter '\x01', quote '', escape '')"
         )
-    lines, quoted, mixed = scan(path)
-    if mixed:
+    seen = scan(path, text, name)
+    if seen.mixed:
         path, other = _beside(con, 'lines.csv'), path
-        mend_line_ends(other, path)
-        lines, quoted, _ = scan(path)
-    names, skip = read_header(path, text)
+        mend_line_ends(other, path, text.delimiter)
+        seen = scan(path, text, name)
+    names, skip = seen.names, seen.skip
     columns = unique_names(names)
-    check_columns(path, needed.values(), names, text if text.own else None)
-    if quoted:
-        lines -= count_spanned(path, needed, names, skip, text.delimiter)
+    check_columns(name, needed.values(), names, text if text.own else None)
+    lines = seen.filled
+    if seen.spans:
+        lines -= count_spanned(path, needed, names, skip, text, name)
+    else:
+        refuse_wide(name, seen.wide, seen.num_wide, len(names))
     spelt = ', '.join(f"{quote(x)}: 'VARCHAR'" for x in columns.values())
     relation = (
         f'read_csv({file_sql(path)}, header=false, skip={skip}, '

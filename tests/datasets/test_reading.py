@@ -1,6 +1,7 @@
 """What is read, what is counted and dropped, and what is refused."""
 
 import gzip
+import re
 import warnings
 from datetime import datetime, timezone
 
@@ -100,6 +101,26 @@ def test_read(tmp_path, expected, change):
         found = read(tmp_path, change(text_of()))
     assert found[:3] == expected
     assert found[3]['read'] == len(ROWS)
+
+
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r', '\r\r\n'])
+@pytest.mark.parametrize(
+    'note', ['x', '"1,2"', '"1\n2"', '5" wide', '5" by 6"', '"say ""no"""']
+)
+def test_rows_of_too_many_fields(tmp_path, end, note):
+    rows = [(*x, note if n == 4 else '') for n, x in enumerate(ROWS)]
+    text = text_of(rows, f'{HEADER},note').replace('1\n2', '1\t2')
+    good = text.replace('\n', end).replace('\t', '\n')
+    assert read(tmp_path, good)[3]['read'] == len(ROWS)
+    places = [x + (note == '"1\n2"' and x > 6) for x in (2, 9, 20, 30, 31)]
+    match = f'clicks.csv: 7 lines have more than the 4 fields.*{places}; rem'
+    for extra in ('', '""', '"" ', ',', 'x', '"a,b"'):
+        lines = text.split('\n')
+        for line in (2, 9, 20, 30, 31, 32, 33):  # From 1
+            lines[line - 1] += f',{extra}'
+        bad = end.join(lines).replace('\t', '\n')
+        with pytest.raises(ValueError, match=re.sub(r'[\[\]]', '', match)):
+            read(tmp_path, bad)
 
 
 @pytest.mark.parametrize(
