@@ -7,23 +7,11 @@ that were never seen before are left out. Minutes are those of the processor,
 so that a busy machine does not change them.
 """
 
-import argparse
 import csv
-import os
-import os.path as osp
-import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Iterator, List
 
 import torch
 from torch import Tensor
-
-from benchmarks.experiments.report import environment
-from benchmarks.experiments.results import Table, command, write
-from benchmarks.run import positive
-from pyg_sessaug import Recommender, evaluate, fit
-from pyg_sessaug.datasets import SessionLog
-from pyg_sessaug.nn import SRGNN
-from pyg_sessaug.training import preset, warm_start
 
 DAY = 86_400
 MODEL = dict(scale=16.0, dropout=0.2, num_layers=1)

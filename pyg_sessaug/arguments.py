@@ -186,7 +186,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         '--model',
         type=model_name,
         help=f'model: {", ".join(MODELS)}, or MODULE:CLASS of your own '
-        '(default: srgnn, or that of INIT)',
+        '(default: that of INIT, else srgnn-plus for the presets quick and '
+        'best and srgnn for others)',
     )
     add(
         '--init',

@@ -37,7 +37,6 @@ from pyg_sessaug.serving.vocabulary import Id
 from pyg_sessaug.training import best_epoch, warm_start
 from pyg_sessaug.training.augmented import (
     checkpoint_files,
-    fit_augmented,
     new_model,
     remove_checkpoints,
 )
@@ -46,7 +45,8 @@ from pyg_sessaug.training.distributed import (
     process_group,
     rank,
 )
-from pyg_sessaug.training.presets import first_fall, preset
+from pyg_sessaug.training.options import fit_model
+from pyg_sessaug.training.presets import STRONGEST
 from pyg_sessaug.training.state import alone
 
 
@@ -62,6 +62,14 @@ def prepare(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     r"""Trains a model and writes a recommender."""
+    strongest = args.preset in STRONGEST
+    if strongest and args.init is None:
+        args.model = args.model or 'srgnn-plus'
+    if strongest and args.augment != 'none':
+        raise ValueError(
+            f'--preset {args.preset} trains on plain graphs; drop --augment '
+            f'{args.augment}, or take --preset auto'
+        )
     if osp.isdir(args.output) or not osp.basename(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
     files = checkpoint_files(args.output, args.augment).values()
@@ -72,65 +80,39 @@ def train(args: argparse.Namespace) -> None:
         )
     with first_on_machine_first():
         train, val = load_data(args, ['train', 'val'])
+        everything = None
+        if strongest:
+            whole = argparse.Namespace(**{**vars(args), 'val_ratio': 0.0})
+            (everything,) = load_data(whole, ['train'])
     if rank() == 0 and not args.quiet and train.report:
         print(format_report(train.report), file=sys.stderr)
     with alone(args.output):
-        model, histories = fit_augmented(
-            model_maker(args, train),
-            train,
-            val,
-            args.augment,
-            num_clusters=args.num_clusters,
-            seed=args.seed,
-            checkpoint=args.output,
-            resume=args.resume,
-            device=args.device,
-            progress=not args.quiet,
-            **training_options(args, train),
+        model, histories = fit_model(
+            args, model_maker(args, train), train, val, everything
         )
         if rank() > 0:
             return
         for name, history in histories.items():
+            validated = [x for x in history if 'val_loss' in x]
             best = history[best_epoch(history) - 1]
             print(
-                f'{name} model: best of {len(history)} epochs is '
+                f'{name} model: best of {len(validated)} epochs is '
                 f'{best["epoch"]}, validation loss {best["val_loss"]:.4f}'
             )
-        Recommender.from_dataset(model, train).save(args.output)
+        recommender = Recommender.from_dataset(model, train)
+        if everything is not None:
+            network, neighbors = model.weight.tolist()
+            print(
+                f'weights: network {network:.2f}, neighbours {neighbors:.2f}'
+            )
+            recommender.about['refit'] = True
+            clicks = everything.flat_sessions.item
+            recommender.popularity = torch.bincount(
+                clicks, minlength=train.num_items
+            )
+        recommender.save(args.output)
         remove_checkpoints(args.output, args.augment)
     print(f'Written to {args.output}')
-
-
-def training_options(args: argparse.Namespace, train: Any) -> Dict[str, Any]:
-    r"""The preset, replaced by what was given; says what it chose.
-
-    Args:
-        args (argparse.Namespace): Arguments of the command ``train``.
-        train (SessionDataset): Training samples.
-    """
-
-    def given(*names: str) -> Dict[str, Any]:
-        values = {name: getattr(args, name) for name in names}
-        return {k: v for k, v in values.items() if v is not None}
-
-    names = 'epochs', 'batch_size', 'lr', 'decay_steps'
-    decays = 'weight_decay', 'patience'
-    chosen = preset(args.preset, train, **given(*names, *decays))
-    if rank() == 0:
-        text = ', '.join(f'{k} {v}' for k, v in chosen.items())
-        print(
-            f'preset {args.preset}, for {len(train)} samples: {text}; the '
-            f"thesis' rate would first fall after {first_fall(len(train))} "
-            f'steps'
-        )
-    augmented = {f'augmented_{x}': chosen[x] for x in decays}
-    if args.preset == 'thesis':  # Its own, of `fit_augmented`
-        augmented = {}
-    return {
-        **chosen,
-        **augmented,
-        **given(*(f'augmented_{x}' for x in decays)),
-    }
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -144,6 +126,11 @@ def evaluate(args: argparse.Namespace) -> None:
             f'{args.recommender} was trained on other items than those of '
             f'this data; use the options it was trained with: '
             f'{recommender.about.get("settings")}'
+        )
+    if args.split == 'val' and recommender.about.get('refit'):
+        raise ValueError(
+            f'{args.recommender} was trained on validation sessions, too; '
+            f'measure it on --split test'
         )
     check_same_split(args.recommender, recommender.about, data)
     ranks = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
@@ -235,6 +222,11 @@ def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
     if args.init is not None:
         own = None if args.model is None else cls
         earlier = Recommender.load(args.init, model=own)
+        # Of a mixture its network.
+        for part in getattr(earlier.model, 'members', ()):
+            if hasattr(part, 'item_embedding'):
+                earlier.model = part
+                break
         check_interface(earlier.model, 'item_embedding', 'from_dataset')
         cls = own or type(earlier.model)
         if cls is type(earlier.model):

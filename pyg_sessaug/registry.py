@@ -99,6 +99,8 @@ AUGMENTATIONS: Dict[str, Augmentation] = {
 #: Settings of training.
 PRESETS: Dict[str, str] = {
     'auto': 'by the number of samples',
+    'quick': 'two epochs, or as many as few samples need, and neighbours',
+    'best': 'the strongest model and neighbours, in the end of all sessions',
     'thesis': 'Appendix A.2, for hundreds of thousands of clicks',
 }
 

@@ -9,7 +9,6 @@ from tqdm import tqdm
 
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.registry import AUGMENTATIONS, Augmentation
-from pyg_sessaug.training import best_epoch, fit
 from pyg_sessaug.training.augmentations import (
     Source,
     check_augmentation,
@@ -17,6 +16,8 @@ from pyg_sessaug.training.augmentations import (
     training_transform,
 )
 from pyg_sessaug.training.distributed import from_first, rank
+from pyg_sessaug.training.fit import fit
+from pyg_sessaug.training.loop import best_epoch
 from pyg_sessaug.training.state import alone, saved_state
 
 History = List[Dict[str, float]]
@@ -192,7 +193,8 @@ def checkpoint_files(checkpoint: str, augment: str) -> Dict[str, str]:
 
 def remove_checkpoints(checkpoint: str, augment: str) -> None:
     r"""Deletes the files of a finished :func:`fit_augmented`."""
-    for path in checkpoint_files(checkpoint, augment).values():
+    files = checkpoint_files(checkpoint, augment)
+    for path in [*files.values(), f'{files["base"]}.refit']:
         if osp.exists(path):
             os.unlink(path)
 

@@ -5,6 +5,9 @@ from typing import Any, Dict
 
 from pyg_sessaug.registry import PRESETS
 
+#: Presets of a network beside neighbours, and whether it is trained on
+#: everything in the end.
+STRONGEST = {'quick': False, 'best': True}
 # Of fewer steps before the rate first falls a model learns next to nothing.
 FEW_STEPS = 2_000
 #: Appendix A.2 of the thesis, the defaults of :func:`fit`.
@@ -31,10 +34,14 @@ def preset(name: str, train: Any, **given: Any) -> Dict[str, Any]:
     five epochs of batches of 256 where these have 2,000 steps; below, batches
     are smaller and epochs so many that there are as many steps, early
     stopping permitting. Its rate rises for some steps, then falls to zero
-    along a cosine.
+    along a cosine. :obj:`"quick"` has two such epochs, and :obj:`"best"`
+    draws newer sessions more often, which random validation cannot tell but
+    later sessions do. :class:`~pyg_sessaug.nn.SRGNNPlus` and
+    :func:`~pyg_sessaug.training.fit_strongest` go with both.
 
     Args:
-        name (str): :obj:`"auto"` or :obj:`"thesis"`.
+        name (str): :obj:`"auto"`, :obj:`"quick"`, :obj:`"best"` or
+            :obj:`"thesis"`.
         train (SessionDataset or Subset): The training samples.
         **given (optional): Arguments of one's own, which others then suit;
             :obj:`decay_steps` or :obj:`decay_every` mean a rate that falls by
@@ -58,7 +65,7 @@ def preset(name: str, train: Any, **given: Any) -> Dict[str, Any]:
             batch_size *= 2
     steps = math.ceil(len(train) / batch_size)
     auto: Dict[str, Any] = dict(
-        epochs=max(5, math.ceil(FEW_STEPS / steps)),
+        epochs=max(2 if name == 'quick' else 5, math.ceil(FEW_STEPS / steps)),
         batch_size=batch_size,
         lr=5e-3 if batch_size <= 32 else 2e-3,
         weight_decay=1e-5,
@@ -66,6 +73,8 @@ def preset(name: str, train: Any, **given: Any) -> Dict[str, Any]:
         schedule='cosine',
         warmup=min(200, 2 * steps),
     )
+    if name == 'best':
+        auto['recency'] = 1.0
     if 'decay_steps' in given or 'decay_every' in given:
         auto['schedule'] = 'steps'
     return {**auto, **given}

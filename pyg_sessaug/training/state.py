@@ -78,7 +78,8 @@ class TrainingState:
         self.scheduler.load_state_dict(state['scheduler'])
         if self.average is not None:
             self.average.load_state_dict(state['average'])
-        if self.start is not None:
+        # It may have been begun without a refit, from the model's own start.
+        if self.start is not None and state['start'] is not None:
             self.start = state['start']
         rng, cuda_rng = state['rng'], state['cuda_rng']
         # Clones, because torch takes a row for the whole of its storage.
