@@ -222,11 +222,12 @@ def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
     if args.init is not None:
         own = None if args.model is None else cls
         earlier = Recommender.load(args.init, model=own)
-        # Of a mixture its network.
-        for part in getattr(earlier.model, 'members', ()):
-            if hasattr(part, 'item_embedding'):
-                earlier.model = part
-                break
+        if isinstance(earlier.model, torch.nn.Module):
+            # Of a mixture its network.
+            for part in earlier.model.modules():
+                if hasattr(part, 'item_embedding'):
+                    earlier.model = part
+                    break
         check_interface(earlier.model, 'item_embedding', 'from_dataset')
         cls = own or type(earlier.model)
         if cls is type(earlier.model):

@@ -22,6 +22,7 @@ from pyg_sessaug.nn.models.gcsan import GCSAN
 from pyg_sessaug.nn.models.gru4rec import GRU4Rec
 from pyg_sessaug.nn.models.lessr import LESSR
 from pyg_sessaug.nn.models.niser import NISER
+from pyg_sessaug.nn.models.repeat_term import RepeatTerm
 from pyg_sessaug.nn.models.sasrec import SASRec
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.nn.models.sgnnhn import SGNNHN
@@ -45,6 +46,7 @@ __all__ = [
     'GatedSessionConv',
     'LESSR',
     'NISER',
+    'RepeatTerm',
     'ReversedPositions',
     'SASRec',
     'SGNNHN',

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 
 from pyg_sessaug.files import load_state
-from pyg_sessaug.nn import Blend, SwitchCase
+from pyg_sessaug.nn import Blend, RepeatTerm, SwitchCase
 from pyg_sessaug.nn.models.session_model import arguments_of
 from pyg_sessaug.registry import COUNTS, MODELS, find_class
 
@@ -35,7 +35,8 @@ def model_state(model: Any) -> Dict[str, Any]:
         dict: ``model`` (the name of its class, with its module where it is
         none of this package's), ``settings`` (the arguments of the class,
         and ``num_clusters`` of an ensemble; of a blend its ``members``, each
-        such a dict) and ``weights``, on the CPU.
+        such a dict, and of a term its ``model``, likewise) and ``weights``,
+        on the CPU.
 
     Raises:
         ValueError: If an argument cannot be told, or a module is not the one
@@ -48,6 +49,15 @@ def model_state(model: Any) -> Dict[str, Any]:
             'model': 'Blend',
             'settings': {'members': members},
             'weights': {'weight': model.weight.cpu()},
+        }
+    if isinstance(model, RepeatTerm):
+        return {
+            'model': 'RepeatTerm',
+            'settings': {
+                'model': model_state(model.model),
+                'num_clicks': model.num_clicks,
+            },
+            'weights': {'bias': model.bias.cpu()},
         }
     weights = {key: value.cpu() for key, value in model.state_dict().items()}
     clusters = {}
@@ -170,6 +180,12 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
         blend = Blend([restore_model(part, cls) for part in parts])
         blend.load_state_dict(state['weights'], strict=False)
         return blend
+    if name == 'RepeatTerm':
+        settings = dict(state['settings'])
+        part = restore_model(settings.pop('model'), cls)
+        term = RepeatTerm(part, **settings)
+        term.load_state_dict(state['weights'], strict=False)
+        return term
     cls = _registered(name) or cls
     if cls is None:
         raise LookupError(

@@ -51,10 +51,12 @@ def learning_rate(
 
 class RecencySampler(Sampler[int]):
     r"""Draws as many samples as there are, those of newer sessions more
-    often, with replacement.
+    often.
 
-    A sample of a session of age :math:`a` is drawn in proportion to
-    :math:`\exp(-a / \tau)`. The age is the session's rank from the newest
+    A sample of a session of age :math:`a` is drawn :math:`N \exp(-a / \tau)
+    / \sum_i \exp(-a_i / \tau)` times on average, rounded down or up: by
+    one random offset for all, since independent draws would leave out a third
+    of the samples by chance. The age is the session's rank from the newest
     over the number of sessions, in the order of the data.
 
     Args:
@@ -72,9 +74,12 @@ class RecencySampler(Sampler[int]):
         return self.total.numel()
 
     def __iter__(self) -> Iterator[int]:
-        draw = torch.rand(len(self), dtype=torch.double) * self.total[-1]
+        offset = torch.rand(1, dtype=torch.double)
+        draw = torch.arange(len(self)).add(offset).div(len(self))
+        draw *= self.total[-1]
         index = torch.searchsorted(self.total, draw, right=True)
-        return iter(index.clamp(max=len(self) - 1).tolist())
+        index = index.clamp(max=len(self) - 1)
+        return iter(index[torch.randperm(len(self))].tolist())
 
 
 def by_recency(loader: Any, tau: float) -> RecencySampler:

@@ -12,6 +12,7 @@ from pyg_sessaug.training.augmentations import derive
 from pyg_sessaug.training.augmented import new_model
 from pyg_sessaug.training.blend import fit_blend
 from pyg_sessaug.training.fit import fit
+from pyg_sessaug.training.repeats import fit_repeats
 from pyg_sessaug.training.state import alone
 
 
@@ -26,13 +27,13 @@ def fit_strongest(
     resume: bool = False,
     **kwargs: Any,
 ) -> Tuple[Blend, List[Dict[str, float]]]:
-    r"""Trains a network and mixes it with the neighbours of
-    :class:`~pyg_sessaug.counts.VSKNN`.
+    r"""Trains a network, gives it a term for repeats, and mixes it with the
+    neighbours of :class:`~pyg_sessaug.counts.VSKNN`.
 
-    Validation sessions choose the epoch and the weights of the mixture;
-    then neighbours are sought among all sessions and, with :obj:`refit`, the
-    network is trained anew on all of them for as many epochs. The weights of
-    the mixture stay.
+    Validation sessions choose the epoch, the term and the weights of the
+    mixture; then neighbours are sought among all sessions and, with
+    :obj:`refit`, the network is trained anew on all of them for as many
+    epochs. Term and weights stay.
 
     Args:
         make_model (callable): Returns a network with new weights.
@@ -62,13 +63,12 @@ def fit_strongest(
         kwargs['checkpoint'] = checkpoint or osp.join(folder, 'state')
         model = new_model(make_model, seed)
         history = fit(model, train, val, resume=resume, **kwargs)
-        neighbors = VSKNN(train.num_items).fit(train)
-        blend = fit_blend([model, neighbors], val)
+        term = fit_repeats(model, val)
+        blend = fit_blend([term, VSKNN(train.num_items).fit(train)], val)
         if refit:
             model = new_model(make_model, seed)
             again = {**kwargs, 'resume': True, 'refit': everything}
             history = fit(model, train, val, **again)
-    return Blend(
-        [model.eval(), VSKNN(train.num_items).fit(everything)],
-        blend.weight.tolist(),
-    ).eval(), history
+            term.model = model
+    neighbors = VSKNN(train.num_items).fit(everything)
+    return Blend([term, neighbors], blend.weight.tolist()).eval(), history

@@ -5,8 +5,14 @@ from pyg_sessaug import Recommender, evaluate
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.counts import VSKNN
 from pyg_sessaug.datasets import SessionLog
-from pyg_sessaug.nn import Blend, SRGNNPlus
-from pyg_sessaug.training import fit, fit_blend, fit_strongest, preset
+from pyg_sessaug.nn import Blend, RepeatTerm, SRGNNPlus
+from pyg_sessaug.training import (
+    fit,
+    fit_blend,
+    fit_repeats,
+    fit_strongest,
+    preset,
+)
 from pyg_sessaug.training.augmentations import derive
 from pyg_sessaug.training.augmented import new_model
 from pyg_sessaug.transforms import NormalizeEdges
@@ -57,13 +63,17 @@ def test_same_as_its_steps_one_by_one(log, refit):
     seed = derive(3, 'base', 'training')
     model = new_model(make(train), 3)
     first = fit(model, train, val, seed=seed, **OPTIONS)
+    bias = fit_repeats(model.eval(), val).bias
+    term = RepeatTerm(model)
+    term.bias.copy_(bias)
     counts = VSKNN(train.num_items).fit(train)
-    weight = fit_blend([model.eval(), counts], val).weight
+    weight = fit_blend([term, counts], val).weight
     if refit:
         model = new_model(make(train), 3)
         fit(model, train, val, seed=seed, refit=everything, **OPTIONS)
+        term.model = model.eval()
     expected = Blend(
-        [model.eval(), VSKNN(train.num_items).fit(everything)],
+        [term, VSKNN(train.num_items).fit(everything)],
         weight.tolist(),
     ).eval()
 
@@ -102,7 +112,8 @@ def test_one_command_and_one_file(log, tmp_path, name, capsys):
         x.name for x in tmp_path.iterdir() if 'lock' not in x.name
     ) == ['shop.pt']
     model = Recommender.load(path).model
-    assert [type(x).__name__ for x in model.members] == ['SRGNNPlus', 'VSKNN']
+    kinds = [type(x).__name__ for x in model.modules()]
+    assert {'RepeatTerm', 'SRGNNPlus', 'VSKNN'} < set(kinds)
     capsys.readouterr()
     main(['evaluate', path, *data, '--device', 'cpu'])
     *_, test = splits(log)

@@ -1,0 +1,73 @@
+r"""How much a model has to favour what a session has clicked."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.data import Batch
+
+from pyg_sessaug.evaluation import batch_size_of, run_batches
+from pyg_sessaug.nn.models.blend import log_probability
+from pyg_sessaug.nn.models.repeat_term import RepeatTerm
+
+
+def fit_repeats(
+    model: Module, val: Any, num_clicks: int = 12, progress: bool = False
+) -> RepeatTerm:
+    r"""Gives a trained model the term for repeats that validation likes
+    best.
+
+    The model ranks the validation samples once. The values :math:`t` then
+    maximise the likelihood of the targets :math:`y`,
+
+    .. math::
+        \sum_{\textrm{samples}} \Big( t_y - \log \Big( 1 + \sum_{v \in S}
+        p_v \, (e^{t_v} - 1) \Big) \Big) - \tfrac{1}{2} \lVert \mathbf{a}
+        \rVert^2 - \tfrac{1}{2} \lVert \mathbf{b} \rVert^2,
+
+    which is concave; the last terms keep what no sample tells near zero.
+
+    Args:
+        model (torch.nn.Module): The model, which stays as it is.
+        val (SessionDataset or Subset): Samples that it was not trained on.
+        num_clicks (int): See :class:`~pyg_sessaug.nn.RepeatTerm`.
+            (default: :obj:`12`)
+        progress (bool): Whether to show a progress bar.
+            (default: :obj:`False`)
+    """
+    term = RepeatTerm(model, num_clicks)
+    done = 0
+
+    def of_clicked(batch: Batch) -> Tensor:
+        nonlocal done
+        node, *kinds = term.clicked(batch)
+        session, item = batch.batch[node], batch.x[node]
+        share = log_probability(model, batch)[session, item].exp()
+        columns = [session + done, *kinds, item == batch.y[session], share]
+        done += batch.num_graphs
+        return torch.stack([x.double() for x in columns], dim=1)
+
+    size = batch_size_of(term)
+    parts = run_batches(term, of_clicked, val, size, progress)
+    sample, since, before, hit, share = torch.cat(parts).unbind(dim=1)
+    index = [x.long() for x in (sample, since, before)]
+    bias = torch.zeros(2, num_clicks, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [bias], max_iter=100, line_search_fn='strong_wolfe'
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = bias[0][index[1]] + bias[1][index[2]]
+        more = share.new_zeros(done).index_add(
+            0, index[0], share * torch.expm1(value)
+        )
+        likelihood = (hit * value).sum() - more.log1p().sum()
+        total = (bias.square().sum() / 2 - likelihood) / done
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    term.bias.copy_(bias.detach())
+    return term.eval()

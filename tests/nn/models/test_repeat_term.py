@@ -1,0 +1,112 @@
+import pytest
+import torch
+
+from pyg_sessaug import Recommender, evaluate
+from pyg_sessaug.data.graphs import session_batch
+from pyg_sessaug.datasets import MultimodalSessions
+from pyg_sessaug.nn import SRGNN, Blend, RepeatTerm
+from pyg_sessaug.training import fit_repeats
+from pyg_sessaug.transforms import NormalizeEdges
+
+SESSIONS = [[3, 1, 3, 2], [5], [4, 4, 4, 4, 0]]
+
+
+class Known(torch.nn.Module):
+    """Scores that are no model's."""
+
+    num_items = 9
+
+    def score(self, data):
+        generator = torch.Generator().manual_seed(int(data.num_graphs))
+        size = (data.num_graphs, self.num_items)
+        return torch.randn(size, generator=generator)
+
+
+def batch_of(sessions):
+    item = torch.tensor([x for session in sessions for x in session])
+    length = torch.tensor([len(x) for x in sessions])
+    return NormalizeEdges()(session_batch(item, length))
+
+
+@pytest.mark.parametrize('num_clicks', [1, 3, 12])
+def test_scores_by_hand(num_clicks):
+    term = RepeatTerm(Known(), num_clicks)
+    term.bias.copy_(torch.randn(2, num_clicks))
+    batch = batch_of(SESSIONS)
+    expected = Known().score(batch)
+    for row, session in enumerate(SESSIONS):
+        for item in set(session):
+            since = session[::-1].index(item)
+            before = session.count(item) - 1
+            for part, k in zip(term.bias, (since, before)):
+                expected[row, item] += part[min(k, num_clicks - 1)]
+    torch.testing.assert_close(term.score(batch), expected)
+
+
+def test_items_that_nobody_clicked_get_nothing():
+    batch = batch_of(SESSIONS)
+    term = RepeatTerm(Known())
+    term.bias.fill_(1.0)
+    more = batch.clone()
+    more.x = torch.cat([batch.x, torch.tensor([7])])
+    more.batch = torch.cat([batch.batch, batch.batch[-1:]])
+    change = term.score(more) - Known().score(more)
+    for row, session in enumerate(SESSIONS):
+        assert set(change[row].nonzero().view(-1).tolist()) == set(session)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('multimodal')
+    options = dict(num_sessions=300, num_items=30)
+    return [MultimodalSessions(root, x, **options) for x in ('train', 'val')]
+
+
+def test_the_likeliest_values(data):
+    """No step away from them, not even a small one, raises the likelihood
+    with its prior; and they are found where they were put in.
+    """
+    torch.manual_seed(0)
+    model = SRGNN(30, 8).eval()
+    _, val = data
+    term = fit_repeats(model, val, num_clicks=4)
+
+    def likelihood(bias):
+        term.bias.copy_(bias)
+        prior = float(bias.square().sum()) / 2
+        return -len(val) * validation_loss_of(term, val) - prior
+
+    best = term.bias.clone()
+    highest = likelihood(best)
+    assert highest > likelihood(torch.zeros(2, 4)) + 1
+    for _ in range(10):
+        step = torch.randn(2, 4)
+        assert highest > likelihood(best + 0.2 * step / step.norm()) - 1e-2
+    term.bias.copy_(best)
+
+
+def validation_loss_of(model, val):
+    batch = NormalizeEdges()(val.get_batch(torch.arange(len(val))))
+    score = model.score(batch).double()
+    return torch.nn.functional.cross_entropy(score, batch.y).item()
+
+
+def test_saved_with_its_model(data, tmp_path):
+    torch.manual_seed(0)
+    train, val = data
+    network = SRGNN(30, 8).eval()
+    term = fit_repeats(network, val)
+    blend = Blend([term, network], [0.3, 0.7])
+    for model in (term, blend):
+        path = str(tmp_path / 'model.pt')
+        Recommender.from_dataset(model, train).save(path)
+        again = Recommender.load(path).model
+        assert evaluate(again, val) == evaluate(model, val)
+        batch = NormalizeEdges()(val.get_batch(torch.arange(9)))
+        assert torch.equal(again.score(batch), model.score(batch))
+    assert again.members[0].num_clicks == 12
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match='num_clicks=0'):
+        RepeatTerm(Known(), 0)
