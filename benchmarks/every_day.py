@@ -120,30 +120,36 @@ def table(rows: List[Dict[str, Any]]) -> Table:
         'from yesterday: HR@20 (%)': ('warm', 'HR@20', '.1f'),
         'from yesterday: minutes': ('warm', 'minutes', '.2f'),
     }
+    parts = {
+        str(day): [row for row in rows if row['day'] == day]
+        for day in sorted({row['day'] for row in rows})
+    }
+    parts['mean from 1 on'] = [row for row in rows if 'warm' in row]
     lines = [['day', *columns]]
-    for day in sorted({row['day'] for row in rows}):
-        line = [str(day)]
+    for name, part in parts.items():
+        line = [name]
         for way, key, form in columns.values():
-            of_day = [x for x in rows if x['day'] == day and way in x]
-            values = [x[way][key] for x in of_day]
+            values = [row[way][key] for row in part if way in row]
             line.append(format(fmean(values), form) if values else '–')
         lines.append(line)
     return lines
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    made = parser(__doc__, 'output', output='runs/every_day')
+    defaults: Any = dict(threads=1, output='runs/every_day')
+    made = parser(__doc__, 'threads output', **defaults)
     add = made.add_argument
     add('--seeds', nargs='+', type=natural, default=[0], help='a log each')
     add('--days', type=positive, default=8, help='days to train on')
     add('--window', type=positive, default=7, help='days that a model sees')
     add('--sessions', type=positive, default=400, help='sessions a day')
     args = made.parse_args(argv)
+    torch.set_num_threads(args.threads)
     rows = [row for seed in args.seeds for row in run_days(args, seed)]
     settings = {k: v for k, v in vars(args).items() if k != 'output'}
     report = {
         'command': command('every_day.py', argv),
-        'about': f'SRGNN; means of {len(args.seeds)} generated logs',
+        'about': f'SRGNN; generated logs of seeds {args.seeds}',
         'table': table(rows),
         'settings': {**settings, **MODEL, 'epochs': EPOCHS},
         'environment': environment('cpu'),

@@ -13,6 +13,8 @@ SOURCE = Path(__file__).parents[1] / 'docs' / 'source'
 PAGES = sorted(SOURCE.glob('*.md'))
 BLOCK = re.compile(r'^```(python|bash)\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 COMMAND = 'python -m pyg_sessaug '
+# Pages whose logs have one of three items follow, so that all can be hit.
+CERTAIN = {'command_line', 'every_day', 'your_log'}
 
 
 def blocks(page):
@@ -30,7 +32,7 @@ def commands(code):
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
-def test_code_of_the_page_runs(page, tmp_path, monkeypatch):
+def test_code_of_the_page_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     names = {'__name__': page.stem}
@@ -40,6 +42,12 @@ def test_code_of_the_page_runs(page, tmp_path, monkeypatch):
         else:
             for arguments in commands(code):
                 main(arguments)
+    if page.stem in CERTAIN:
+        out = capsys.readouterr().out
+        shares = re.findall(r"'HR@5': ([\d.]+)", out)
+        shares += [float(x) / 100 for x in re.findall(r'HR@5 +([\d.]+)', out)]
+        assert shares
+        assert min(map(float, shares)) >= 0.95
 
 
 def test_pages_have_code():

@@ -291,9 +291,9 @@ class SessionDataset(Dataset, ABC):
         present = {name: osp.getsize(x) for name, x in paths.items()}
         known = {name: size for name, (size, _) in raw.items()}
         if present and present != known:
+            other = sorted({x for x, _ in known.items() ^ present.items()})
             raise ValueError(
-                f'{path} was prepared from {known} (bytes), but '
-                f'the raw files are now {present}; {remedy}'
+                f'{path} is of other raw files: {other[:5]} differ; {remedy}'
             )
         for name, raw_path in paths.items():
             # Untouched files are not read: a log may have gigabytes. A copy
@@ -307,10 +307,10 @@ class SessionDataset(Dataset, ABC):
                     f'the same size; {remedy}'
                 )
         if self.flat_sessions.num_samples == 0:
-            more = 'raise `val_ratio` or ' * (self.split == 'val')
+            less = dict(train='fraction', val='val_ratio', test='test_days')
             raise ValueError(
-                f'the {self.split} split of {self.root} has no samples; '
-                f'{more}use more data'
+                f'the {self.split} split of {self.root} has no samples; raise '
+                f'`{less[self.split]}` or use more data'
             )
         self.raw_sha256 = {name: value for name, (_, value) in raw.items()}
 
