@@ -12,7 +12,7 @@ class Drops(NamedTuple):
 
     Args:
         draws (Tensor): Uniform numbers, of the tensor's shape; int8 on a CPU.
-        bound (float): Entries whose number is below it are dropped.
+        bound (float): Entries whose number is not above it are dropped.
         share (float): The probability of that.
     """
 
@@ -20,9 +20,16 @@ class Drops(NamedTuple):
     bound: float
     share: float
 
-    def kept(self, rows: slice, dtype: torch.dtype) -> Tensor:
-        r"""Zeros for entries of some rows to drop, ones for the others."""
-        return self.draws[rows].to(dtype, copy=True).ge_(self.bound)
+    def keep(self, x: Tensor, rows: slice, out: Tensor) -> Tensor:
+        r"""Some rows, :obj:`x`, with zeros for entries to drop, in
+        :obj:`out`.
+        """
+        # The gradient of a threshold is the only such choice that is made in
+        # one pass without a branch for each entry.
+        kept: Tensor = torch.ops.aten.threshold_backward.grad_input(
+            x, self.draws[rows].to(x.dtype), self.bound, grad_input=out
+        )
+        return kept
 
 
 def draw(x: Tensor, share: float) -> Drops:
@@ -42,7 +49,7 @@ def draw(x: Tensor, share: float) -> Drops:
     bits.random_(-(2**63), None)
     draws = bits.view(torch.int8)[: x.numel()].view(x.size())
     steps = min(max(round(share * 256), 1), 255)
-    return Drops(draws, steps - 128, steps / 256)
+    return Drops(draws, steps - 129, steps / 256)
 
 
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
@@ -59,4 +66,5 @@ def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     if x.device.type != 'cpu':
         return F.dropout(x, share)
     drops = draw(x, share)
-    return x * drops.kept(slice(None), x.dtype).div_(1.0 - drops.share)
+    kept = torch.full_like(x, 1.0 / (1.0 - drops.share), requires_grad=False)
+    return x * drops.keep(kept, slice(None), kept)

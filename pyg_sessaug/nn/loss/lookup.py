@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from pyg_sessaug.nn.dropout import Drops, draw
+from pyg_sessaug.nn.dropout import draw
 from pyg_sessaug.nn.loss.catalogue import chunks
 
 # Rows of the item table that stay in a core's cache between two passes.
@@ -38,16 +38,17 @@ class _Lookup(Function):
             for rows in _slices(table):
                 source, out = weight[rows], table[rows]
                 if drops is not None:
-                    kept = drops.kept(rows, out.dtype)
-                    source = torch.mul(source, kept, out=out)
+                    source = drops.keep(source, rows, out)
                 if center:
                     mean = source.mean(dim=1, keepdim=True)
                     source = torch.sub(source, mean, out=out)
-                if norm is not None:
+                if norm is not None:  # What dropout scales by cancels.
                     torch.linalg.vector_norm(
                         source, dim=1, keepdim=True, out=norm[rows]
                     ).clamp_min_(SHORTEST)
-                torch.div(source, _divisor(rows, norm, drops), out=out)
+                    torch.div(source, norm[rows], out=out)
+                elif drops is not None:
+                    out.div_(1.0 - drops.share)
         ctx.raw, ctx.drops, ctx.center = raw, drops, center
         ctx.save_for_backward(index, norm, table if unit else None)
         return (weight if raw else table).index_select(0, index), table
@@ -64,27 +65,20 @@ class _Lookup(Function):
             total.index_add_(0, index, grad)
         if norm is not None or drops is not None or ctx.center:
             for rows in _slices(total):
-                part, divisor = total[rows], _divisor(rows, norm, drops)
+                part = out = total[rows]
                 if norm is not None:
-                    _project(part, table[rows], norm[rows])
+                    part = _unit_backward(part, table[rows], norm[rows])
+                elif drops is not None:
+                    part.div_(1.0 - drops.share)
                 if ctx.center:
                     part.sub_(part.mean(dim=1, keepdim=True))
-                if drops is None:
-                    part.div_(divisor)
-                else:
-                    part.mul_(drops.kept(rows, part.dtype).div_(divisor))
+                if drops is not None:
+                    drops.keep(part, rows, out)
+                elif norm is not None:
+                    out.copy_(part)
         if ctx.raw:
             total.index_add_(0, index, grad)
         return total, None, None, None, None, None
-
-
-def _divisor(
-    rows: slice, norm: Optional[Tensor], drops: Optional[Drops]
-) -> Any:
-    r"""What the table of scores has rows of the weight divided by."""
-    if norm is not None:  # Whatever dropout scales by cancels.
-        return norm[rows]
-    return 1.0 if drops is None else 1.0 - drops.share
 
 
 def _slices(table: Tensor) -> Iterator[slice]:
@@ -93,14 +87,21 @@ def _slices(table: Tensor) -> Iterator[slice]:
     return chunks(table.size(0), CACHED_ROWS if on_cpu else table.size(0))
 
 
-def _project(grad: Tensor, unit: Tensor, norm: Tensor) -> None:
-    r"""Turns gradients of unit vectors into those of what they came from
-    times its length, :math:`\mathbf{g} - \mathbf{u} \mathbf{u}^{\top}
-    \mathbf{g}`, in place.
+def _unit_backward(grad: Tensor, unit: Tensor, norm: Tensor) -> Tensor:
+    r"""Turns gradients of unit vectors :math:`\mathbf{u}` into those of what
+    they came from, :math:`(\mathbf{g} - \mathbf{u} \mathbf{u}^{\top}
+    \mathbf{g}) / \ell`, by the kernel of weight normalisation.
     """
-    dot = torch.linalg.vecdot(unit, grad).unsqueeze(-1)
-    dot.masked_fill_(norm <= SHORTEST, 0.0)  # Their norm is a constant.
-    grad.addcmul_(unit, dot, value=-1)
+    # The norm of the shortest is a constant: they turn on no sphere, which is
+    # one so large that it is flat.
+    wide = torch.promote_types(norm.dtype, torch.float32)
+    radius = torch.ones_like(norm, dtype=wide)
+    radius.masked_fill_(norm <= SHORTEST, 1e9)
+    scale = (radius / norm).to(unit.dtype)
+    found: Tensor = torch.ops.aten._weight_norm_interface_backward(
+        grad, unit, scale, radius, 0
+    )[0]
+    return found
 
 
 def shared_lookup(
