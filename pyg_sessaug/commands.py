@@ -72,6 +72,7 @@ def train(args: argparse.Namespace) -> None:
         )
     if osp.isdir(args.output) or not osp.basename(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
+    earlier = load_earlier(args)  # Or hours of reading are for nothing.
     files = checkpoint_files(args.output, args.augment).values()
     if args.resume and rank() == 0 and not any(map(osp.exists, files)):
         print(
@@ -88,7 +89,11 @@ def train(args: argparse.Namespace) -> None:
         print(format_report(train.report), file=sys.stderr)
     with alone(args.output):
         model, histories = fit_model(
-            args, model_maker(args, train), train, val, everything
+            args,
+            model_maker(args, train, earlier),
+            train,
+            val,
+            everything,
         )
         if rank() > 0:
             return
@@ -206,12 +211,32 @@ def device(text: Optional[str]) -> str:
     return text
 
 
-def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
+def load_earlier(args: argparse.Namespace) -> Optional[Recommender]:
+    r"""The recommender to go on from, if there is one; of a mixture its
+    network.
+    """
+    if args.init is None:
+        return None
+    cls = None if args.model is None else find_class(args.model)
+    earlier = Recommender.load(args.init, model=cls)
+    if isinstance(earlier.model, torch.nn.Module):
+        networks = (
+            x for x in earlier.model.modules() if hasattr(x, 'item_embedding')
+        )
+        earlier.model = next(networks, earlier.model)
+    check_interface(earlier.model, 'item_embedding', 'from_dataset')
+    return earlier
+
+
+def model_maker(
+    args: argparse.Namespace, train: Any, earlier: Optional[Recommender]
+) -> Callable[[], Any]:
     r"""What makes the model that the arguments describe.
 
     Args:
         args (argparse.Namespace): Arguments of a command that trains.
         train (SessionDataset): Training samples.
+        earlier (Recommender, optional): What it goes on from.
 
     Raises:
         ValueError: If the model takes no such argument, or the one to go on
@@ -219,17 +244,9 @@ def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
     """
     cls = find_class(args.model or 'srgnn')
     options: Dict[str, Any] = {}
-    if args.init is not None:
-        own = None if args.model is None else cls
-        earlier = Recommender.load(args.init, model=own)
-        if isinstance(earlier.model, torch.nn.Module):
-            # Of a mixture its network.
-            for part in earlier.model.modules():
-                if hasattr(part, 'item_embedding'):
-                    earlier.model = part
-                    break
-        check_interface(earlier.model, 'item_embedding', 'from_dataset')
-        cls = own or type(earlier.model)
+    if earlier is not None:
+        if args.model is None:
+            cls = type(earlier.model)
         if cls is type(earlier.model):
             options = arguments_of(earlier.model)
         for name in ('num_items', 'precision'):
@@ -249,7 +266,7 @@ def model_maker(args: argparse.Namespace, train: Any) -> Callable[[], Any]:
     def make() -> Any:
         return cls.from_dataset(train, args.hidden or hidden, **options)
 
-    if args.init is None:
+    if earlier is None:
         return make
     model = new_model(make, args.seed)
     counts = warm_start(model, earlier, train)

@@ -11,7 +11,7 @@ from pyg_sessaug.__main__ import main
 from pyg_sessaug.counts import CoVisits
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import SessionLog
-from pyg_sessaug.nn import CORE, GCEGNN, SRGNN
+from pyg_sessaug.nn import CORE, GCEGNN, SRGNN, Blend
 from pyg_sessaug.registry import MODELS, find_class
 from pyg_sessaug.training import warm_start
 
@@ -144,6 +144,10 @@ def test_the_command(days, tmp_path, capsys):
     with pytest.raises(SystemExit, match='same class and arguments'):
         train(days[1], new, '--init', str(old), '--model', 'core')
 
+    for wrong, match in [('no.pt', 'there is no file'), ('1.csv', 'damaged')]:
+        with pytest.raises(SystemExit, match=match):
+            train('no.csv', new, '--init', str(tmp_path / wrong))
+
     # It begins where the other ended: its first loss is lower.
     train(days[1], cold, *arguments, '--dropout', '0.5')
     losses = [
@@ -185,3 +189,19 @@ def test_ids_are_compared_and_not_counts(days, tmp_path):
     with pytest.raises(ValueError, match='of other items'):
         evaluate(recommender, one)
     assert evaluate(recommender, test) == evaluate(model, test)
+
+
+def test_of_a_mixture_its_network(days, tmp_path, capsys):
+    old, new = tmp_path / 'old.pt', tmp_path / 'new.pt'
+    train_split = SessionLog(str(tmp_path), file=days[0])
+    network = CORE(train_split.num_items, 6)
+    counts = CoVisits(train_split.num_items).fit(train_split)
+    blend = Blend([Blend([network, counts]), counts])
+    Recommender.from_dataset(blend, train_split).save(old)
+    train(days[1], new, '--init', str(old))
+    assert '5 kept, 1 new, 1 gone' in capsys.readouterr().out
+    model = Recommender.load(new).model
+    assert (type(model), model.hidden_channels) == (CORE, 6)
+    Recommender.from_dataset(counts, train_split).save(old)
+    with pytest.raises(SystemExit, match='CoVisits has no item_embedding'):
+        train(days[1], new, '--init', str(old))
