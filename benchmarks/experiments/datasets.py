@@ -11,10 +11,10 @@ from pyg_sessaug.datasets import (
     SessionDataset,
     YooChoose,
 )
-from pyg_sessaug.datasets.columns import Options, read_log
-from pyg_sessaug.datasets.preprocess import Clicks
+from pyg_sessaug.datasets.clicks import Clicks
+from pyg_sessaug.datasets.columns import read_log
 from pyg_sessaug.datasets.text_files import Text
-from pyg_sessaug.datasets.values import Column
+from pyg_sessaug.datasets.values import Column, Options
 
 
 class YooChoose100k(LogDataset):

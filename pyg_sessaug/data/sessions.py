@@ -1,7 +1,7 @@
 r"""Sessions kept flat: one array of clicks and the pointers between them."""
 
 from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -99,8 +99,8 @@ class Sessions:
         Args:
             session (Tensor): Session numbers, ``[*]``, int64.
         """
-        start, length = self.ptr[session], self.length[session]
-        click, _, ptr = expand_ranges(start, length)
+        length = self.length[session]
+        click, ptr = positions(self.ptr[session], length), cumsum(length)
         is_target = torch.zeros(self.num_clicks, dtype=torch.bool)
         is_target[self.target] = True
         return Sessions(
@@ -134,7 +134,7 @@ class Sessions:
             count (int): Clicks of a session to keep, at least 2.
         """
         length = self.length.clamp(max=count)
-        click, _, ptr = expand_ranges(self.ptr[1:] - length, length)
+        click, ptr = positions(self.ptr[1:] - length, length), cumsum(length)
         is_target = torch.zeros(self.num_clicks, dtype=torch.bool)
         is_target[self.target] = True
         is_target = is_target[click]
@@ -145,6 +145,55 @@ class Sessions:
             target=is_target.nonzero().view(-1),
             time=None if self.time is None else self.time[click],
         )
+
+
+def take(columns: Dict[str, Any], masks: Sequence[Tensor]) -> List[Sessions]:
+    r"""The sessions of each mask, in their order.
+
+    Args:
+        columns (dict): Tensors of :class:`Sessions` by name. They are taken
+            out, so that each may be freed once it is copied.
+        masks (list): Which sessions, each ``[num_sessions]`` bool.
+    """
+    length, item = columns.pop('ptr').diff(), columns.pop('item')
+    is_target = np.zeros(item.numel(), bool)
+    is_target[columns.pop('target').numpy()] = True
+    keeps = [repeat(mask, length) for mask in masks]
+    items = [masked(item, keep) for keep in keeps]
+    del item
+    time = columns.pop('time')
+    return [
+        Sessions(
+            items.pop(0),
+            cumsum(length[mask]),
+            torch.from_numpy(is_target[keep.numpy()]).nonzero().view(-1),
+            None if time is None else masked(time, keep),
+        )
+        for mask, keep in zip(masks, keeps)
+    ]
+
+
+def masked(value: Tensor, mask: Tensor) -> Tensor:
+    r"""``value[mask]``, without torch's list of positions."""
+    return torch.from_numpy(value.numpy()[mask.numpy()])
+
+
+def repeat(value: Tensor, times: Tensor) -> Tensor:
+    r"""Repeats each value, without torch's list of positions."""
+    return torch.from_numpy(np.repeat(value.numpy(), times.numpy()))
+
+
+def positions(start: Tensor, count: Tensor) -> Tensor:
+    r"""The values of :func:`expand_ranges`, without more memory than they."""
+    some = (count > 0).numpy()
+    first, size = start.numpy()[some], count.numpy()[some]
+    value = np.ones(int(size.sum()), np.int64)
+    if value.size > 0:
+        # Steps: 1 within a range, and from the end of one to the next.
+        value[0] = first[0]
+        value[size.cumsum()[:-1]] = first[1:] - (first + size - 1)[:-1]
+        np.cumsum(value, out=value)
+    return torch.from_numpy(value)
 
 
 def expand_ranges(

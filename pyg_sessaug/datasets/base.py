@@ -16,7 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_sessaug.data.graphs import SessionGraphs
-from pyg_sessaug.data.sessions import Sessions
+from pyg_sessaug.data.sessions import Sessions, take
 from pyg_sessaug.datasets.report import check_prepared, make_report
 from pyg_sessaug.files import (
     explain_os_errors,
@@ -210,12 +210,11 @@ class SessionDataset(Dataset, ABC):
             )
 
     def _split(self, raw: Dict[str, Any]) -> Dict[str, Sessions]:
-        train, test = raw['train'], raw['test']
-        count = max(1, round(train.num_sessions * self.fraction))
-        newest = torch.arange(train.num_sessions - count, train.num_sessions)
-        if 'val' in raw:
-            parts = {'train': train.select(newest), 'val': raw['val']}
-        else:
+        test, total = raw['test'], raw['train'].num_sessions
+        count = max(1, round(total * self.fraction))
+        newest = torch.arange(total - count, total)
+        num_val, order = 0, newest
+        if 'val' not in raw:
             num_val = int(count * self.val_ratio)
             order = newest.flip(0)
             if self.val_split == 'random':
@@ -228,11 +227,11 @@ class SessionDataset(Dataset, ABC):
                         f'val_split="time" takes {num_val} sessions, as the '
                         f'test set has, of {count}; pass "random"'
                     )
-            parts = {
-                'train': train.select(order[num_val:].sort()[0]),
-                'val': train.select(order[:num_val].sort()[0]),
-            }
-        parts['test'] = test
+        masks = torch.zeros(2, total, dtype=torch.bool)
+        masks[0, order[num_val:]] = True
+        masks[1, order[:num_val]] = True
+        train, val = take(dict(vars(raw.pop('train'))), list(masks))
+        parts = {'train': train, 'val': raw.get('val', val), 'test': test}
         if self.max_length is None:
             return parts
         return {k: v.last_clicks(self.max_length) for k, v in parts.items()}

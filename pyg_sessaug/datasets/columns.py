@@ -2,13 +2,13 @@ r"""From the files of a log to clicks, all checked and counted."""
 
 import warnings
 from contextlib import nullcontext
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import duckdb
 import numpy as np
 import torch
 
-from pyg_sessaug.datasets.preprocess import Clicks
+from pyg_sessaug.datasets.clicks import Clicks
 from pyg_sessaug.datasets.reading import (
     Source,
     check_rows,
@@ -19,10 +19,11 @@ from pyg_sessaug.datasets.reading import (
     open_source,
     quote,
 )
-from pyg_sessaug.datasets.text_files import ANEW, Text, check_columns
+from pyg_sessaug.datasets.text_files import ANEW, check_columns
 from pyg_sessaug.datasets.values import (
     BLANKS,
     Column,
+    Options,
     fields,
     ids_sql,
     seconds_sql,
@@ -33,36 +34,6 @@ from pyg_sessaug.datasets.values import (
 #: What stands for a missing value where it is a whole field.
 PLACEHOLDERS = ('NULL', 'null', 'NA', 'N/A', 'nan', 'NaN', 'None', '\\N')
 CHUNK = 1 << 22  # Rows
-
-
-class Options(NamedTuple):
-    r"""How to read a log.
-
-    Args:
-        text (Text): How its text files are written.
-        where (str, optional): Condition in SQL that rows must meet.
-            (default: :obj:`None`)
-        time_unit (float, optional): Seconds per unit of a time that is a
-            number. (default: :obj:`None`, told by its size)
-        time_format (str, optional): How times are spelt, in the signs of
-            ``strptime``. (default: :obj:`None`, as in ISO 8601)
-        on_missing (str): :obj:`"error"`, or :obj:`"drop"` for rows without
-            an id or a time. (default: :obj:`"error"`)
-        drop_duplicates (bool): Whether of equal rows only the first is kept.
-            (default: :obj:`False`)
-        memory_limit (str): What DuckDB may hold in memory.
-            (default: :obj:`"1GiB"`)
-        folder (str, optional): Where it spills to. (default: :obj:`None`)
-    """
-
-    text: Text = Text()
-    where: Optional[str] = None
-    time_unit: Optional[float] = None
-    time_format: Optional[str] = None
-    on_missing: str = 'error'
-    drop_duplicates: bool = False
-    memory_limit: str = '1GiB'
-    folder: Optional[str] = None
 
 
 def read_log(
@@ -116,7 +87,7 @@ class LogTable:
         self.files: List[Tuple[str, int, int]] = []
         self.report: Dict[str, Any] = {'read': 0, 'dropped': {}}
         self.notes: List[str] = []
-        self.relation, self.fields = 'log', '*'
+        self.relation, self.fields, self.session = 'log', '*', ''
         kept = ['n BIGINT', 'part TINYINT', 'kept BOOLEAN']
         for role, column in columns.items():
             kept += fields(role, column.kind)
@@ -194,6 +165,8 @@ class LogTable:
                 value, join, names[role] = texts_sql(self, role)
             else:
                 value = seconds_sql(self, role, self.options.time_unit)
+            if role == 'session':
+                self.session = value
             select.append(f'{value} as {ident(role)}')
             joins.append(join)
         order = [x for x in ('order', 'time') if x in self.columns][:1]
@@ -206,14 +179,11 @@ class LogTable:
                 arrays = self._fetch(by)
         if arrays is None:
             self.fields += ', log.n, part'
-            self._remake(' '.join(joins))
+            if any(joins) or parts or self.options.drop_duplicates:
+                self._remake(' '.join(joins))
             if self.options.drop_duplicates:
                 self._drop_duplicates()
-            by = ['part', *by, 'n']
-            arrays = self._fetch(by)
-        if arrays is None:
-            self._remake(f'order by {", ".join(map(ident, by))}')
-            arrays = self._fetch([])
+            arrays = self._fetch(['part', *by, 'n'], sort=True)
         assert arrays is not None
         for note in self.notes:
             warnings.warn(note, stacklevel=5)
@@ -314,8 +284,10 @@ class LogTable:
         self.sql('alter table remade rename to clicks')
         self.relation, self.fields = 'clicks', '*'
 
-    def _fetch(self, by: List[str]) -> Optional[Dict[str, Any]]:
-        r"""Arrays of all columns; :obj:`None` if rows are not sorted."""
+    def _fetch(
+        self, by: List[str], sort: bool = False
+    ) -> Optional[Dict[str, Any]]:
+        r"""Arrays of all columns; :obj:`None` if rows should be sorted."""
         ((size,),) = self.sql(f'select count(*) from {self.relation}')
         dtypes = {
             'DOUBLE': np.float64,
@@ -329,16 +301,50 @@ class LogTable:
         }
         if 'n' in arrays and self.report['read'] < 2**31:
             arrays['n'] = np.empty(size, np.int32)
-        for start in range(0, size, CHUNK):
-            rows = self.con.execute(
-                f'{select} where rowid between {start} and {start + CHUNK - 1}'
-            ).fetchnumpy()
+        end = 0
+        for condition in self._pieces(size, sort):
+            rows = self.con.execute(f'{select} where {condition}').fetchnumpy()
+            rows = {k: np.ma.getdata(v) for k, v in rows.items()}
+            start, end = end, end + rows[by[0]].size
+            if sort:
+                order = np.lexsort([rows[x] for x in reversed(by)])
+                rows = {k: v[order] for k, v in rows.items()}
             for name, array in arrays.items():
-                array[start : start + CHUNK] = rows[name]
-            part = slice(max(0, start - 1), start + CHUNK)
-            if by and not _is_sorted([arrays[x][part] for x in by]):
+                array[start:end] = rows[name]
+            part = slice(max(0, start - 1), end)
+            if not sort and not _is_sorted([arrays[x][part] for x in by]):
                 return None
         return arrays
+
+    def _pieces(self, size: int, sort: bool) -> List[str]:
+        r"""Conditions of pieces of the table that fit into memory: rows as
+        they stand, or sessions as they are sorted.
+        """
+        if not sort:
+            return [
+                f'rowid between {start} and {start + CHUNK - 1}'
+                for start in range(0, size, CHUNK)
+            ]
+        session = 'session' if self.relation == 'clicks' else self.session
+        parts = range(1, -(-size // CHUNK))
+        shares = [x / (len(parts) + 1) for x in parts]
+        edges: List[Any] = []
+        for (part,) in self.sql(
+            f'select distinct part from {self.relation} order by part'
+        ):
+            cuts = []
+            if shares:
+                ((cuts,),) = self.sql(
+                    f'select approx_quantile({session}, {shares}) from '
+                    f'{self.relation} where part = {part}'
+                )
+            cuts = sorted(set(cuts or []))
+            lows = ['', *(f' and {session} > {x}' for x in cuts)]
+            highs = [*(f' and {session} <= {x}' for x in cuts), '']
+            edges += [
+                f'part = {part}{low}{high}' for low, high in zip(lows, highs)
+            ]
+        return edges
 
 
 def _is_sorted(columns: Sequence[Any]) -> bool:

@@ -7,12 +7,12 @@ from typing import Any, Dict, List
 import torch
 from torch import Tensor
 
-from pyg_sessaug.datasets.columns import Options, read_log
+from pyg_sessaug.datasets.clicks import Clicks
+from pyg_sessaug.datasets.columns import read_log
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.reading import explain
 from pyg_sessaug.datasets.text_files import Text, read_header
-from pyg_sessaug.datasets.values import Column
+from pyg_sessaug.datasets.values import Column, Options
 
 
 class Diginetica(LogDataset):
@@ -119,7 +119,7 @@ def _read_categories(path: str, item_ids: Tensor) -> Tensor:
             f'{path} has no items; replace it, or remove it to do without '
             f'categories'
         )
-    pair = torch.stack([table.session, table.raw_item])
+    pair = torch.stack([table.session.long(), table.raw_item])
     ids, value = pair.unique(dim=1)
     twice = (ids[1:] == ids[:-1]).nonzero().view(-1)
     if twice.numel() > 0:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pyg_sessaug.datasets.base import SessionDataset
-from pyg_sessaug.datasets.preprocess import Clicks, prepare_clicks
+from pyg_sessaug.datasets.clicks import Clicks
+from pyg_sessaug.datasets.preprocess import prepare_clicks
 from pyg_sessaug.datasets.srgnn_files import (
     CATEGORY,
     REQUIRED,
@@ -196,12 +197,12 @@ class LogDataset(SessionDataset):
 
     def prepare_log(self) -> Dict[str, Any]:
         r"""Prepares the log; see :meth:`prepare`."""
-        clicks = self.read_clicks()
         keys = [*LogDataset.log_defaults, *LogDataset.more_defaults]
         options = {key: self.log_options[key] for key in keys}
         options['test_from'] = self._test_from()
+        clicks = self.read_clicks()
         try:
-            return prepare_clicks(clicks, **options)
+            return prepare_clicks(clicks, consume=True, **options)
         except ValueError as error:
             raise ValueError(f'{self.raw_paths[0]}: {error}') from error
 

@@ -3,9 +3,9 @@ r"""OTTO."""
 from dataclasses import replace
 from typing import Any, Iterable, Sequence, Union
 
-from pyg_sessaug.datasets.columns import LogTable, Options
+from pyg_sessaug.datasets.clicks import Clicks
+from pyg_sessaug.datasets.columns import LogTable
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.reading import (
     Source,
     connect,
@@ -15,7 +15,7 @@ from pyg_sessaug.datasets.reading import (
     quote,
 )
 from pyg_sessaug.datasets.text_files import ANEW
-from pyg_sessaug.datasets.values import Column
+from pyg_sessaug.datasets.values import Column, Options
 
 EVENT_TYPES = ('clicks', 'carts', 'orders')
 

@@ -1,78 +1,20 @@
 r"""From a table of clicks to filtered, split and indexed sessions."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Optional, Tuple, Union
+from dataclasses import replace
+from typing import Any, Dict, Optional, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.data.sessions import Sessions, expand_ranges
+from pyg_sessaug.data.sessions import Sessions, masked, positions, repeat
+from pyg_sessaug.datasets.clicks import Clicks, look_up
 
 DAY = 86_400
 #: Ids that span no more are looked up in a table, and not sorted.
 NARROW = 1 << 25
-
-
-@dataclass
-class Clicks:
-    r"""A table of clicks.
-
-    Args:
-        session (Tensor): Session of each click, ``[num_clicks]``, integers of
-            any value.
-        item (Tensor): Raw item id of each click, ``[num_clicks]``, integers;
-            a position in :obj:`item_names` where that is given.
-        time (Tensor): Seconds of each click, ``[num_clicks]``, float64.
-        order (Tensor, optional): What sorts the clicks of a session,
-            ``[num_clicks]``. (default: :obj:`None`, which is :obj:`time`)
-        date (Tensor, optional): Seconds, ``[num_clicks]``, float64; that of
-            its last row in the log dates a session. (default: :obj:`None`,
-            a session's date is the time of its last click)
-        category (Tensor, optional): Category of each click,
-            ``[num_clicks]``, int64 from 0, or -1 for none.
-            (default: :obj:`None`)
-        item_names (list or Tensor, optional): Raw item ids by position.
-            (default: :obj:`None`)
-        row (Tensor, optional): Row of each click in the log,
-            ``[num_clicks]``, integers. (default: :obj:`None`, in the order
-            of the log)
-        part (Tensor, optional): Of a log that is split already: 0 for
-            training, 1 for validation, 2 for test, ``[num_clicks]``.
-            (default: :obj:`None`)
-        category_names (list, optional): What categories stand for.
-            (default: :obj:`None`)
-        report (dict): What the reader has to say.
-            (default: an empty one)
-    """
-
-    session: Tensor
-    item: Tensor
-    time: Tensor
-    order: Optional[Tensor] = None
-    date: Optional[Tensor] = None
-    category: Optional[Tensor] = None
-    item_names: Union[List[str], Tensor, None] = None
-    row: Optional[Tensor] = None
-    part: Optional[Tensor] = None
-    category_names: Optional[List[str]] = None
-    report: Dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def raw_item(self) -> Tensor:
-        r"""Raw ids that are integers, ``[num_clicks]``, int64."""
-        if isinstance(self.item_names, Tensor):
-            return self.item_names[self.item.long()]
-        return self.item.long()
-
-    def select(self, keep: Tensor) -> 'Clicks':
-        r"""The clicks of a mask, ``[num_clicks]`` bool, or of indices."""
-        values: Dict[str, Any] = {
-            key: value[keep]
-            for key, value in vars(self).items()
-            if isinstance(value, Tensor) and key != 'item_names'
-        }
-        return replace(self, **values)
+CHUNK = 1 << 20  # Clicks
 
 
 def prepare_clicks(
@@ -84,6 +26,7 @@ def prepare_clicks(
     test_from: Optional[float] = None,
     test_ratio: Optional[float] = None,
     min_session_length: int = 2,
+    consume: bool = False,
 ) -> Dict[str, Any]:
     r"""Filters, splits and indexes clicks as SR-GNN's preprocessing does.
 
@@ -113,6 +56,8 @@ def prepare_clicks(
             testing, in place of :obj:`test_days`. (default: :obj:`None`)
         min_session_length (int): Clicks that a session needs, at least 2.
             (default: :obj:`2`)
+        consume (bool): Whether :obj:`clicks` may be emptied on the way,
+            which spares memory. (default: :obj:`False`)
 
     Returns:
         dict: :obj:`train`, :obj:`test` and, where the log has such a part,
@@ -134,46 +79,56 @@ def prepare_clicks(
             f'click {int(bad[0])} of the log has time '
             f'{float(clicks.time[bad[0]])}; remove clicks without a time'
         )
-    clicks = _sorted(clicks)
-    session = _number_sessions(clicks, session_gap)
-    # As in SR-GNN's code, clicks dropped below count for these:
-    first, date = _first_rows_and_dates(clicks, session)
     report = {**clicks.report, 'period': [*map(float, clicks.time.aminmax())]}
-    report['duplicates'] = _count_duplicates(clicks, session)
-    part = None
-    if clicks.part is not None:
-        part = torch.zeros(first.numel(), dtype=torch.int8)
-        part[session] = clicks.part
     dropped = dict(report.get('dropped', {}))
+    given, clicks = clicks, _sorted(clicks)
+    is_new = _begins_session(clicks, session_gap)
+    start = is_new.nonzero().view(-1)
+    size = start.diff(append=start.new_tensor([is_new.numel()]))
+    # As in SR-GNN's code, clicks dropped below count for these:
+    first, date = _first_rows_and_dates(clicks, start, size)
+    report['duplicates'] = _count_duplicates(clicks, is_new)
+    part = None if clicks.part is None else clicks.part[start]
 
-    def drop(keep: Tensor, reason: str) -> None:
-        nonlocal clicks, session
-        lost = keep.numel() - int(keep.sum())
-        if lost:
-            dropped[reason] = dropped.get(reason, 0) + lost
-            clicks, session = clicks.select(keep), session[keep]
-
-    few = f'in sessions of fewer than {min_session_length} clicks'
     ids: Any = clicks.item_names
+    item, time, category = clicks.item, clicks.time, clicks.category
+    del clicks, is_new
+    if consume:
+        given.clear()
     if ids is None:
-        ids, item = _distinct(clicks.item)
-        clicks = replace(clicks, item=item)
-    drop(_in_long_session(session, min_session_length), few)
-    count = torch.bincount(clicks.item, minlength=len(ids))
-    drop((count >= min_item_clicks)[clicks.item], 'on rare items')
-    drop(_in_long_session(session, min_session_length), few)
-    if session.numel() == 0:
+        ids, item = _distinct(item)
+    # Masks, so that clicks are copied once.
+    least = min_session_length
+    keep = repeat(size >= least, size)
+    count = _count(masked(item, keep), len(ids))
+    both = keep & look_up(count >= min_item_clicks, item)
+    length = torch.from_numpy(
+        np.add.reduceat(both.numpy(), start.numpy(), dtype=np.int64)
+    )
+    kept = (length >= least).nonzero().view(-1)
+    few = keep.numel() - int(keep.sum())
+    rare = int(keep.sum()) - int(both.sum())
+    few += int(both.sum()) - int(length[kept].sum())
+    if few:
+        dropped[f'in sessions of fewer than {least} clicks'] = few
+    if rare:
+        dropped['on rare items'] = rare
+    if kept.numel() == 0:
         raise ValueError(
-            f'no session has {min_session_length} clicks on items with at '
-            f'least {min_item_clicks} clicks; lower `min_item_clicks` '
+            f'no session has {least} clicks on items with at least '
+            f'{min_item_clicks} clicks; lower `min_item_clicks` '
             f'(--min-item-clicks)'
         )
-
-    kept, length = session.unique_consecutive(return_counts=True)
-    kept, ptr = kept.long(), cumsum(length)
+    keep = both & repeat(length >= least, size)
+    item, time = masked(item, keep), masked(time, keep)
+    category = None if category is None else masked(category, keep)
+    del both, keep, start, size
+    length = length[kept]
+    ptr = cumsum(length)
     by_date = first[kept].argsort()
     by_date = by_date[date[kept][by_date].argsort(stable=True)]
     date = date[kept][by_date]
+    del first
     masks = _split(
         date,
         None if part is None else part[kept][by_date],
@@ -188,42 +143,47 @@ def prepare_clicks(
             length[by_date[at_boundary]].sum()
         )
     train = by_date[masks['train']]
-    train_length = length[train]
-    click = _clicks_of(ptr, train, train_length)
-    known, number = _vocabulary(clicks.item[click], len(ids))
-    out: Dict[str, Any] = {
-        'train': Sessions.from_lengths(
-            number[clicks.item[click]], train_length, clicks.time[click]
-        )
-    }
-    categories = None
-    if clicks.category is not None:
-        categories = _item_categories(
-            out['train'].item, clicks.category[click], known.numel()
-        )
+    train_start, train_length = ptr[train], length[train]
+    click = positions(train_start, train_length)
+    number_of, known = _vocabulary(look_up(item, click), len(ids))
+    del click
+    out: Dict[str, Any] = {}
     for name in ('val', 'test'):
         chosen = by_date[masks[name]]
-        click = _clicks_of(ptr, chosen, length[chosen])
+        click = positions(ptr[chosen], length[chosen])
         owner = torch.repeat_interleave(length[chosen])
-        item = number[clicks.item[click]]
-        keep = item >= 0
-        item, click, owner = item[keep], click[keep], owner[keep]
-        enough = _in_long_session(owner, 2)
-        lost = int(length[chosen].sum()) - int(enough.sum())
-        if lost:
+        keep = look_up(number_of, item[click]) >= 0
+        click, owner = click[keep], owner[keep]
+        enough = (owner.bincount() >= 2)[owner]
+        unknown = int(length[chosen].sum()) - int(enough.sum())
+        if unknown:
             reason = 'of val or test on items unknown to training'
-            dropped[reason] = dropped.get(reason, 0) + lost
+            dropped[reason] = dropped.get(reason, 0) + unknown
         if chosen.numel() > 0 and not enough.any():
             raise ValueError(
                 f'no {name} session has 2 clicks on items of the training '
                 f'sessions; change `test_days` (--test-days)'
             )
+        click = click[enough]
         _, test_length = owner[enough].unique_consecutive(return_counts=True)
         out[name] = Sessions.from_lengths(
-            item[enough], test_length, clicks.time[click[enough]]
+            look_up(number_of, item[click]), test_length, time[click]
         )
         if chosen.numel() > 0:
             report[f'{name}_from'] = float(date[masks[name]].min())
+    # Last, as they take most memory, and without what they are made of.
+    del train, chosen, by_date, ptr, length, kept, date, masks
+    click = positions(train_start, train_length)
+    train_item = look_up(number_of, look_up(item, click))
+    del item
+    categories = None
+    if category is not None:
+        categories = _item_categories(
+            train_item, category[click], known.numel()
+        )
+    train_time = look_up(time, click)
+    del click, time
+    out['train'] = Sessions.from_lengths(train_item, train_length, train_time)
     if part is None:
         del out['val']
     report['dropped'] = dropped
@@ -276,19 +236,10 @@ def _split(
     return masks
 
 
-def _clicks_of(ptr: Tensor, session: Tensor, length: Tensor) -> Tensor:
-    # Most logs are sorted by date, and a range is no list of positions.
-    return expand_ranges(ptr[session], length)[0]
-
-
 def _sorted(clicks: Clicks) -> Clicks:
     r"""Clicks by part, session, order and row."""
     session, order = clicks.session, clicks.order
     order = clicks.time if order is None else order
-    if clicks.row is None:
-        count = session.numel()
-        kind = torch.int32 if count < 2**31 else torch.int64
-        clicks = replace(clicks, row=torch.arange(count, dtype=kind))
     if clicks.part is not None:
         return clicks  # As the reader sorts them.
     # Most logs are sorted, which is ten times faster to see than to do.
@@ -297,20 +248,21 @@ def _sorted(clicks: Clicks) -> Clicks:
     if (new | (same & (order[1:] >= order[:-1]))).all():
         return clicks
     row = order.argsort(stable=True)
-    return clicks.select(row[session[row].argsort(stable=True)])
+    row = row[session[row].argsort(stable=True)]
+    clicks = clicks.select(row)
+    return clicks if clicks.row is not None else replace(clicks, row=row)
 
 
-def _number_sessions(clicks: Clicks, gap: Optional[float]) -> Tensor:
-    r"""Number of each click's session, ``[num_clicks]``, int32."""
+def _begins_session(clicks: Clicks, gap: Optional[float]) -> Tensor:
+    r"""Whether each click is the first of a session, ``[num_clicks]``."""
     session = clicks.session
-    new = session[1:] != session[:-1]
+    is_new = torch.ones(session.numel(), dtype=torch.bool)
+    torch.ne(session[1:], session[:-1], out=is_new[1:])
     if clicks.part is not None:
-        new |= clicks.part[1:] != clicks.part[:-1]
+        is_new[1:] |= clicks.part[1:] != clicks.part[:-1]
     if gap is not None:
-        new |= clicks.time.diff() > gap
-    number = torch.zeros(session.numel(), dtype=torch.int32)
-    torch.cumsum(new, 0, dtype=torch.int32, out=number[1:])
-    return number
+        is_new[1:] |= clicks.time.diff() > gap
+    return is_new
 
 
 def _distinct(item: Tensor) -> Tuple[Tensor, Tensor]:
@@ -319,61 +271,59 @@ def _distinct(item: Tensor) -> Tuple[Tensor, Tensor]:
     if high - low >= NARROW:
         return item.unique(return_inverse=True)
     item = item - low
-    place = torch.zeros(high - low + 1, dtype=torch.int32)
-    place[item] = 1
+    place = _count(item, high - low + 1) > 0
     ids = place.nonzero().view(-1) + low
-    return ids, (place.cumsum(0, dtype=torch.int32) - 1)[item]
+    return ids, look_up(place.cumsum(0, dtype=torch.int32) - 1, item)
 
 
-def _in_long_session(session: Tensor, least: int) -> Tensor:
-    return (session.bincount() >= least)[session]
+def _count(item: Tensor, size: int) -> Tensor:
+    # In pieces, since each is made 64 bits wide.
+    pieces = (torch.bincount(x, minlength=size) for x in item.split(CHUNK))
+    return sum(pieces, torch.zeros(size, dtype=torch.int64))
 
 
-def _count_duplicates(clicks: Clicks, session: Tensor) -> int:
+def _count_duplicates(clicks: Clicks, is_new: Tensor) -> int:
     r"""Clicks that repeat another's session, item and time."""
     time = clicks.time
-    tied = (session[1:] == session[:-1]) & (time[1:] == time[:-1])
-    run = torch.zeros_like(session)
-    torch.cumsum(~tied, 0, dtype=run.dtype, out=run[1:])
-    within = torch.zeros(session.numel(), dtype=torch.bool)
-    within[1:] |= tied
-    within[:-1] |= tied
-    item = clicks.item[within]
-    if item.numel() == 0:
-        return 0
-    pair = torch.stack([run[within].long(), item.long()])
-    return item.numel() - pair.unique(dim=1).size(1)
+    tied = ~is_new
+    tied[1:] &= time[1:] == time[:-1]
+    within = tied.clone()
+    within[:-1] |= tied[1:]
+    item = masked(clicks.item, within)
+    run = (~masked(tied, within)).cumsum(0)
+    key = (run * (1 + int(item.max() if item.numel() else 0)) + item).numpy()
+    return key.size - np.unique(key).size
 
 
 def _first_rows_and_dates(
-    clicks: Clicks,
-    session: Tensor,
+    clicks: Clicks, start: Tensor, size: Tensor
 ) -> Tuple[Tensor, Tensor]:
-    length = session.bincount()
-    row = clicks.row
-    assert row is not None
-    first, last = (
-        torch.empty(length.numel(), dtype=row.dtype).scatter_reduce_(
-            0, session.long(), row, reduce, include_self=False
-        )
-        for reduce in ['amin', 'amax']
-    )
+    end = start + size - 1
+    first, last = start, end
+    if clicks.row is not None:
+        row, begin = clicks.row.numpy(), start.numpy()
+        first = torch.from_numpy(np.minimum.reduceat(row, begin))
+        last = torch.from_numpy(np.maximum.reduceat(row, begin))
     if clicks.date is None:
-        return first, clicks.time[length.cumsum(0) - 1]
+        return first, clicks.time[end]
     # The date of the row that comes last in the log:
-    is_last = row == last[session]
-    return first, clicks.date[is_last]
+    if clicks.row is None:
+        return first, clicks.date[last]
+    return first, clicks.date[clicks.row == repeat(last, size)]
 
 
 def _vocabulary(item: Tensor, size: int) -> Tuple[Tensor, Tensor]:
-    r"""Items by first click; and the number of each item, -1 if absent."""
-    first = torch.full((size,), item.numel()).scatter_reduce_(
-        0, item, torch.arange(item.numel()), 'amin'
-    )
-    known = first.argsort()[: int((first < item.numel()).sum())]
+    r"""The number of each item, -1 if absent; and items by first click."""
+    first = np.full(size, item.numel())
+    # Of equal places the one written last stays:
+    for stop in range(item.numel(), 0, -CHUNK):
+        part = np.arange(max(0, stop - CHUNK), stop)[::-1]
+        first[item.numpy()[part]] = part
+    order = torch.from_numpy(first).argsort()
+    known = order[: int((first < item.numel()).sum())]
     number = torch.full((size,), -1)
     number[known] = torch.arange(known.numel())
-    return known, number
+    return number, known
 
 
 def _item_categories(

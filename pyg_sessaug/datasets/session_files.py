@@ -2,8 +2,8 @@ r"""Sessions that others have prepared."""
 
 from typing import Any
 
+from pyg_sessaug.datasets.clicks import Clicks
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.preprocess import Clicks
 
 
 class SessionFiles(LogDataset):

@@ -5,12 +5,12 @@ import os
 import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence, Union
 
-from pyg_sessaug.datasets.columns import Options, read_log
+from pyg_sessaug.datasets.clicks import Clicks
+from pyg_sessaug.datasets.columns import read_log
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.reading import find_files
 from pyg_sessaug.datasets.text_files import Text
-from pyg_sessaug.datasets.values import Column
+from pyg_sessaug.datasets.values import Column, Options
 
 Path = Union[str, 'os.PathLike[str]']
 Files = Union[Path, Sequence[Path]]

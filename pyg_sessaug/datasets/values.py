@@ -17,7 +17,7 @@ import torch
 
 from pyg_sessaug.datasets.preprocess import NARROW
 from pyg_sessaug.datasets.reading import Source, ident, quote
-from pyg_sessaug.datasets.text_files import ANEW
+from pyg_sessaug.datasets.text_files import ANEW, Text
 
 if TYPE_CHECKING:
     from pyg_sessaug.datasets.columns import LogTable
@@ -49,6 +49,36 @@ class Column(NamedTuple):
 
     name: str
     kind: str
+
+
+class Options(NamedTuple):
+    r"""How to read a log.
+
+    Args:
+        text (Text): How its text files are written.
+        where (str, optional): Condition in SQL that rows must meet.
+            (default: :obj:`None`)
+        time_unit (float, optional): Seconds per unit of a time that is a
+            number. (default: :obj:`None`, told by its size)
+        time_format (str, optional): How times are spelt, in the signs of
+            ``strptime``. (default: :obj:`None`, as in ISO 8601)
+        on_missing (str): :obj:`"error"`, or :obj:`"drop"` for rows without
+            an id or a time. (default: :obj:`"error"`)
+        drop_duplicates (bool): Whether of equal rows only the first is kept.
+            (default: :obj:`False`)
+        memory_limit (str): What DuckDB may hold in memory.
+            (default: :obj:`"1GiB"`)
+        folder (str, optional): Where it spills to. (default: :obj:`None`)
+    """
+
+    text: Text = Text()
+    where: Optional[str] = None
+    time_unit: Optional[float] = None
+    time_format: Optional[str] = None
+    on_missing: str = 'error'
+    drop_duplicates: bool = False
+    memory_limit: str = '1GiB'
+    folder: Optional[str] = None
 
 
 def fields(role: str, kind: str) -> List[str]:
@@ -168,8 +198,7 @@ def ids_sql(table: 'LogTable', role: str) -> Tuple[str, str, Any]:
             f'select min({value}), max({value}) from log {join}'
         )
         if role != 'item' or (high or 0) - (low or 0) < NARROW:
-            small = role == 'item' and -(2**31) <= (low or 0)
-            small = small and (high or 0) < 2**31
+            small = -(2**31) <= (low or 0) and (high or 0) < 2**31
             return f'{value}::INTEGER' if small else value, join, None
     names = f'names_{role}'
     table.sql(

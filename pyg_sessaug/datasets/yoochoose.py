@@ -7,11 +7,11 @@ from typing import Any, Dict, Optional
 import torch
 
 from pyg_sessaug.data.sessions import Sessions, expand_ranges
-from pyg_sessaug.datasets.columns import Options, read_log
+from pyg_sessaug.datasets.clicks import Clicks
+from pyg_sessaug.datasets.columns import read_log
 from pyg_sessaug.datasets.log import LogDataset
-from pyg_sessaug.datasets.preprocess import Clicks
 from pyg_sessaug.datasets.text_files import Text
-from pyg_sessaug.datasets.values import Column
+from pyg_sessaug.datasets.values import Column, Options
 
 COLUMNS = ['session_id', 'timestamp', 'item_id', 'category']
 

@@ -1,6 +1,7 @@
 """What is read, what is counted and dropped, and what is refused."""
 
 import gzip
+import random
 import re
 import warnings
 from datetime import datetime, timezone
@@ -340,3 +341,17 @@ def test_times_are_exact(tmp_path):
     data = SessionLog(tmp_path, file='a.parquet')
     assert data.flat_sessions.time.dtype == torch.float64
     assert set(data.flat_sessions.time.tolist()) <= {t for _, _, t in ROWS}
+
+
+@pytest.mark.parametrize('order', ['sorted', 'by time', 'shuffled'])
+@pytest.mark.parametrize('ids', [int, 's{}'.format])
+def test_logs_of_several_pieces(tmp_path, monkeypatch, expected, order, ids):
+    rows = sorted(ROWS) if order == 'sorted' else list(ROWS)
+    if order == 'shuffled':
+        random.Random(0).shuffle(rows)
+    text = text_of([(ids(s), i, t) for s, i, t in rows])
+    whole = read(tmp_path, text)[:3]
+    if order == 'by time':
+        assert whole == expected
+    monkeypatch.setattr('pyg_sessaug.datasets.columns.CHUNK', 17)
+    assert read(tmp_path, text)[:3] == whole
