@@ -21,20 +21,21 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
     Of items with equal scores the one with the lower index ranks first.
 
     Args:
-        score (Tensor): Scores of all items, ``[B, num_items]``, floating.
+        score (Tensor): Scores of all items, ``[B, num_items]``, floating;
+            minus infinity excludes an item, which ranks behind the others.
         target (Tensor): Target items, ``[B]``, int64.
 
     Returns:
         Tensor: ``[B]``, int64.
 
     Raises:
-        ValueError: If a score is not finite, or a target is missing or no
-            item.
+        ValueError: If a score is NaN or plus infinity, or a target is
+            missing or no item.
     """
     if target.numel() > 0 or score.size(0) > 0:
         check_target(target, score.size(0), score.size(1))
-    if not torch.isfinite(score.sum()) and not score.isfinite().all():
-        row = int((~score.isfinite()).any(dim=1).nonzero()[0])
+    if not torch.isfinite(score.sum()) and not (score < torch.inf).all():
+        row = int((~(score < torch.inf)).any(dim=1).nonzero()[0])
         raise ValueError(
             f'row {row} of the scores holds a value that is not finite; the '
             f'model diverged or its input holds NaN or infinite numbers'
@@ -75,13 +76,19 @@ def ranking_metrics(
         dict: ``HR@k``, ``MRR@k`` and ``NDCG@k`` for each, in [0, 1].
 
     Raises:
-        ValueError: If :obj:`k` is not positive, or there are no ranks.
+        ValueError: If :obj:`k` is not positive, there are no ranks, or one
+            is below 1.
     """
     lengths = [k] if isinstance(k, int) else list(k)
     if not lengths or min(lengths) < 1:
         raise ValueError(f'ranking_metrics got k={k}; pass at least 1')
     if rank.numel() == 0:
         raise ValueError('ranking_metrics got no ranks; pass at least 1')
+    if not bool((rank >= 1).all()):  # NaN neither
+        low = rank[~(rank >= 1)][0].item()
+        raise ValueError(
+            f'ranking_metrics got the rank {low}; ranks count from 1'
+        )
     metrics = {}
     for length in lengths:
         hit = rank <= length

@@ -94,10 +94,29 @@ def test_ranking_metrics_by_hand():
     )
 
 
-@pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
+@pytest.mark.parametrize('rank', [[1, 0], [-3], [0.5, float('nan')]])
+def test_ranks_count_from_one(rank):
+    with pytest.raises(ValueError, match=f'rank {min(rank)}; ranks count'):
+        ranking_metrics(torch.tensor(rank))
+    with pytest.raises(ValueError, match='rank nan; ranks count'):
+        ranking_metrics(torch.tensor([float('nan'), 2.0]))
+
+
+def test_excluded_items_rank_behind_the_others():
+    torch.manual_seed(0)
+    score = torch.randn(40, 9).round()  # Ties too
+    out = torch.rand(40, 9) < 0.4
+    target = torch.randint(9, (40,))
+    rank = target_rank(score.masked_fill(out, -torch.inf), target)
+    lowest = score.masked_fill(out, -100.0)
+    assert rank.equal(target_rank(lowest, target))
+
+
+@pytest.mark.parametrize('value', ['nan', 'inf'])
 def test_scores_that_are_not_finite(value):
     score = torch.zeros(3, 4)
     score[1, 2] = float(value)
+    score[2, 1] = score[1, 3] = -torch.inf
     with pytest.raises(ValueError, match='row 1 of the scores'):
         target_rank(score, torch.tensor([0, 0, 0]))
 

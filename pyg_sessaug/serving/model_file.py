@@ -142,8 +142,13 @@ def load_recommender(
     """
     remedy = 'pass a file that Recommender.save or `train` wrote'
     state = load_state(path, remedy)
-    if set(state) | YOUNGER != KEYS | YOUNGER:
+    if not set(state) >= KEYS:
         raise ValueError(f'{path} holds no recommender; {remedy}')
+    if more := sorted(set(state) - KEYS - YOUNGER):
+        raise ValueError(
+            f'{path} was written by pyg_sessaug {state["version"]} and holds '
+            f'{more}, which this version does not know; use that one'
+        )
     try:
         model = restore_model(state, cls)
     except LookupError as error:

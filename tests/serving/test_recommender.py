@@ -286,6 +286,7 @@ def test_damaged_files(tmp_path):
     'change,message',
     [
         (lambda x: x.pop('item_ids'), 'holds no recommender'),
+        (lambda x: x.update(extra=1), r"sessaug .* holds \['extra'\], which"),
         (lambda x: x.update(model='GRU'), 'holds a GRU'),
         (lambda x: x['settings'].update(heads=2), 'models were others'),
         (lambda x: x['weights'].popitem(), 'models were others'),
