@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from pyg_sessaug.datasets import SessionLog
 from tests.datasets.log_files import random_clicks
-from tests.datasets.srgnn_reference import to_lists
+from tests.datasets.srgnn_reference import preprocess, to_lists
 
 HEADER = 'session_id,item_id,time'
+UNITS = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}  # A second
+ZONES = {' UTC': 0, 'Z': 0, '+02:00': 2, ' -0530': -5.5, '+01': 1, '': 0}
 
 
 def to_date(seconds):
@@ -25,7 +27,8 @@ def to_date(seconds):
 def logs(draw):
     """Rows, and how they are spelt."""
     ids = st.sampled_from(['int', 'text', 'huge'])
-    spelling = draw(st.sampled_from(['s', 'ms', 'us', 'iso', 'zone']))
+    how = st.sampled_from([*UNITS, 'iso', 'zones', 'timestamp'])
+    spelling = draw(how)
     random = draw(st.randoms(use_true_random=False))
     kind, seed = draw(ids), draw(st.integers(0, 9))
     make = {
@@ -36,21 +39,33 @@ def logs(draw):
     rows = [
         (s, make(i), t // 1000 * 1000) for s, i, t in random_clicks(seed, 30)
     ]
+    rows += random.choices(rows, k=draw(st.integers(0, 9)))
     if draw(st.booleans()):
         random.shuffle(rows)
     columns = draw(st.permutations(range(4)))
-    return rows, spelling, columns, draw(st.booleans())
+    return rows, spelling, columns, draw(st.booleans()), draw(st.booleans())
 
 
-def spell(milliseconds, how):
-    if how == 's':
-        return milliseconds // 1000
-    if how in ('ms', 'us'):
-        return milliseconds * (1 if how == 'ms' else 1000)
+def spell(milliseconds, how, row):
+    if how in UNITS:
+        return milliseconds // 1000 * UNITS[how]
     date = to_date(milliseconds // 1000)
+    if how == 'timestamp':
+        return pandas.Timestamp(date)
     if how == 'iso':
         return f'{date:%Y-%m-%d %H:%M:%S}'
-    return f'{date + timedelta(hours=2):%Y-%m-%dT%H:%M:%S}+0200'
+    zone = list(ZONES)[row % len(ZONES)]
+    return f'{date + timedelta(hours=ZONES[zone]):%Y-%m-%d %H:%M:%S}{zone}'
+
+
+def plain(rows, drop):
+    """Ids, training and test sessions, by plain code."""
+    rows = [(str(s), str(i), t / 1000) for s, i, t in rows]
+    if drop:
+        rows = list(dict.fromkeys(rows))
+    last = {s: t for s, _, t in sorted(rows, key=lambda row: row[2])}
+    rows = [(*row, last[row[0]]) for row in rows]
+    return preprocess(rows, 2, 7, drop_boundary=False)
 
 
 def write_csv(frame, path, quote):
@@ -95,30 +110,43 @@ WRITERS = {
 }
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(log=logs())
 def test_every_writer_gives_the_same_data(tmp_path_factory, log):
-    rows, how, order, quote = log
+    rows, how, order, quote, drop = log
     root = tmp_path_factory.mktemp('log')
     (root / 'raw').mkdir()
     names = [*HEADER.split(','), 'note']
-    table = [(s, i, spell(t, how), 'a, "b"') for s, i, t in rows]
+    table = [
+        (s, i, spell(t, how, row), 'a, "b"')
+        for row, (s, i, t) in enumerate(rows)
+    ]
     frame = pandas.DataFrame(table, columns=names)
     frame = frame[[names[x] for x in order]]
-    results = []
+    expected = plain(rows, drop)
     for name, writer in WRITERS.items():
         writer(frame, root / 'raw' / name, quote)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)
-            data = SessionLog(root, file=name, min_item_clicks=2)
-        ids = data.item_ids
+            train, test = (
+                SessionLog(
+                    root,
+                    split,
+                    file=name,
+                    min_item_clicks=2,
+                    val_ratio=0,
+                    drop_duplicates=drop,
+                )
+                for split in ('train', 'test')
+            )
+        ids = train.item_ids
         ids = ids if isinstance(ids, list) else ids.tolist()
-        sessions = data.flat_sessions
-        results.append((ids, to_lists(sessions), sessions.time.tolist()))
-    assert all(x == results[0] for x in results)
-    times = {t / 1000 for _, _, t in rows}
-    assert set(results[0][2]) <= times
-    known = {
-        i if isinstance(i, int) and i < 2**63 else str(i) for _, i, _ in rows
-    }
-    assert set(results[0][0]) <= known
+        sessions = [to_lists(x.flat_sessions) for x in (train, test)]
+        assert ([*map(str, ids)], *sessions) == expected, name
+        report = train.report
+        assert report['read'] == len(rows)
+        twice = len(rows) - len(set(rows))
+        assert report['duplicates'] == (0 if drop else twice)
+        assert report['dropped'].get('as duplicates', 0) == twice * drop
+        times = {round(t, 3) for t in train.flat_sessions.time.tolist()}
+        assert times <= {t / 1000 for _, _, t in rows}
