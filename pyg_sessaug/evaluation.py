@@ -31,9 +31,9 @@ def rank_samples(
     r"""Rank of every sample's target among all items, on plain graphs.
 
     Args:
-        model (SessionModel or Recommender): The model, or whatever has
-            :obj:`num_items` and :meth:`score`; moved to no other device. The
-            ids of a recommender must be those of the data.
+        model (SessionModel or pyg_sessaug.Recommender): The model, or
+            whatever has :obj:`num_items` and :meth:`score`; moved to no other
+            device. The ids of a recommender must be those of the data.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
         batch_size (int, optional): Samples scored at once.

@@ -36,7 +36,7 @@ def warm_start(model: Any, earlier: Any, train: Any) -> Dict[str, int]:
 
     Args:
         model (torch.nn.Module): The new model, changed in place.
-        earlier (Recommender): The earlier model with its ids.
+        earlier (pyg_sessaug.Recommender): The earlier model with its ids.
         train (SessionDataset): The training samples of the new model.
 
     Returns:
