@@ -1,6 +1,7 @@
 r"""Layers, models and losses for session graphs."""
 
 from pyg_sessaug.nn.aggr.attention_readout import AttentionReadout
+from pyg_sessaug.nn.aggr.context_readout import ContextReadout
 from pyg_sessaug.nn.aggr.positions import (
     ForwardPositions,
     ReversedPositions,
@@ -38,6 +39,7 @@ __all__ = [
     'CORE',
     'ChannelCombination',
     'ClickAttention',
+    'ContextReadout',
     'CovarianceSRGNN',
     'ForwardPositions',
     'GCEGNN',

@@ -65,10 +65,17 @@ def export_model(
             are such programs)
 
     Raises:
-        ValueError: If there is no such program, a module of the model was
+        ValueError: If there is no such program, as of a model with a
+            context, a module of the model was
             replaced and the program is on padded sessions, or scores of the
             model are no products of vectors.
     """
+    if getattr(model, 'context', 0) > 0:
+        raise ValueError(
+            f'export_model got a {type(model).__name__} with '
+            f'context={model.context}, and no program seeks similar '
+            f'sessions; export one without'
+        )
     if padded is None:
         padded = type(model) in (SRGNN, TAGNN)
     if vectors:

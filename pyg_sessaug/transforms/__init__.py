@@ -3,6 +3,7 @@ r"""Transforms that augment and normalise session graphs."""
 from pyg_sessaug.transforms.cluster_distance import ClusterDistance
 from pyg_sessaug.transforms.gaussian_blur import GaussianBlur
 from pyg_sessaug.transforms.item_distance import ItemDistance
+from pyg_sessaug.transforms.neighbor_context import NeighborContext
 from pyg_sessaug.transforms.normalize_edges import NormalizeEdges
 from pyg_sessaug.transforms.soft_cluster_distance import (
     SoftClusterDistance,
@@ -18,6 +19,7 @@ __all__ = [
     'TimeDecay',
     'VertexInjection',
     'WeightChannels',
+    'NeighborContext',
     'NormalizeEdges',
     'GaussianBlur',
 ]

@@ -9,10 +9,10 @@ from torch_geometric.data import Data
 from pyg_sessaug.nn.aggr.attention_readout import AttentionReadout
 from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
 from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
-from pyg_sessaug.nn.models.session_model import SessionModel
+from pyg_sessaug.nn.models.context_model import ContextModel
 
 
-class GatedModel(SessionModel):
+class GatedModel(ContextModel):
     r"""A gated graph network.
 
     Args:
@@ -24,7 +24,8 @@ class GatedModel(SessionModel):
         num_channels (int, optional): Combines so many weights of each edge,
             see :class:`~pyg_sessaug.nn.ChannelCombination`.
             (default: :obj:`None`, one weight and nothing to learn)
-        **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+        **kwargs (optional): See
+            :class:`~pyg_sessaug.nn.models.context_model.ContextModel`.
     """
 
     def __init__(

@@ -151,23 +151,35 @@ class SessionModel(torch.nn.Module, ABC):
         """
         return data.x
 
+    def prepare(self, data: Data) -> Data:
+        r"""A batch with all that :meth:`items` and :meth:`session` read; what
+        a model of its own adds to it, it adds to a copy.
+
+        Args:
+            data (Data or Batch): The session graphs.
+        """
+        return as_batch(data)
+
     def forward(self, data: Data) -> Tensor:
         r"""Session vectors as the scores use them, ``[B, d]``."""
-        data = as_batch(data)
-        return self.unit(self.session(self._rows(data), data))
+        data = self.prepare(data)
+        return self._vector(self._rows(data), data)
 
     def score(self, data: Data) -> Tensor:
         r"""Scores of all items, ``[B, num_items]``, float32."""
-        data = as_batch(data)
+        data = self.prepare(data)
         x, table = self._rows_and_table(data)
-        return product(self.unit(self.session(x, data)), table.t())
+        return product(self._vector(x, data), table.t())
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean softmax cross-entropy of the targets over all items."""
-        data = as_batch(data)
+        data = self.prepare(data)
         x, table = self._lookup(data)
-        vector = self.unit(self.session(x, data))
+        vector = self._vector(x, data)
         return catalogue_cross_entropy(vector, table, data.y, self.precision)
+
+    def _vector(self, x: Tensor, data: Data) -> Tensor:
+        return self.unit(self.session(x, data))
 
     def unit(self, vector: Tensor) -> Tensor:
         r"""Session vectors as the scores use them, in the type of items."""

@@ -34,7 +34,9 @@ class SRGNN(GatedReadoutModel):
         num_channels (int, optional): Combines so many weights of each edge,
             see :class:`~pyg_sessaug.nn.ChannelCombination`.
             (default: :obj:`None`, one weight and nothing to learn)
-        **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+        **kwargs (optional): :obj:`context` and :obj:`shuffled_context`, see
+            :class:`~pyg_sessaug.nn.models.context_model.ContextModel`, and
+            those of :class:`~pyg_sessaug.nn.SessionModel`.
     """
 
     def __init__(

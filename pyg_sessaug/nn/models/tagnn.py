@@ -62,6 +62,11 @@ class TAGNN(GatedReadoutModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_items, hidden_channels, **kwargs)
+        if self.context > 0:
+            raise ValueError(
+                f'TAGNN has no one vector of a session that could read a '
+                f'context, got context={self.context}; choose another model'
+            )
         d = hidden_channels
         self.transform_target = transform_target
         self.lin_key = Linear(d, d, bias=False)

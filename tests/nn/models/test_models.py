@@ -186,6 +186,6 @@ def test_repr(cls):
     own = 'transform_target=True, ' if cls is TAGNN else ''
     assert repr(cls(9, 6)).startswith(
         f'{cls.__name__}(\n  9, 6, {own}num_layers=2, num_channels=None, '
-        f'scale=None, dropout=0.0, table_dropout=0.0, '
-        f"precision='float32'"
+        f'context=0, shuffled_context=False, scale=None, dropout=0.0, '
+        f"table_dropout=0.0, precision='float32'"
     )
