@@ -1,0 +1,399 @@
+"""Trains all models by one protocol and ranks them on one table.
+
+Settings are chosen by --search: of the training sessions the newest, as many
+as the test set has, validate, and each candidate is trained on an eighth of
+all, the newest before them; the highest NDCG@20 wins. A row is then trained on
+the published nine tenths, its epoch chosen by the loss on the other tenth; a
+row with refit goes on to train on everything for as many epochs. The test set
+is read once for each row. Finished rows and epochs are kept, so that the same
+command goes on.
+"""
+
+import argparse
+import inspect
+import json
+import os
+import os.path as osp
+import sys
+import time
+from ast import literal_eval
+from itertools import product
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from benchmarks.experiments.datasets import DATASETS, load
+from benchmarks.experiments.report import environment
+from benchmarks.experiments.results import (
+    Table,
+    command,
+    load_ranks,
+    rows,
+    write,
+    write_ranks,
+)
+from benchmarks.run import fraction as share
+from benchmarks.run import positive
+from pyg_sessaug.comparison import paired_bootstrap, per_session
+from pyg_sessaug.datasets import SessionDataset
+from pyg_sessaug.evaluation import rank_samples
+from pyg_sessaug.metrics import ranking_metrics
+from pyg_sessaug.nn import Blend
+from pyg_sessaug.nn.loss.catalogue import choose_precision
+from pyg_sessaug.registry import COUNTS, MODELS, find_class
+from pyg_sessaug.training import best_epoch, fit, fit_blend, preset
+
+Setting = Dict[str, Any]
+RESULTS = osp.join(osp.dirname(osp.abspath(__file__)), 'results')
+SEARCH = osp.join(RESULTS, 'leaderboard-search.json')
+METRICS = ('HR@20', 'MRR@20', 'NDCG@20')
+TITLES = {'diginetica': 'Diginetica', 'yoochoose': 'YooChoose 1/64'}
+# Arguments of fit; all others are the model's.
+FIT = set(inspect.signature(fit).parameters) - {'model', 'train', 'val'}
+
+# What the search tries: the paper's own by the schedule that the papers
+# share, then the model's defaults by the package's schedule, and what made
+# the strongest model strong.
+PAPER: Setting = {'preset': 'thesis'}
+STRONG: Setting = {'scale': 12.0, 'dropout': 0.2}
+CANDIDATES: Dict[str, List[Setting]] = {
+    **{name: [PAPER, {}, STRONG] for name in MODELS},
+    'srgnn-plus': [{}, {'recency': 1.0}, {'table_dropout': 0.1},
+                   {'weight_decay': 1e-4}],
+    'covisits': [{}, {'repeat': 3.0}, {'tau': 0.3}, {'item_power': 0.0}],
+    'vsknn': [
+        {'k': 100, 'sample_size': 1000, 'idf_weighting': 0.0},
+        {},
+        {'k': 500, 'sample_size': 5000, 'idf_weighting': 10.0},
+        {'k': 1000, 'sample_size': 5000, 'weighting': 'log',
+         'weighting_score': 'quadratic', 'idf_weighting': 2.0},
+    ],
+}  # fmt: skip
+BLEND: Setting = {'members': ['srgnn-plus', 'vsknn']}
+#: What papers say, and what chose their epoch.
+PUBLISHED = {
+    'diginetica': {
+        'srgnn': (50.73, 17.59, 'test'),
+        'tagnn': (51.31, 18.03, 'test'),
+        'niser': (53.39, 18.72, 'validation'),
+        'gcegnn': (54.22, 19.04, 'test'),
+        'sgnnhn': (55.67, 19.45, 'test'),
+    },
+    'yoochoose': {
+        'srgnn': (70.57, 30.94, 'test'),
+        'tagnn': (71.02, 31.12, 'test'),
+        'niser': (71.27, 31.61, 'validation'),
+        'sgnnhn': (72.06, 32.61, 'test'),
+    },
+}
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    args = parse_args(argv)
+    torch.set_num_threads(args.threads)
+    try:
+        run = search if args.search else rank
+        run(args, command('leaderboard.py', argv))
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
+
+
+def search(args: argparse.Namespace, words: str) -> None:
+    """Tries the candidates of each model on the newest eighth."""
+    full = splits(args)
+    size = [full[x].sessions for x in ('train', 'val', 'test')]
+    fraction = min(1.0, args.fraction + size[2] / sum(size[:2]))
+    data = splits(args, fraction=fraction, val_split='time')
+    for model in args.models:
+        for setting in CANDIDATES.get(model, []):
+            key = {'data': args.dataset, 'model': model, 'settings': setting}
+            if not done(args, key):
+                net, cost = train(args, model, args.seeds[0], setting, data)
+                metrics = percent(rank_samples(net, data['val']))
+                add(args, words, {**key, **metrics, **cost, **about()})
+
+
+def rank(args: argparse.Namespace, words: str) -> None:
+    """Trains each model by its best setting and reads the test set."""
+    data = splits(args)
+    session = per_session(data['test'])
+    for seed, model in product(args.seeds, args.models):
+        setting = dict(args.set) or chosen(args.dataset, model)
+        key = {
+            'data': args.dataset,
+            'model': model,
+            'seed': seed,
+            'refit': args.refit,
+            'settings': setting,
+        }
+        if done(args, key):
+            continue
+        net, cost = train(args, model, seed, setting, data)
+        val = percent(rank_samples(net, data['val']), 'val ')
+        if args.refit:
+            net, cost = train(args, model, seed, setting, data, refit=True)
+        ranks = rank_samples(net, data['test'])
+        hits = (ranks <= 20).unsqueeze(0)
+        _, low, high, _ = paired_bootstrap(hits, session)
+        row = {
+            **key,
+            **val,
+            **percent(ranks),
+            'low': 100 * float(low),
+            'high': 100 * float(high),
+            **cost,
+            'parameters': sum(x.numel() for x in net.parameters()),
+            **about(),
+        }
+        add(args, words, row, ranks)
+
+
+def train(
+    args: argparse.Namespace,
+    model: str,
+    seed: int,
+    setting: Setting,
+    data: Dict[str, SessionDataset],
+    refit: bool = False,
+) -> Tuple[Any, Setting]:
+    """A trained model and what it cost; one that was trained is read."""
+    train_data, val, everything = data['train'], data['val'], data.get('all')
+    if model == 'blend':
+        return blend(args, seed, setting, data, refit)
+    ours = {k: v for k, v in setting.items() if k not in {*FIT, 'preset'}}
+    if model in COUNTS:
+        start = time.perf_counter()
+        net = find_class(model, COUNTS)(train_data.num_items, **ours)
+        net.fit(everything if refit else train_data)
+        minutes = (time.perf_counter() - start) / 60
+        return net, {'epochs': 0, 'minutes': minutes, 'precision': 'float32'}
+    torch.manual_seed(seed)
+    precision = choose_precision('auto', 'cpu')
+    cls = find_class(model, MODELS)
+    net = cls.from_dataset(train_data, precision=precision, **ours)
+    words = (f'{k}={v}' for k, v in setting.items())
+    name = '-'.join(
+        ['search' * args.search or 'row', model, *words, str(seed)]
+    )
+    given = {k: v for k, v in setting.items() if k in FIT}
+    history = fit(
+        net,
+        train_data,
+        val,
+        **preset(setting.get('preset', 'auto'), train_data, **given),
+        seed=seed,
+        checkpoint=osp.join(args.runs, f'{name}.part'),
+        resume=True,
+        refit=everything if refit else None,
+    )
+    cost = {
+        'epochs': best_epoch(history),
+        'minutes': sum(x['seconds'] for x in history) / 60,
+        'precision': precision,
+    }
+    return net.eval(), cost
+
+
+def blend(
+    args: argparse.Namespace,
+    seed: int,
+    setting: Setting,
+    data: Dict[str, SessionDataset],
+    refit: bool,
+) -> Tuple[Any, Setting]:
+    """Mixes models; with refit by the weights that validation gave them."""
+
+    def members(refit: bool) -> Tuple[List[Any], List[Setting]]:
+        made = [
+            train(args, x, seed, chosen(args.dataset, x), data, refit)
+            for x in setting['members']
+        ]
+        return [x for x, _ in made], [x for _, x in made]
+
+    nets, costs = members(False)
+    start = time.perf_counter()
+    net = fit_blend(nets, data['val'])
+    minutes = (time.perf_counter() - start) / 60
+    if refit:
+        nets, costs = members(True)
+        net = Blend(nets, net.weight.tolist())
+    cost = {
+        'epochs': max(x['epochs'] for x in costs),
+        'minutes': minutes + sum(x['minutes'] for x in costs),
+        'precision': costs[0]['precision'],
+        'weights': net.weight.tolist(),
+    }
+    return net, cost
+
+
+def chosen(dataset: str, model: str) -> Setting:
+    """The setting that the search found best."""
+    if model == 'blend':
+        return BLEND
+    tried = [
+        x for x in read(SEARCH) if (x['data'], x['model']) == (dataset, model)
+    ]
+    if not tried:
+        raise ValueError(
+            f'no setting of {model} was tried on {dataset}; call with '
+            f'--search --models {model} --output {SEARCH} first'
+        )
+    best: Setting = max(tried, key=lambda x: x['NDCG@20'])['settings']
+    return best
+
+
+def splits(args: argparse.Namespace, **kwargs: Any) -> Dict[str, Any]:
+    """The data sets that a search or a row needs."""
+    folder = osp.join(args.runs, 'data')
+    data = {
+        x: load(args.dataset, args.root, x, processed_root=folder, **kwargs)
+        for x in ('train', 'val', 'test')
+    }
+    if args.refit:
+        data['all'] = load(
+            args.dataset,
+            args.root,
+            'train',
+            processed_root=folder,
+            val_ratio=0.0,
+        )
+    return data
+
+
+def percent(ranks: Tensor, prefix: str = '') -> Dict[str, float]:
+    values = ranking_metrics(ranks)
+    return {f'{prefix}{x}': 100 * values[x] for x in METRICS}
+
+
+def about() -> Setting:
+    known = environment('cpu')
+    return {x: known[x] for x in ('device', 'cpu', 'commit')}
+
+
+def read(path: str) -> List[Setting]:
+    """The rows of a file, if there is one."""
+    if not osp.exists(path):
+        return []
+    with open(path) as f:
+        found: List[Setting] = json.load(f)['rows']
+    return found
+
+
+def done(args: argparse.Namespace, key: Setting) -> bool:
+    """Whether there is a row already."""
+    return any(key.items() <= row.items() for row in read(args.output))
+
+
+def add(
+    args: argparse.Namespace,
+    words: str,
+    row: Setting,
+    ranks: Optional[Tensor] = None,
+) -> None:
+    """Writes one more row, and the ranks of its targets beside all others;
+    several processes may.
+    """
+    with FileLock(f'{args.output}.lock'):
+        found = [*read(args.output), row]
+        if ranks is not None:
+            beside = f'{args.output[:-5]}-{args.dataset}.json'
+            known = (
+                load_ranks(beside) if osp.exists(f'{beside[:-5]}.npz') else {}
+            )
+            name = row['model'] + ' refit' * row['refit']
+            write_ranks(beside, {**known, (row['seed'], name): ranks})
+        found.sort(key=lambda x: (x['data'], -x['NDCG@20']))
+        report = {
+            'command': words,
+            'about': f'{len(found)} rows',
+            'table': {x: table(found, x) for x in {y['data'] for y in found}},
+            'rows': found,
+        }
+        write(args.output, report)
+
+
+def table(found: List[Setting], dataset: str) -> Table:
+    """The rows of a data set, the best first."""
+    mine = [x for x in found if x['data'] == dataset]
+    if 'seed' not in mine[0]:
+        return rows(
+            mine,
+            [
+                ('model', '{model}'),
+                ('settings', lambda x: told(x['settings'])),
+                *((f'validation {x} (%)', f'{{{x}:.2f}}') for x in METRICS),
+                ('minutes', '{minutes:.0f}'),
+            ],
+        )
+    known = PUBLISHED.get(dataset, {})
+
+    def published(row: Setting) -> str:
+        if row['model'] not in known:
+            return '–'
+        hit, reciprocal, by = known[row['model']]
+        return f'{hit:.2f} / {reciprocal:.2f}, by {by}'
+
+    return rows(
+        mine,
+        [
+            ('model', lambda x: x['model'] + ', refit' * x['refit']),
+            ('seed', '{seed}'),
+            ('HR@20 (%)', '{HR@20:.2f} [{low:.2f}, {high:.2f}]'),
+            ('MRR@20 (%)', '{MRR@20:.2f}'),
+            ('NDCG@20 (%)', '{NDCG@20:.2f}'),
+            ('minutes', '{minutes:.0f}'),
+            ('published HR@20 / MRR@20, epoch', published),
+        ],
+    )
+
+
+def told(setting: Setting) -> str:
+    return ', '.join(f'{k} {v}' for k, v in setting.items()) or 'defaults'
+
+
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add('--dataset', choices=DATASETS, default='yoochoose_100k')
+    add('--root', help='folder with the raw files (default: data/DATASET)')
+    names = [*MODELS, *COUNTS, 'blend']
+    add('--models', nargs='+', choices=names, default=names, metavar='MODEL',
+        help=f'{", ".join(names)} (default: all)')  # fmt: skip
+    add('--seeds', nargs='+', type=int, default=[0], metavar='SEED',
+        help='(default: 0)')  # fmt: skip
+    add('--search', action='store_true', help='try settings instead')
+    add(
+        '--fraction',
+        type=share,
+        default=1 / 8,
+        help='of the sessions that a search trains on (default: 0.125)',
+    )
+    add('--refit', action='store_true', help='train on everything at the end')
+    add('--set', nargs='+', type=pair, default=[], metavar='KEY=VALUE',
+        help='in place of what the search chose')  # fmt: skip
+    add('--threads', type=positive, default=1, help='of torch (default: 1)')
+    add('--runs', default='runs/leaderboard', metavar='FOLDER',
+        help='of trainings (default: runs/leaderboard)')  # fmt: skip
+    add(
+        '--output',
+        metavar='FILE',
+        help='that rows are added to '
+        '(default: leaderboard.json or leaderboard-search.json there)',
+    )
+    args = parser.parse_args(argv)
+    args.root = args.root or osp.join('data', args.dataset)
+    name = 'leaderboard-search.json' if args.search else 'leaderboard.json'
+    args.output = args.output or osp.join(args.runs, name)
+    os.makedirs(args.runs, exist_ok=True)
+    return args
+
+
+def pair(text: str) -> Tuple[str, Any]:
+    key, _, value = text.partition('=')
+    return key, literal_eval(value)
+
+
+if __name__ == '__main__':
+    main()
