@@ -43,14 +43,19 @@ from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn import Blend
 from pyg_sessaug.nn.loss.catalogue import choose_precision
 from pyg_sessaug.registry import COUNTS, MODELS, find_class
-from pyg_sessaug.training import best_epoch, fit, fit_blend, preset
+from pyg_sessaug.training import (
+    best_epoch,
+    fit,
+    fit_blend,
+    fit_repeats,
+    preset,
+)
 
 Setting = Dict[str, Any]
 RESULTS = osp.join(osp.dirname(osp.abspath(__file__)), 'results')
 SEARCH = osp.join(RESULTS, 'leaderboard-search.json')
 METRICS = ('HR@20', 'MRR@20', 'NDCG@20')
-TITLES = {'diginetica': 'Diginetica', 'yoochoose': 'YooChoose 1/64'}
-# Arguments of fit; all others are the model's.
+# Arguments of fit; all others but `preset` are the model's.
 FIT = set(inspect.signature(fit).parameters) - {'model', 'train', 'val'}
 
 # What the search tries: the paper's own by the schedule that the papers
@@ -71,7 +76,11 @@ CANDIDATES: Dict[str, List[Setting]] = {
          'weighting_score': 'quadratic', 'idf_weighting': 2.0},
     ],
 }  # fmt: skip
-BLEND: Setting = {'members': ['srgnn-plus', 'vsknn']}
+# Made of trained models, the network first.
+COMPOSED: Dict[str, Setting] = {
+    'srgnn-plus, repeats': {'members': ['srgnn-plus']},
+    'blend': {'members': ['srgnn-plus', 'vsknn']},
+}
 #: What papers say, and what chose their epoch.
 PUBLISHED = {
     'diginetica': {
@@ -159,9 +168,9 @@ def train(
     refit: bool = False,
 ) -> Tuple[Any, Setting]:
     """A trained model and what it cost; one that was trained is read."""
-    train_data, val, everything = data['train'], data['val'], data.get('all')
-    if model == 'blend':
-        return blend(args, seed, setting, data, refit)
+    if model in COMPOSED:
+        return compose(args, seed, setting, data, refit)
+    train_data, everything = data['train'], data.get('all')
     ours = {k: v for k, v in setting.items() if k not in {*FIT, 'preset'}}
     if model in COUNTS:
         start = time.perf_counter()
@@ -173,18 +182,19 @@ def train(
     precision = choose_precision('auto', 'cpu')
     cls = find_class(model, MODELS)
     net = cls.from_dataset(train_data, precision=precision, **ours)
-    words = (f'{k}={v}' for k, v in setting.items())
-    name = '-'.join(
-        ['search' * args.search or 'row', model, *words, str(seed)]
-    )
+    words = [f'{k}={v}' for k, v in setting.items()]
+    kind = 'search' if args.search else 'row'
     given = {k: v for k, v in setting.items() if k in FIT}
     history = fit(
         net,
         train_data,
-        val,
+        data['val'],
         **preset(setting.get('preset', 'auto'), train_data, **given),
         seed=seed,
-        checkpoint=osp.join(args.runs, f'{name}.part'),
+        checkpoint=osp.join(
+            args.runs,
+            '-'.join([kind, args.dataset, model, *words, f'{seed}.part']),
+        ),
         resume=True,
         refit=everything if refit else None,
     )
@@ -196,14 +206,16 @@ def train(
     return net.eval(), cost
 
 
-def blend(
+def compose(
     args: argparse.Namespace,
     seed: int,
     setting: Setting,
     data: Dict[str, SessionDataset],
     refit: bool,
 ) -> Tuple[Any, Setting]:
-    """Mixes models; with refit by the weights that validation gave them."""
+    """A network with a term for repeats, and mixed with counts, if any; with
+    refit, term and weights stay as validation found them.
+    """
 
     def members(refit: bool) -> Tuple[List[Any], List[Setting]]:
         made = [
@@ -212,26 +224,33 @@ def blend(
         ]
         return [x for x, _ in made], [x for _, x in made]
 
-    nets, costs = members(False)
+    (network, *counts), costs = members(False)
     start = time.perf_counter()
-    net = fit_blend(nets, data['val'])
+    net: Any = fit_repeats(network, data['val'])
+    if counts:
+        net = fit_blend([net, *counts], data['val'])
     minutes = (time.perf_counter() - start) / 60
     if refit:
-        nets, costs = members(True)
-        net = Blend(nets, net.weight.tolist())
+        (network, *counts), costs = members(True)
+        if counts:
+            net.members[0].model = network
+            net = Blend([net.members[0], *counts], net.weight.tolist())
+        else:
+            net.model = network
     cost = {
         'epochs': max(x['epochs'] for x in costs),
         'minutes': minutes + sum(x['minutes'] for x in costs),
         'precision': costs[0]['precision'],
-        'weights': net.weight.tolist(),
     }
-    return net, cost
+    if counts:
+        cost['weights'] = net.weight.tolist()
+    return net.eval(), cost
 
 
 def chosen(dataset: str, model: str) -> Setting:
     """The setting that the search found best."""
-    if model == 'blend':
-        return BLEND
+    if model in COMPOSED:
+        return COMPOSED[model]
     tried = [
         x for x in read(SEARCH) if (x['data'], x['model']) == (dataset, model)
     ]
@@ -358,7 +377,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add = parser.add_argument
     add('--dataset', choices=DATASETS, default='yoochoose_100k')
     add('--root', help='folder with the raw files (default: data/DATASET)')
-    names = [*MODELS, *COUNTS, 'blend']
+    names = [*MODELS, *COUNTS, *COMPOSED]
     add('--models', nargs='+', choices=names, default=names, metavar='MODEL',
         help=f'{", ".join(names)} (default: all)')  # fmt: skip
     add('--seeds', nargs='+', type=int, default=[0], metavar='SEED',
