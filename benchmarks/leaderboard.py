@@ -11,7 +11,6 @@ command goes on.
 
 import argparse
 import inspect
-import json
 import os
 import os.path as osp
 import sys
@@ -21,21 +20,13 @@ from itertools import product
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from benchmarks.experiments.datasets import DATASETS, load
+from benchmarks.experiments import options
+from benchmarks.experiments.board import Setting, add, done, read
+from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import environment
-from benchmarks.experiments.results import (
-    Table,
-    command,
-    load_ranks,
-    rows,
-    write,
-    write_ranks,
-)
-from benchmarks.run import fraction as share
-from benchmarks.run import positive
+from benchmarks.experiments.results import command
 from pyg_sessaug.comparison import paired_bootstrap, per_session
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples
@@ -51,7 +42,6 @@ from pyg_sessaug.training import (
     preset,
 )
 
-Setting = Dict[str, Any]
 RESULTS = osp.join(osp.dirname(osp.abspath(__file__)), 'results')
 SEARCH = osp.join(RESULTS, 'leaderboard-search.json')
 METRICS = ('HR@20', 'MRR@20', 'NDCG@20')
@@ -78,24 +68,8 @@ CANDIDATES: Dict[str, List[Setting]] = {
 }  # fmt: skip
 # Made of trained models, the network first.
 COMPOSED: Dict[str, Setting] = {
-    'srgnn-plus, repeats': {'members': ['srgnn-plus']},
+    'srgnn-plus-repeats': {'members': ['srgnn-plus']},
     'blend': {'members': ['srgnn-plus', 'vsknn']},
-}
-#: What papers say, and what chose their epoch.
-PUBLISHED = {
-    'diginetica': {
-        'srgnn': (50.73, 17.59, 'test'),
-        'tagnn': (51.31, 18.03, 'test'),
-        'niser': (53.39, 18.72, 'validation'),
-        'gcegnn': (54.22, 19.04, 'test'),
-        'sgnnhn': (55.67, 19.45, 'test'),
-    },
-    'yoochoose': {
-        'srgnn': (70.57, 30.94, 'test'),
-        'tagnn': (71.02, 31.12, 'test'),
-        'niser': (71.27, 31.61, 'validation'),
-        'sgnnhn': (72.06, 32.61, 'test'),
-    },
 }
 
 
@@ -118,10 +92,10 @@ def search(args: argparse.Namespace, words: str) -> None:
     for model in args.models:
         for setting in CANDIDATES.get(model, []):
             key = {'data': args.dataset, 'model': model, 'settings': setting}
-            if not done(args, key):
+            if not done(args.output, key):
                 net, cost = train(args, model, args.seeds[0], setting, data)
                 metrics = percent(rank_samples(net, data['val']))
-                add(args, words, {**key, **metrics, **cost, **about()})
+                add(args.output, words, {**key, **metrics, **cost, **about()})
 
 
 def rank(args: argparse.Namespace, words: str) -> None:
@@ -137,7 +111,7 @@ def rank(args: argparse.Namespace, words: str) -> None:
             'refit': args.refit,
             'settings': setting,
         }
-        if done(args, key):
+        if done(args.output, key):
             continue
         net, cost = train(args, model, seed, setting, data)
         val = percent(rank_samples(net, data['val']), 'val ')
@@ -156,7 +130,7 @@ def rank(args: argparse.Namespace, words: str) -> None:
             'parameters': sum(x.numel() for x in net.parameters()),
             **about(),
         }
-        add(args, words, row, ranks)
+        add(args.output, words, row, ranks)
 
 
 def train(
@@ -291,116 +265,34 @@ def about() -> Setting:
     return {x: known[x] for x in ('device', 'cpu', 'commit')}
 
 
-def read(path: str) -> List[Setting]:
-    """The rows of a file, if there is one."""
-    if not osp.exists(path):
-        return []
-    with open(path) as f:
-        found: List[Setting] = json.load(f)['rows']
-    return found
-
-
-def done(args: argparse.Namespace, key: Setting) -> bool:
-    """Whether there is a row already."""
-    return any(key.items() <= row.items() for row in read(args.output))
-
-
-def add(
-    args: argparse.Namespace,
-    words: str,
-    row: Setting,
-    ranks: Optional[Tensor] = None,
-) -> None:
-    """Writes one more row, and the ranks of its targets beside all others;
-    several processes may.
-    """
-    with FileLock(f'{args.output}.lock'):
-        found = [*read(args.output), row]
-        if ranks is not None:
-            beside = f'{args.output[:-5]}-{args.dataset}.json'
-            known = (
-                load_ranks(beside) if osp.exists(f'{beside[:-5]}.npz') else {}
-            )
-            name = row['model'] + ' refit' * row['refit']
-            write_ranks(beside, {**known, (row['seed'], name): ranks})
-        found.sort(key=lambda x: (x['data'], -x['NDCG@20']))
-        report = {
-            'command': words,
-            'about': f'{len(found)} rows',
-            'table': {x: table(found, x) for x in {y['data'] for y in found}},
-            'rows': found,
-        }
-        write(args.output, report)
-
-
-def table(found: List[Setting], dataset: str) -> Table:
-    """The rows of a data set, the best first."""
-    mine = [x for x in found if x['data'] == dataset]
-    if 'seed' not in mine[0]:
-        return rows(
-            mine,
-            [
-                ('model', '{model}'),
-                ('settings', lambda x: told(x['settings'])),
-                *((f'validation {x} (%)', f'{{{x}:.2f}}') for x in METRICS),
-                ('minutes', '{minutes:.0f}'),
-            ],
-        )
-    known = PUBLISHED.get(dataset, {})
-
-    def published(row: Setting) -> str:
-        if row['model'] not in known:
-            return '–'
-        hit, reciprocal, by = known[row['model']]
-        return f'{hit:.2f} / {reciprocal:.2f}, by {by}'
-
-    return rows(
-        mine,
-        [
-            ('model', lambda x: x['model'] + ', refit' * x['refit']),
-            ('seed', '{seed}'),
-            ('HR@20 (%)', '{HR@20:.2f} [{low:.2f}, {high:.2f}]'),
-            ('MRR@20 (%)', '{MRR@20:.2f}'),
-            ('NDCG@20 (%)', '{NDCG@20:.2f}'),
-            ('minutes', '{minutes:.0f}'),
-            ('published HR@20 / MRR@20, epoch', published),
-        ],
-    )
-
-
-def told(setting: Setting) -> str:
-    return ', '.join(f'{k} {v}' for k, v in setting.items()) or 'defaults'
-
-
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options.parser(
+        __doc__,
+        'dataset root fraction threads output',
+        dataset='yoochoose_100k',
+        fraction=1 / 8,
+        threads=1,
+    )
     add = parser.add_argument
-    add('--dataset', choices=DATASETS, default='yoochoose_100k')
-    add('--root', help='folder with the raw files (default: data/DATASET)')
     names = [*MODELS, *COUNTS, *COMPOSED]
-    add('--models', nargs='+', choices=names, default=names, metavar='MODEL',
-        help=f'{", ".join(names)} (default: all)')  # fmt: skip
-    add('--seeds', nargs='+', type=int, default=[0], metavar='SEED',
-        help='(default: 0)')  # fmt: skip
-    add('--search', action='store_true', help='try settings instead')
+    text = 'models of the table'
     add(
-        '--fraction',
-        type=share,
-        default=1 / 8,
-        help='of the sessions that a search trains on (default: 0.125)',
+        '--models',
+        nargs='+',
+        choices=names,
+        default=names,
+        metavar='MODEL',
+        help=text,
     )
-    add('--refit', action='store_true', help='train on everything at the end')
-    add('--set', nargs='+', type=pair, default=[], metavar='KEY=VALUE',
-        help='in place of what the search chose')  # fmt: skip
-    add('--threads', type=positive, default=1, help='of torch (default: 1)')
-    add('--runs', default='runs/leaderboard', metavar='FOLDER',
-        help='of trainings (default: runs/leaderboard)')  # fmt: skip
-    add(
-        '--output',
-        metavar='FILE',
-        help='that rows are added to '
-        '(default: leaderboard.json or leaderboard-search.json there)',
-    )
+    add('--seeds', nargs='+', type=int, default=[0], help='one row each')
+    text = 'try settings instead, on FRACTION and the newest sessions'
+    add('--search', action='store_true', help=text)
+    text = 'train on everything in the end'
+    add('--refit', action='store_true', help=text)
+    text = 'KEY=VALUE in place of the setting that the search chose'
+    add('--set', nargs='+', type=pair, default=[], help=text)
+    text = 'folder of trainings'
+    add('--runs', default='runs/leaderboard', help=text)
     args = parser.parse_args(argv)
     args.root = args.root or osp.join('data', args.dataset)
     name = 'leaderboard-search.json' if args.search else 'leaderboard.json'
