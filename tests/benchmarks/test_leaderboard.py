@@ -1,0 +1,111 @@
+import json
+
+import pytest
+import torch
+
+from benchmarks import leaderboard
+from benchmarks.experiments.datasets import load
+from benchmarks.experiments.results import load_ranks
+from pyg_sessaug import evaluate
+from pyg_sessaug.counts import CoVisits
+from pyg_sessaug.metrics import ranking_metrics
+
+pytestmark = pytest.mark.usefixtures('tiny_sessions')
+DATA = ['--dataset', 'multimodal']
+SMALL = ['epochs=2', 'hidden_channels=4']
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp('board')
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """Calls the script; rows of a search are where rows look for them."""
+    monkeypatch.setattr(leaderboard, 'SEARCH', f'{folder}/search.json')
+    tried = [{'epochs': 1, 'scale': 4.0}, {'epochs': 2, 'scale': 4.0}]
+    monkeypatch.setitem(leaderboard.CANDIDATES, 'srgnn-plus', tried)
+    counts = [{'repeat': 1.0}, {'repeat': 3.0}]
+    monkeypatch.setitem(leaderboard.CANDIDATES, 'covisits', counts)
+    members = {'members': ['srgnn-plus', 'covisits']}
+    monkeypatch.setitem(leaderboard.COMPOSED, 'blend', members)
+
+    def run(*argv, output='board.json'):
+        root = ['--root', str(folder / 'data'), '--runs', str(folder)]
+        path = folder / output
+        leaderboard.main([*DATA, *root, '--output', str(path), *argv])
+        return json.loads(path.read_text())
+
+    return run
+
+
+def test_search_then_rows(run, folder, monkeypatch):
+    models = ['--models', 'srgnn-plus', 'covisits']
+    found = run('--search', *models, '--fraction', '1', output='search.json')
+    assert [x['model'] for x in found['rows']].count('covisits') == 2
+    assert len(found['rows']) == 4
+    best = max(
+        (x for x in found['rows'] if x['model'] == 'srgnn-plus'),
+        key=lambda x: x['NDCG@20'],
+    )
+    # What was tried is not tried again.
+    monkeypatch.setattr(leaderboard, 'train', None)
+    assert run('--search', *models, output='search.json') == found
+    monkeypatch.undo()
+
+    monkeypatch.setattr(leaderboard, 'SEARCH', f'{folder}/search.json')
+    board = run(*models)
+    rows = {x['model']: x for x in board['rows']}
+    assert rows['srgnn-plus']['settings'] == best['settings']
+    assert rows['srgnn-plus']['epochs'] in (1, 2)
+    for row in rows.values():
+        assert row['low'] <= row['HR@20'] <= row['high']
+        assert not row['refit']
+    assert rows['covisits']['parameters'] == 0
+
+    # By hand:
+    data = [
+        load('multimodal', folder / 'data', x, processed_root=folder / 'data')
+        for x in ('train', 'test')
+    ]
+    counts = CoVisits(data[0].num_items, **rows['covisits']['settings'])
+    expected = evaluate(counts.fit(data[0]), data[1])
+    for name, value in expected.items():
+        assert rows['covisits'][name] == pytest.approx(100 * value)
+    ranks = load_ranks(str(folder / 'board-multimodal.json'))
+    assert ranking_metrics(ranks[0, 'covisits'])['HR@20'] == pytest.approx(
+        rows['covisits']['HR@20'] / 100
+    )
+
+
+def test_refit_and_blend(run):
+    board = run('--models', 'srgnn-plus-repeats', 'blend', 'srgnn-plus')
+    again = run('--models', 'srgnn-plus', 'blend', '--refit')
+    rows = {(x['model'], x['refit']): x for x in again['rows']}
+    blend, more = rows['blend', False], rows['blend', True]
+    assert blend in board['rows']
+    assert more['weights'] == pytest.approx(blend['weights'])
+    assert sum(blend['weights']) == pytest.approx(1)
+    assert more['minutes'] > blend['minutes']
+    # Both were seen by the network and by validation alike.
+    assert more['val HR@20'] == blend['val HR@20']
+    assert rows['srgnn-plus', True]['HR@20'] > 0
+    assert {x[0] for x in rows} == {
+        'srgnn-plus', 'covisits', 'srgnn-plus-repeats', 'blend'
+    }  # fmt: skip
+    (table,) = again['table'].values()
+    assert any('srgnn-plus, refit' in row[0] for row in table)
+
+
+def test_no_setting_was_tried(run, capsys):
+    with pytest.raises(SystemExit, match='no setting of sasrec was tried'):
+        run('--models', 'sasrec', output='none.json')
+
+
+def test_a_setting_of_ones_own(run):
+    board = run('--models', 'niser', '--set', *SMALL, output='own.json')
+    (row,) = board['rows']
+    assert row['settings'] == {'epochs': 2, 'hidden_channels': 4}
+    assert row['parameters'] < 2000
+    assert torch.isfinite(torch.tensor(row['MRR@20']))
