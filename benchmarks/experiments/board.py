@@ -86,6 +86,7 @@ def table(found: List[Setting], dataset: str) -> Table:
             [
                 ('model', '{model}'),
                 ('settings', lambda x: told(x['settings'])),
+                ('trained on (%)', '{fraction:.0%}'),
                 *((f'validation {x} (%)', f'{{{x}:.2f}}') for x in METRICS),
                 ('minutes', '{minutes:.0f}'),
             ],
