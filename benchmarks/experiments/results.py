@@ -16,7 +16,13 @@ Table = List[List[str]]
 # Ranks beyond it count as this one: no metric reads further down.
 LOWEST = 21
 # Options that say where things lie: how a command is shown in a clone.
-PLACES = {'--root': 'data', '--run': 'runs', '--data': None, '--output': None}
+PLACES = {
+    '--root': 'data',
+    '--run': 'runs',
+    '--data': None,
+    '--output': None,
+    '--runs': None,
+}
 # Settings that files have, which were written before there were these.
 ADDED = {'dropout': 0.0}
 
