@@ -29,9 +29,18 @@ def test_files_say_what_wrote_them(path):
 
 def test_ranks_stand_beside_results():
     for path in render.RESULTS.glob('**/*.npz'):
-        report = json.loads(path.with_suffix('.json').read_text())
         ranks = results.load_ranks(str(path.with_suffix('.json')))
-        runs = {(x['seed'], x['method']): x for x in report['runs']}
+        board, _, data = path.stem.partition('-')
+        if board == 'leaderboard':
+            report = json.loads((path.parent / 'leaderboard.json').read_text())
+            runs = {
+                (x['seed'], x['model'] + ' refit' * x['refit']): x
+                for x in report['rows']
+                if x['data'] == data
+            }
+        else:
+            report = json.loads(path.with_suffix('.json').read_text())
+            runs = {(x['seed'], x['method']): x for x in report['runs']}
         assert set(ranks) == set(runs)
         for key, rank in ranks.items():
             hits = 100 * float((rank <= 20).double().mean())
