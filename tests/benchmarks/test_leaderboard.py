@@ -51,7 +51,8 @@ def test_search_then_rows(run, folder, monkeypatch):
     )
     # What was tried is not tried again.
     monkeypatch.setattr(leaderboard, 'train', None)
-    assert run('--search', *models, output='search.json') == found
+    again = run('--search', *models, '--fraction', '1', output='search.json')
+    assert again == found
     monkeypatch.undo()
 
     monkeypatch.setattr(leaderboard, 'SEARCH', f'{folder}/search.json')
