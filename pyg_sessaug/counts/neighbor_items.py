@@ -92,9 +92,8 @@ class NeighborItems(torch.nn.Module):
         self.vsknn.fit(dataset)
         self._lists = None
         if self.shuffled:
-            clicks = torch.bincount(
-                self.vsknn.item, minlength=self.vsknn.num_items
-            )
+            item, size = self.vsknn.item.cpu(), self.vsknn.num_items
+            clicks = torch.bincount(item, minlength=size)
             self.order = _exchanged(clicks).to(self.order.device)
         if folder is None or self.shuffled:
             self._lists = self._all(dataset, progress)

@@ -71,7 +71,19 @@ def test_reaches_validation_tests_and_recommendations(data, tmp_path):
     assert not torch.equal(loaded.model.score(batch), before)
 
 
-def test_command_line_and_newer_sessions(tmp_path, capsys):
+def test_newer_sessions_are_asked_too(data):
+    torch.manual_seed(0)
+    train, _, test = data
+    model = NISER.from_dataset(train, 8, context=4)
+    recommender = Recommender.from_dataset(model, train)
+    before = evaluate(recommender, test)
+    recommender.update(test)  # What it is asked about next.
+    counts = model.neighbors.vsknn
+    assert counts.num_sessions == train.sessions + test.sessions
+    assert evaluate(recommender, test) != before
+
+
+def test_command_line(tmp_path, capsys):
     lines = ['session_id,item_id,time']
     for i in range(400):
         for j in range(3):
