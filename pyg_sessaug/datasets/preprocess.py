@@ -291,7 +291,10 @@ def _count_duplicates(clicks: Clicks, is_new: Tensor) -> int:
     within[:-1] |= tied[1:]
     item = masked(clicks.item, within)
     run = (~masked(tied, within)).cumsum(0)
-    key = (run * (1 + int(item.max() if item.numel() else 0)) + item).numpy()
+    if item.numel() == 0:
+        return 0
+    _, item = _distinct(item)  # From 0
+    key = (run * (1 + int(item.max())) + item).numpy()
     return key.size - np.unique(key).size
 
 

@@ -276,7 +276,7 @@ def file_sql(path: str) -> str:
 
 def packing(path: str) -> str:
     r"""How a file is compressed, whatever its name."""
-    return {GZIP: 'gzip', ZSTD: 'zstd'}.get(magic(path), 'none')
+    return {GZIP: 'gzip', ZSTD: 'zstd'}.get(magic(path), 'uncompressed')
 
 
 def _first_line(error: BaseException) -> str:

@@ -101,6 +101,19 @@ def test_session_gap():
     assert out['test'].length.tolist() == [2]
 
 
+items = st.sampled_from([-(2**63), -2, -1, 0, 1, 2, 2**63 - 1])
+rows_with_ties = st.tuples(st.integers(0, 3), items, st.integers(0, 4))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(rows_with_ties, min_size=5, max_size=40))
+def test_duplicates_are_counted(rows):  # Of five rows, two share a session.
+    session, item, time = map(torch.tensor, zip(*rows))
+    clicks = Clicks(session, item, time.double())
+    out = prepare_clicks(clicks, 1, test_days=0)
+    assert out['report']['duplicates'] == len(rows) - len(set(rows))
+
+
 def test_most_frequent_category_of_training_clicks():
     clicks = Clicks(
         session=torch.tensor([1, 1, 1, 1, 1, 1, 1, 2, 2]),
