@@ -253,8 +253,9 @@ class Recommender:
             log (SessionDataset): Sessions newer than all before.
 
         Returns:
-            dict: How many ``sessions`` and ``clicks`` were counted, and how
-            many clicks are on ``unknown`` items.
+            dict: How many ``sessions`` and ``clicks`` were counted, how many
+            clicks are on ``unknown`` items, and how many sessions were left
+            out as ``short``, with fewer than two others.
 
         Raises:
             ValueError: If none of the items is known.

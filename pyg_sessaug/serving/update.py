@@ -30,4 +30,5 @@ def update(recommender: Any, log: Any) -> Dict[str, int]:
         'sessions': sessions.num_sessions,
         'clicks': sessions.num_clicks,
         'unknown': int((index[clicks.item] < 0).sum()),
+        'short': clicks.num_sessions - sessions.num_sessions,
     }

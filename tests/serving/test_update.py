@@ -61,7 +61,12 @@ def test_counts_are_those_of_all_sessions(cls, blend, tmp_path):
     recommender, whole = make(FIRST), make(FIRST + KNOWN)
     recommender.recommend(['x'])  # What is popular is kept from now on.
     report = recommender.update(log(SECOND, LATER_IDS))
-    assert report == {'sessions': 3, 'clicks': 8, 'unknown': 5}
+    assert report == {
+        'sessions': 3,
+        'clicks': 8,
+        'unknown': 5,
+        'short': 2,
+    }
     assert torch.equal(recommender.popularity, whole.popularity)
     assert torch.equal(scores(recommender.model), scores(whole.model))
     asked = [[*'ab'], ['x'], [*'edc']]
