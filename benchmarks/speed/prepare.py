@@ -144,7 +144,6 @@ def table(formats):
     cells = [
         ('', '{name}'),
         ('clicks', '{clicks:,}'),
-        ('seconds', '{seconds:.1f}'),
         ('µs CPU a click',
          lambda x: f'{1e6 * x["cpu_seconds"] / x["clicks"]:.2f}'),
         ('peak GiB', '{peak_rss_gib:.2f}'),
