@@ -104,6 +104,30 @@ def test_no_setting_was_tried(run, capsys):
         run('--models', 'sasrec', output='none.json')
 
 
+def test_settings_of_another_data_set(tmp_path, monkeypatch):
+    rows = [
+        {
+            'data': data,
+            'model': 'niser',
+            'settings': {'scale': scale},
+            'fraction': share,
+            'NDCG@20': value,
+        }
+        for data, scale, share, value in [
+            ('diginetica', 1.0, 0.125, 30.0),
+            ('diginetica', 2.0, 0.5, 20.0),
+            ('diginetica', 3.0, 0.5, 10.0),
+            ('yoochoose', 4.0, 0.125, 5.0),
+        ]
+    ]
+    path = tmp_path / 'search.json'
+    path.write_text(json.dumps({'rows': rows}))
+    monkeypatch.setattr(leaderboard, 'SEARCH', str(path))
+    assert leaderboard.chosen('diginetica', 'niser') == {'scale': 2.0}
+    assert leaderboard.chosen('otto', 'niser') == {'scale': 2.0}
+    assert leaderboard.chosen('yoochoose', 'niser') == {'scale': 4.0}
+
+
 def test_a_setting_of_ones_own(run):
     board = run('--models', 'niser', '--set', *SMALL, output='own.json')
     (row,) = board['rows']
