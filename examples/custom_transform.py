@@ -25,6 +25,8 @@ args = parser.parse_args()
 
 
 class Popularity(BaseTransform):
+    batchwise = True  # One call for a whole batch of graphs
+
     def __init__(self, clicks):
         self.weight = torch.log1p(clicks.float())
 

@@ -1,11 +1,13 @@
 r"""Mini-batches of session graphs, built for a whole batch at once."""
 
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Union
 
 import torch
 from torch.utils.data import DataLoader, Subset
 from torch_geometric.data import Batch
 
+from pyg_sessaug.data.graphs import graph_by_graph
 from pyg_sessaug.datasets.base import SessionDataset
 
 FIXED: Dict[str, List[str]] = {
@@ -18,8 +20,10 @@ class SessionLoader(DataLoader[Batch]):
     r"""Loads batches of session graphs by tensor operations.
 
     Yields what PyG's ``DataLoader(dataset, follow_batch=['click_index'])``
-    yields, without a Python loop over sessions, and applies the transform
-    once to the batch.
+    yields, without a Python loop over sessions. A transform with the
+    attribute :obj:`batchwise = True`, as those of this package have it, is
+    applied once to the batch. Any other one is applied to one graph after
+    another, as PyG does, which is slower and said once.
 
     Args:
         dataset (SessionDataset or torch.utils.data.Subset): The samples; a
@@ -27,7 +31,7 @@ class SessionLoader(DataLoader[Batch]):
         batch_size (int): Samples per batch. (default: :obj:`1`)
         shuffle (bool): Whether to shuffle the samples in every epoch.
             (default: :obj:`False`)
-        transform (callable, optional): Applied to every batch.
+        transform (callable, optional): Applied in place of the data set's.
             (default: :obj:`None`, the transform that the data set has at
             the time)
         **kwargs (optional): Further arguments of
@@ -38,7 +42,12 @@ class SessionLoader(DataLoader[Batch]):
         TypeError: If :obj:`dataset` holds no session data set, or
             :obj:`follow_batch` or :obj:`exclude_keys` ask for other batches.
         ValueError: If :obj:`batch_size` is :obj:`None`.
+
+    Warns:
+        UserWarning: If a transform is applied graph by graph.
     """
+
+    _told = False
 
     def __init__(
         self,
@@ -74,9 +83,25 @@ class SessionLoader(DataLoader[Batch]):
             **kwargs,
         )
 
+    def __iter__(self) -> Any:
+        # Here, and not in every worker; the transform may be set late.
+        single = graph_by_graph(self._batches.dataset.pre_transform)
+        single += graph_by_graph(self.transform)
+        if single and not self._told:
+            self._told = True
+            cls = type(single[0])
+            name = getattr(single[0], '__qualname__', cls.__qualname__)
+            warnings.warn(
+                f'{name} is applied to one graph after another, which is '
+                f'slow; if a batch of graphs does as well, say so by its '
+                f'attribute `batchwise = True`',
+                stacklevel=2,
+            )
+        return super().__iter__()
+
     @property
     def transform(self) -> Optional[Callable[..., Any]]:
-        r"""What is applied to every batch."""
+        r"""What is applied to every batch, or graph by graph."""
         return self._batches.transform
 
     @property
@@ -130,8 +155,13 @@ class _Batches(torch.utils.data.Dataset[Batch]):
         return self.index.numel()
 
     def __getitems__(self, index: List[int]) -> Batch:
-        batch = self.dataset.get_batch(self.index[torch.tensor(index)])
-        return batch if self.transform is None else self.transform(batch)
+        samples, transform = self.index[torch.tensor(index)], self.transform
+        if transform is None:
+            return self.dataset.get_batch(samples)
+        if graph_by_graph(transform):
+            graphs = map(self.dataset.get, samples.tolist())
+            return Batch.from_data_list([*map(transform, graphs)], **FIXED)
+        return transform(self.dataset.get_batch(samples))
 
 
 def _identity(batch: Batch) -> Batch:

@@ -1,10 +1,18 @@
+import functools
+import warnings
+
 import pytest
 import torch
+import torch_geometric.transforms as T
 from torch.utils.data import Subset
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
+import pyg_sessaug.transforms
+from pyg_sessaug.data.graphs import graph_by_graph
 from pyg_sessaug.datasets import Diginetica
 from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.transforms import NormalizeEdges, WeightChannels
 
 
 def double(data):
@@ -160,6 +168,125 @@ def test_samples_know_their_session(dataset):
     test = Diginetica(dataset.root, 'test', val_ratio=0)
     assert next(iter(SessionLoader(test))).session.tolist() == [-1]
     assert test[0].session.tolist() == [-1]
+
+
+class Sometimes(T.BaseTransform):
+    """One draw for a graph, a new object, and a node more."""
+
+    def forward(self, data):
+        new = Data(**data.to_dict())
+        if torch.rand(()) < 0.5:
+            new.x = torch.cat([new.x, torch.randint(9, (1,))])
+        new.edge_weight = new.edge_weight / (1 + new.x.numel())
+        new.length = new.click_index.numel()
+        return new
+
+
+class Normalise(NormalizeEdges):
+    """A subclass, which takes batches too."""
+
+
+class Drop(T.Compose):
+    """Composes in its own way: graph by graph it must be."""
+
+    def forward(self, data):
+        return super().forward(data) if torch.rand(()) < 0.5 else data
+
+
+def last_only(data, count=1):
+    assert not isinstance(data, Batch)
+    data.click_index = data.click_index[-count:]
+    return data
+
+
+ONE_GRAPH = {
+    'function': last_only,
+    'lambda': lambda data: last_only(data, 2),
+    'partial': functools.partial(last_only, count=3),
+    'method': Sometimes().forward,
+    'new objects': Sometimes(),
+    'virtual node': T.VirtualNode(),
+    'components': T.LargestConnectedComponents(),
+    'self-loops': T.AddSelfLoops(attr='edge_weight'),
+    'module': torch.nn.Sequential(),
+    'composed': T.Compose([Normalise(), Sometimes(), NormalizeEdges()]),
+    'own compose': Drop([double]),
+    'channels': T.Compose([WeightChannels([T.Compose([]), double])]),
+    'workers': Sometimes(),
+}
+
+
+@pytest.mark.parametrize('name', ONE_GRAPH)
+def test_transforms_for_one_graph(dataset, name):
+    """Their draws too are those of PyG's loader."""
+    num_workers = 2 * (name == 'workers')
+    dataset.transform = ONE_GRAPH[name]
+    batches = []
+    for cls in [stock_loader, SessionLoader]:
+        torch.manual_seed(0)
+        loader = cls(dataset[5:], batch_size=16, num_workers=num_workers)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            batches.append([batch for _ in range(2) for batch in loader])
+        told = [x for x in caught if 'batchwise' in str(x.message)]
+        assert len(told) == (cls is SessionLoader)
+    assert_equal_batches(*batches[::-1])
+
+
+def test_what_is_said_of_a_transform_for_one_graph(dataset):
+    transform = T.Compose([NormalizeEdges(), T.Compose([Sometimes()])])
+    loader = SessionLoader(dataset, 8, transform=transform)
+    told = 'Sometimes is applied .* slow; .* `batchwise = True`'
+    with pytest.warns(UserWarning, match=told) as caught:
+        iter(loader)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize('late', [None, double, NormalizeEdges()])
+@pytest.mark.parametrize('early', [Sometimes(), NormalizeEdges()])
+def test_pre_transform_for_one_graph(srgnn_root, early, late):
+    root = srgnn_root([[1, 2, 3, 1], [2, 2]] * 4, ([[1]], [2]))
+    dataset = Diginetica(root, pre_transform=early, transform=late)
+    batches = []
+    for cls in [SessionLoader, stock_loader]:
+        torch.manual_seed(0)
+        batches.append(list(cls(dataset, batch_size=5)))
+    assert_equal_batches(*batches)
+
+
+class Batches:
+    batchwise = True
+
+    def __call__(self, batch):
+        assert isinstance(batch, Batch)
+        return double(batch)
+
+
+def test_transforms_that_say_that_they_take_batches(dataset):
+    function = functools.partial(Batches.__call__, Batches())
+    function.batchwise = True
+    stock_transform = T.Constant()
+    stock_transform.batchwise = True
+    for transform in [
+        Batches(),
+        function,
+        T.Compose([Batches(), Normalise(), stock_transform]),
+        WeightChannels([T.Compose([]), Batches()]),
+    ]:
+        loader = SessionLoader(dataset, 20, transform=transform)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            assert len(list(loader)) == len(loader)
+
+
+def test_transforms_of_the_package_take_batches():
+    for name in pyg_sessaug.transforms.__all__:
+        cls = getattr(pyg_sessaug.transforms, name)
+        assert cls.batchwise is True, name
+    assert graph_by_graph(None) == []
+    assert graph_by_graph(WeightChannels([NormalizeEdges(), double])) == [
+        double
+    ]
 
 
 def test_names_of_the_stock_loader_are_taken(dataset):

@@ -184,6 +184,8 @@ class LiveItemDistance(BaseTransform):
         order: Whose embedding each item has (default: its own).
     """
 
+    batchwise = True
+
     def __init__(
         self,
         model: SessionModel,
@@ -204,6 +206,8 @@ class LiveItemDistance(BaseTransform):
 
 class Power(BaseTransform):
     """Raises edge weights to a power: 1 over a temperature."""
+
+    batchwise = True
 
     def __init__(self, power: float) -> None:
         self.power = power
@@ -249,6 +253,8 @@ def parts(transform: Callable) -> List[Callable]:
 
 class ShuffleGaps(BaseTransform):
     """Permutes the times between clicks among all sessions of a batch."""
+
+    batchwise = True
 
     def forward(self, data: Data) -> Data:
         time = data.click_time

@@ -1,12 +1,13 @@
 r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
 import copy
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
+from torch_geometric.transforms import Compose
 from torch_geometric.utils import cumsum
 
 from pyg_sessaug.data.sessions import Sessions, expand_numpy_ranges
@@ -168,6 +169,27 @@ class SessionGraphs:
         # are not kept: a tensor that goes to a worker by other means than a
         # fork moves to shared memory, and a view would stay behind.
         return {key: value.numpy() for key, value in self._lists.items()}
+
+
+def graph_by_graph(
+    transform: Optional[Callable[..., Any]],
+) -> List[Callable[..., Any]]:
+    r"""The transforms within one that take one graph at a time.
+
+    They are all that do not say :obj:`batchwise = True`: PyG's contract is
+    one graph. A :class:`torch_geometric.transforms.Compose`, and whatever
+    keeps others in :obj:`transforms`, takes batches if all of these do.
+
+    Args:
+        transform (callable, optional): The transform, or :obj:`None`.
+    """
+    if transform is None:
+        return []
+    composes = getattr(type(transform), 'forward', None) is Compose.forward
+    if not composes and not getattr(transform, 'batchwise', False):
+        return [transform]
+    within = getattr(transform, 'transforms', ())
+    return [single for part in within for single in graph_by_graph(part)]
 
 
 def node_batch(data: Data) -> Tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
-from pyg_sessaug.data.graphs import SessionGraphs
+from pyg_sessaug.data.graphs import SessionGraphs, graph_by_graph
 from pyg_sessaug.data.sessions import Sessions, take
 from pyg_sessaug.datasets.report import check_prepared, make_report
 from pyg_sessaug.files import (
@@ -334,13 +334,14 @@ class SessionDataset(Dataset, ABC):
         r"""Graphs of the given samples, before :obj:`transform`.
 
         Args:
-            index (Tensor): Sample numbers, ``[B]``, int64, of the whole
-                split, whatever slice of it this data set is.
+            index (Tensor): Sample numbers of the whole split, ``[B]``, int64.
         """
+        early = self.pre_transform
+        if graph_by_graph(early):
+            graphs = map(self.get, index.tolist())
+            return Batch.from_data_list([*graphs], ['click_index'])
         batch = self.graphs.batch(index)
-        return (
-            batch if self.pre_transform is None else self.pre_transform(batch)
-        )
+        return batch if early is None else early(batch)
 
     @property
     def num_items(self) -> int:

@@ -60,7 +60,9 @@ def fit(
             :class:`torch.nn.Module` with :obj:`num_items` and :meth:`loss`.
         train (SessionDataset or Subset): Training samples.
         val (SessionDataset or Subset): Validation samples.
-        transform (callable, optional): Applied to every training batch.
+        transform (callable, optional): Applied to every training batch, or
+            graph by graph unless it says :obj:`batchwise = True`, see
+            :class:`~pyg_sessaug.SessionLoader`.
             (default: :obj:`None`, the transform of :obj:`train`, or
             :class:`~pyg_sessaug.transforms.NormalizeEdges` if it has none).
             If it, or a transform at any depth in its :obj:`transforms`,

@@ -52,6 +52,8 @@ class ClusterDistance(BaseTransform):
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
     """
 
+    batchwise = True
+
     def __init__(self, clusters: ItemClusters, p: float = 0.5) -> None:
         if not isinstance(clusters, ItemClusters):
             raise TypeError(

@@ -63,6 +63,8 @@ class GaussianBlur(BaseTransform):
           entry per edge are 0 for the new ones
     """
 
+    batchwise = True
+
     def __init__(
         self,
         p: float = 0.5,

@@ -48,6 +48,8 @@ class ItemDistance(BaseTransform):
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
     """
 
+    batchwise = True
+
     def __init__(self, embedding: Tensor, p: float = 0.5) -> None:
         check_probability('ItemDistance', p)
         if embedding.dim() != 2 or not embedding.is_floating_point():

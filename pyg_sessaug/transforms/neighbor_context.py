@@ -44,6 +44,8 @@ class NeighborContext(BaseTransform):
           them :math:`(K)` float32 in :obj:`context_weight`
     """
 
+    batchwise = True
+
     #: That it belongs to validation and tests too.
     at_test = True
 

@@ -34,6 +34,8 @@ class NormalizeEdges(BaseTransform):
           :math:`(|\mathcal{E}|, 2, C)` in :obj:`edge_attr`
     """
 
+    batchwise = True
+
     def forward(self, data: Data) -> Data:
         weight = edge_weight(data)
         channels = weight.size()[1:]

@@ -56,6 +56,8 @@ class SoftClusterDistance(BaseTransform):
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
     """
 
+    batchwise = True
+
     def __init__(self, mixture: ItemMixture, p: float = 0.5) -> None:
         if not isinstance(mixture, ItemMixture):
             raise TypeError(

@@ -70,6 +70,8 @@ class TimeDecay(BaseTransform):
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
     """
 
+    batchwise = True
+
     def __init__(
         self,
         form: str = 'exponential',

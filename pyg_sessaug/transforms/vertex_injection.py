@@ -64,6 +64,8 @@ class VertexInjection(BaseTransform):
           item, and a node unless the item was there
     """
 
+    batchwise = True
+
     def __init__(
         self,
         categories: Tensor,

@@ -45,6 +45,8 @@ class WeightChannels(BaseTransform):
           :obj:`edge_weight`, a column for each of the :math:`C` transforms
     """
 
+    batchwise = True
+
     def __init__(self, transforms: Sequence[Callable[[Data], Data]]) -> None:
         if not transforms:
             raise ValueError(

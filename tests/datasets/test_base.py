@@ -279,7 +279,8 @@ def test_transforms(root):
         root, transform=mark('late'), pre_transform=mark('early')
     )
     assert dataset[0].marks == ['early', 'late']
-    assert dataset.get_batch(torch.tensor([0, 1])).marks == ['early']
+    batch = dataset.get_batch(torch.tensor([0, 1]))
+    assert batch.marks == [['early'], ['early']]
 
 
 def test_a_subclass(tmp_path):

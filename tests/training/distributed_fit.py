@@ -27,6 +27,8 @@ class Interrupted(Exception):
 class Stop:
     """Blurs, and raises at the given call."""
 
+    batchwise = True
+
     def __init__(self, call):
         self.call = call
 

@@ -50,6 +50,8 @@ def weights(model):
 class Interrupt:
     """Fails at the given call of a transform, as Ctrl-C would."""
 
+    batchwise = True
+
     def __init__(self, call, error=KeyboardInterrupt, transform=BLUR):
         self.call, self.error, self.transform = call, error, transform
 
@@ -238,6 +240,7 @@ def test_full_disk_keeps_the_last_epoch(data, tmp_path, full_disk):
     model, history = run(data, make_model(), epochs=3)
 
     class Fill:
+        batchwise = True
         calls = 0
 
         def __getstate__(self):

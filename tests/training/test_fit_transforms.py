@@ -43,6 +43,8 @@ class Annealed(ItemDistance):
 class Half(torch.nn.Module):
     """As torchvision's wrappers: transforms in a list of modules."""
 
+    batchwise = True
+
     def __init__(self, *transforms):
         super().__init__()
         self.transforms = transforms
@@ -65,6 +67,28 @@ def test_transforms_at_every_depth_are_told_of_epochs(data, wrap):
     run(data, transform=wrap(transform))
     assert epochs == [0, 1, 2]
     assert transform.p == pytest.approx(0.8 / 3)
+
+
+@pytest.mark.parametrize('batchwise', [False, True])
+def test_how_often_a_transform_is_called(data, batchwise):
+    """Once for each sample of each epoch, or for each batch if it says so."""
+    seen = []
+
+    def count(graphs):
+        seen.append(getattr(graphs, 'num_graphs', None))
+        return NormalizeEdges()(graphs)
+
+    train, size = data[0], 20
+    options = {'transform': count, 'epochs': 2, 'batch_size': size}
+    if batchwise:
+        count.batchwise = True
+        run(data, **options)
+        assert len(seen) == 2 * -(-len(train) // size)
+        assert sum(seen) == 2 * len(train)
+    else:
+        with pytest.warns(UserWarning, match=r'count is .*batchwise = True'):
+            run(data, **options)
+        assert seen == [None] * (2 * len(train))
 
 
 def test_filters_are_told_of_epochs():
@@ -116,12 +140,18 @@ def test_min_delta_is_a_setting_and_patience_none(data, tmp_path):
 
 
 class Bare:
+    batchwise = True
+
     def __call__(self, batch):
         return BLUR(batch)
 
 
 def closure(p):
-    return lambda batch: GaussianBlur(p)(NormalizeEdges()(batch))
+    def blur(batch):
+        return GaussianBlur(p)(NormalizeEdges()(batch))
+
+    blur.batchwise = True
+    return blur
 
 
 def test_any_callable_is_resumed(data, tmp_path):
