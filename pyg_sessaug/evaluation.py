@@ -1,6 +1,6 @@
 r"""Evaluation of session models on plain graphs."""
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ def rank_samples(
     def ranks(batch: Batch) -> Tensor:
         return target_rank(model.score(batch), batch.y)
 
-    return torch.cat(run_batches(model, ranks, dataset, batch_size, progress))
+    return run_batches(model, ranks, dataset, batch_size, progress)
 
 
 def session_vectors(
@@ -71,7 +71,7 @@ def session_vectors(
             (default: :obj:`False`)
     """
     run: Any = model
-    return torch.cat(run_batches(model, run, dataset, batch_size, progress))
+    return run_batches(model, run, dataset, batch_size, progress)
 
 
 @torch.no_grad()
@@ -81,13 +81,14 @@ def run_batches(
     dataset: Any,
     batch_size: int,
     progress: bool = False,
-) -> List[Tensor]:
+) -> Tensor:
     r"""Runs a function of a model, in evaluation mode, on plain graphs.
 
     Args:
         model (SessionModel): The model, or whatever has :obj:`num_items` and
             :meth:`score`; moved to no other device.
-        run (callable): Takes a batch on the device of the model.
+        run (callable): Takes a batch on the device of the model and returns
+            any number of rows, ``[n, ...]``.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
         batch_size (int): Samples at once.
@@ -95,7 +96,7 @@ def run_batches(
             (default: :obj:`False`)
 
     Returns:
-        list: What it returned for each batch, on the CPU.
+        Tensor: The rows of all batches, one after another, on the CPU.
     """
     if len(dataset) == 0:
         raise ValueError('cannot evaluate on a data set without samples')
@@ -109,10 +110,31 @@ def run_batches(
     if network is not None:
         network.eval()
     try:
-        return [run(batch.to(device)).cpu() for batch in bar]
+        parts = (run(batch.to(device)) for batch in bar)
+        return _concatenate(parts, len(dataset))
     finally:
         for module, training in modes:
             module.training = training
+
+
+def _concatenate(parts: Iterable[Tensor], expected: int) -> Tensor:
+    r"""Joins rows on the CPU as they come, :obj:`expected` of them or any
+    other number.
+    """
+    # A list of small results would keep the memory of all scores: each lies
+    # where those of its batch were freed, and leaves too little room there
+    # for those of the next.
+    rows, count = torch.empty(0), 0
+    for part in parts:
+        end = count + part.size(0)
+        if count == 0:
+            size = max(end, expected)
+            rows = part.new_empty((size, *part.shape[1:]), device='cpu')
+        elif end > rows.size(0):
+            rows = torch.cat([rows, rows.new_empty(rows.size())])
+        rows[count:end] = part
+        count = end
+    return rows[:count]
 
 
 def check_items(model: Ranker, loader: SessionLoader) -> None:

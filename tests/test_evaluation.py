@@ -1,4 +1,5 @@
 import math
+import weakref
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch_geometric.transforms import Compose
 
 from pyg_sessaug import evaluate, fit
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.evaluation import rank_samples
+from pyg_sessaug.evaluation import rank_samples, run_batches
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.transforms import GaussianBlur, NormalizeEdges
 
@@ -67,6 +68,29 @@ def test_evaluate_some_samples(data):
     assert part.tolist() == rank[[5, 1]].tolist()
     with pytest.raises(ValueError, match='without samples'):
         evaluate(model, data[2][:0])
+
+
+def test_results_are_joined_as_they_come(data):
+    """Kept one by one, they would pin the memory of their batches' scores."""
+    parts, alive = [], []
+
+    def run(batch):
+        alive.append(sum(x() is not None for x in refs))
+        graph = torch.arange(batch.num_graphs).repeat_interleave(2)
+        rows = torch.stack([graph, graph.new_tensor(parts).sum() + graph], 1)
+        parts.append(2 * batch.num_graphs)
+        refs.append(weakref.ref(rows))
+        return rows
+
+    refs = []
+    rows = run_batches(make_model(), run, data[2], batch_size=7)
+    assert rows.tolist() == [
+        [i, sum(parts[:n]) + i]
+        for n, size in enumerate(parts)
+        for i in torch.arange(size // 2).repeat_interleave(2).tolist()
+    ]
+    assert len(parts) > 3
+    assert max(alive) <= 1
 
 
 def test_evaluate_items_beyond_the_model(data):

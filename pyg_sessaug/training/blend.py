@@ -37,7 +37,6 @@ def fit_blend(
             return value.gather(1, batch.y.unsqueeze(1)).squeeze(1)
 
         size = batch_size_of(blend)
-        known = run_batches(member, of_target, val, size, progress)
-        columns.append(torch.cat(known))
+        columns.append(run_batches(member, of_target, val, size, progress))
     blend.fit_weights(torch.stack(columns, dim=1))
     return blend.eval()

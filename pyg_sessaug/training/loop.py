@@ -263,10 +263,12 @@ def validation_loss(
     part = Subset(dataset, range(rank(), len(dataset), world_size()))
 
     def loss(batch: Batch) -> Tensor:
-        return model.loss(batch) * batch.num_graphs
+        return model.loss(batch).view(1) * batch.num_graphs
 
-    losses = run_batches(model, loss, part, batch_size) if len(part) else []
-    (total,) = sum_over_processes(sum(loss.item() for loss in losses))
+    losses = torch.zeros(0)
+    if len(part) > 0:
+        losses = run_batches(model, loss, part, batch_size)
+    (total,) = sum_over_processes(sum(losses.tolist()))
     return total / len(dataset)
 
 

@@ -49,8 +49,8 @@ def fit_repeats(
         return torch.stack([x.double() for x in columns], dim=1)
 
     size = batch_size_of(term)
-    parts = run_batches(term, of_clicked, val, size, progress)
-    sample, since, before, hit, share = torch.cat(parts).unbind(dim=1)
+    rows = run_batches(term, of_clicked, val, size, progress)
+    sample, since, before, hit, share = rows.unbind(dim=1)
     index = [x.long() for x in (sample, since, before)]
     bias = torch.zeros(2, num_clicks, dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS(

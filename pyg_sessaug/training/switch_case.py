@@ -82,7 +82,7 @@ def session_labels(ensemble: SwitchCase, dataset: Any) -> Tensor:
         ensemble (SwitchCase): The ensemble.
         dataset (SessionDataset or Subset): The samples.
     """
-    return torch.cat(run_batches(ensemble, ensemble.label, dataset, 500))
+    return run_batches(ensemble, ensemble.label, dataset, 500)
 
 
 def _split(ensemble: SwitchCase, dataset: Any) -> 'List[Subset[Any]]':

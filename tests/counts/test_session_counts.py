@@ -57,6 +57,21 @@ def test_batches_are_their_samples(cls, train, later, seed):
 
 @MODELS
 @many
+@given(train=logs, later=logs)
+def test_log_probabilities_are_those_of_the_scores(cls, train, later):
+    model = cls(NUM_ITEMS).update(flat(train))
+    data = batch(later)
+    score = model.score(data)
+    total = score.sum(dim=1, keepdim=True)
+    expected = torch.where(total > 0, score / total, score).log()
+    torch.testing.assert_close(
+        model.log_probability(data), expected, rtol=1e-6, atol=1e-6
+    )
+    assert model.score(data).equal(score)
+
+
+@MODELS
+@many
 @given(train=logs, newer=logs, newest=logs)
 def test_updates_are_fits_to_all(cls, train, newer, newest):
     model = cls(NUM_ITEMS).update(flat(train)).update(flat(newer))
