@@ -11,6 +11,7 @@ from pyg_sessaug.data.ids import check_ids
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
+from pyg_sessaug.nn.models.session_model import to_device
 from pyg_sessaug.transforms import NormalizeEdges
 
 # Evaluation holds the scores of so many session-item pairs at a time.
@@ -110,7 +111,7 @@ def run_batches(
     if network is not None:
         network.eval()
     try:
-        parts = (run(batch.to(device)) for batch in bar)
+        parts = (run(to_device(batch, device)) for batch in bar)
         return _concatenate(parts, len(dataset))
     finally:
         for module, training in modes:

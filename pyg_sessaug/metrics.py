@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_sessaug.data.devices import on_host
 from pyg_sessaug.nn.loss.catalogue import check_target
 
 # Items per block of the search for the best.
@@ -40,6 +41,11 @@ def target_rank(score: Tensor, target: Tensor) -> Tensor:
             f'row {row} of the scores holds a value that is not finite; the '
             f'model diverged or its input holds NaN or infinite numbers'
         )
+    if not on_host(score):
+        own = score.gather(1, target.unsqueeze(1))
+        item = torch.arange(score.size(1), device=score.device)
+        tied = (score == own) & (item < target.unsqueeze(1))
+        return 1 + ((score > own) | tied).sum(dim=1)
     if score.dtype not in (torch.float32, torch.float64):
         score = score.float()  # Exact, and numpy has it.
     ranks = []
@@ -136,16 +142,18 @@ def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:
         index = place.gather(1, index)
     else:
         value, index = score.topk(count)
-    if not bool((value[:, 0] < torch.inf).all()):  # NaN comes first.
+    is_tied = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] > -torch.inf)
+    # Read at once, as a host waits for a GPU each time; NaN comes first.
+    fine = value[:, 0] < torch.inf
+    is_fine, tied = torch.stack([fine, is_tied.any(dim=1)]).tolist()
+    if not all(is_fine):
         raise ValueError(
             'a score is NaN or infinite; the model diverged, train it again '
             'with a lower lr'
         )
-    same = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] > -torch.inf)
-    tied = same.any(dim=1).nonzero().view(-1)
     k = min(k, score.size(1))
     value, index = value[:, :k], index[:, :k]
-    for row in tied.tolist():
+    for row in [i for i, x in enumerate(tied) if x]:
         order = score[row].sort(descending=True, stable=True)
         value[row], index[row] = order[0][:k], order[1][:k]
     return value, index

@@ -286,9 +286,10 @@ def with_edges(
     )
     edge_ptr = slices['edge_index']
     if graph is not None:
-        edge_ptr = cumsum(
-            torch.bincount(graph, minlength=edge_ptr.numel() - 1)
-        ).to(edge_ptr.device)
+        # Unlike bincount, of a size known beforehand.
+        count = graph.new_zeros(edge_ptr.numel() - 1)
+        count.index_add_(0, graph, torch.ones_like(graph))
+        edge_ptr = cumsum(count).to(edge_ptr.device)
         for key in values:
             if f'{key}_batch' in data:  # Asked for by `follow_batch`.
                 data[f'{key}_batch'] = graph

@@ -45,7 +45,7 @@ def draw(x: Tensor, share: float) -> Drops:
     """
     if x.device.type != 'cpu':
         return Drops(torch.rand_like(x), share, share)
-    bits = torch.empty(-(-x.numel() // 8), dtype=torch.long)
+    bits = x.new_empty(-(-x.numel() // 8), dtype=torch.long)
     bits.random_(-(2**63), None)
     draws = bits.view(torch.int8)[: x.numel()].view(x.size())
     steps = min(max(round(share * 256), 1), 255)

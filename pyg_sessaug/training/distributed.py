@@ -16,6 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler
 from torch_geometric.data import Batch
 
+from pyg_sessaug.nn.interface import device_of
+
 T = TypeVar('T')
 
 # For others to wait while one prepares data or fits clusters.
@@ -134,7 +136,8 @@ class _Loss(torch.nn.Module):
         super().__init__()
         self.model = model
         # Unused: with all in use, `find_unused_parameters` is warned of.
-        self.unused = torch.nn.Parameter(torch.zeros(1))
+        unused = torch.zeros(1, device=device_of(model))
+        self.unused = torch.nn.Parameter(unused)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.model.loss(batch)

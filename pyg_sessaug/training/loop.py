@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pyg_sessaug.evaluation import check_items, run_batches
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import Learner, device_of
+from pyg_sessaug.nn.models.session_model import to_device
 from pyg_sessaug.training.describe import describe
 from pyg_sessaug.training.distributed import (
     BatchParts,
@@ -34,6 +35,9 @@ from pyg_sessaug.training.state import (
 )
 
 History = List[Dict[str, float]]
+
+# Steps between two looks at the losses on another device than the CPU.
+READ_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -208,32 +212,46 @@ class Loop:
         entry['train_loss'] = self._train(number, sizes)
         if self.val is not None:
             entry['val_loss'] = validation_loss(self.scored, self.val)
-            _check_finite('validation', entry['val_loss'], number)
+            _check_finite('validation', [entry['val_loss']], number)
         return {**entry, 'seconds': time.perf_counter() - start}
 
     def _train(self, number: int, sizes: Iterable[Tuple[int, int]]) -> float:
         run = self.state
         self.model.train()
         device = device_of(self.model)
-        total, count, num_samples = 0.0, 0, 0
         # No bars in log files: None shows them on terminals alone.
         hide = None if self.progress else True
         bar = tqdm(self.loader, f'epoch {number}', leave=False, disable=hide)
+        # Elsewhere the host would wait for every loss that it reads.
+        every = 1 if device.type == 'cpu' else READ_EVERY
+        losses: List[Tuple[Tensor, int]] = []
+        total, count, num_samples = 0.0, 0, 0
+
+        def read() -> float:
+            values = torch.stack([loss for loss, _ in losses]).tolist()
+            _check_finite('training', values, number)
+            read = sum(x * part for x, (_, part) in zip(values, losses))
+            losses.clear()
+            return read
+
         for batch, (part, size) in zip(bar, sizes):
-            loss = self.loss(batch.to(device))
-            value = loss.item()
-            _check_finite('training', value, number)
+            loss = self.loss(to_device(batch, device))
             run.optimizer.zero_grad()
             # A process counts as much as the samples it has of the batch.
-            loss.backward(loss.new_tensor(world_size() * part / size))
+            loss.backward(loss.new_full((), world_size() * part / size))
+            losses.append((loss.detach(), part))
+            count += part
+            num_samples += size
+            if len(losses) == every:
+                total += read()
+                mean = f'{total / count:.4f}'
+                bar.set_postfix(loss=mean, refresh=False)
             run.optimizer.step()
             run.scheduler.step()
             if self.average is not None:
                 self.average.update_parameters(self.model)
-            total += value * part
-            count += part
-            num_samples += size
-            bar.set_postfix(loss=f'{total / count:.4f}', refresh=False)
+        if losses:
+            total += read()
         (total,) = sum_over_processes(total)
         return total / num_samples
 
@@ -308,9 +326,10 @@ def best_epoch(history: History, min_delta: float = 1e-4) -> int:
     return best
 
 
-def _check_finite(kind: str, loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise ValueError(
-            f'the {kind} loss became {loss} in epoch {epoch}; lower lr, or '
-            f'look for NaN or infinite edge weights'
-        )
+def _check_finite(kind: str, losses: List[float], epoch: int) -> None:
+    for loss in losses:
+        if not math.isfinite(loss):
+            raise ValueError(
+                f'the {kind} loss became {loss} in epoch {epoch}; lower lr, '
+                f'or look for NaN or infinite edge weights'
+            )

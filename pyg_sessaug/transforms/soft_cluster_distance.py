@@ -6,6 +6,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from pyg_sessaug.clusters import ItemMixture
+from pyg_sessaug.data.devices import widest
 from pyg_sessaug.transforms.utils import (
     check_probability,
     items_of,
@@ -82,8 +83,8 @@ class SoftClusterDistance(BaseTransform):
             # Moves once, not every time.
             self._posterior = self._posterior.to(item.device)
             self._label = self._label.to(item.device)
-            self._distance = self._distance.to(item.device)
-        posterior = self._posterior.index_select(0, item).double()
+            self._distance = self._distance.to(item.device, widest(item))
+        posterior = self._posterior.index_select(0, item).to(widest(item))
         label = self._label.index_select(0, item)
         src, dst = data.edge_index
         # Expected distance from each node to each component, then per edge:

@@ -3,12 +3,14 @@ r"""Edge weights from the time between clicks."""
 import math
 from typing import Callable, Dict, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
+from pyg_sessaug.data.devices import on_host, widest
 from pyg_sessaug.data.graphs import node_batch, with_edges
 from pyg_sessaug.transforms.utils import check_probability, single_weight
 
@@ -95,16 +97,21 @@ class TimeDecay(BaseTransform):
     def forward(self, data: Data) -> Data:
         transition, gap = _gaps(data)
         old = single_weight(data)
+        if old.numel() == 0:
+            return data
 
         # Edges and transitions as numbers, equal for equal pairs of nodes.
-        pair = torch.cat([data.edge_index, transition], dim=1)
-        pair = (pair[0] * data.num_nodes + pair[1]).unique(
-            return_inverse=True
-        )[1]
-        edge, step = pair.split([old.numel(), gap.numel()])
-        shortest = gap.new_full((pair.numel(),), math.inf)
-        shortest.scatter_reduce_(0, step, gap, 'amin')
-        shortest = shortest.index_select(0, edge)
+        edge, step = (
+            pair[0] * data.num_nodes + pair[1]
+            for pair in (data.edge_index, transition)
+        )
+        known = edge.sort()[0]
+        place = torch.searchsorted(known, step).clamp_(max=edge.numel() - 1)
+        gap = gap.masked_fill(known.index_select(0, place) != step, math.inf)
+        shortest = gap.new_full((edge.numel(),), math.inf)
+        shortest.scatter_reduce_(0, place, gap, 'amin')
+        place = torch.searchsorted(known, edge)
+        shortest = shortest.index_select(0, place)
 
         weight = FORMS[self.form](shortest / self.scale).to(old.dtype)
         # `rand` is below 1, so `<` draws none for p=0 and all for p=1.
@@ -120,8 +127,8 @@ class TimeDecay(BaseTransform):
 
 
 def _gaps(data: Data) -> Tuple[Tensor, Tensor]:
-    r"""Nodes clicked one after the other, ``[2, T]``, and the seconds
-    between, ``[T]``.
+    r"""Nodes of each two clicks that follow one another, ``[2, L - 1]``, and
+    the seconds between, ``[L - 1]``, infinite between two sessions.
     """
     node, time = data.click_index, data.get('click_time')
     if time is None or time.size() != node.size():
@@ -133,12 +140,14 @@ def _gaps(data: Data) -> Tuple[Tensor, Tensor]:
         )
     graph = node_batch(data)[0].index_select(0, node)
     same = graph[1:] == graph[:-1]
-    gap = time.double().diff()[same]
-    bad = (~(gap >= 0) | gap.isinf()).nonzero().view(-1)
-    if bad.numel() > 0:
-        raise ValueError(
-            f'TimeDecay got {float(gap[bad[0]])} seconds between two clicks '
-            f'of a session in `click_time`; pass finite times in the order '
-            f'of the clicks'
-        )
-    return torch.stack([node[:-1][same], node[1:][same]]), gap
+    gap = time.to(widest(time)).diff()
+    if on_host(gap):
+        own = gap.numpy()[same.numpy()]
+        bad = own[~((own >= 0) & np.isfinite(own))]
+        if bad.size > 0:
+            raise ValueError(
+                f'TimeDecay got {bad[0]} seconds between two clicks of a '
+                f'session in `click_time`; pass finite times in the order of '
+                f'the clicks'
+            )
+    return torch.stack([node[:-1], node[1:]]), gap.where(same, math.inf)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_sessaug.data.devices import on_host, widest
 from pyg_sessaug.data.graphs import edge_weight, node_batch, with_edges
 
 
@@ -39,8 +40,9 @@ def items_of(name: str, data: Data, num_items: int, owner: str) -> Tensor:
             f'{name} needs the item of each node in `x`, [num_nodes] int64, '
             f'got {got}; pass a session graph'
         )
-    if item.numel() > 0:
-        low, high = (int(bound) for bound in item.aminmax())
+    if item.numel() > 0 and on_host(item):
+        value = item.numpy()
+        low, high = int(value.min()), int(value.max())
         if low < 0 or high >= num_items:
             raise ValueError(
                 f'{name} got item {low if low < 0 else high} in `x`, but '
@@ -87,7 +89,7 @@ def weigh_by_distance(
     if start.dtype in (torch.float16, torch.bfloat16):
         start, end = start.float(), end.float()
     # The square of a small float32 distance is 0. In float64 it is not.
-    length = torch.linalg.vector_norm(start - end, dim=1, dtype=torch.float64)
+    length = torch.linalg.vector_norm(start - end, dim=1, dtype=widest(start))
     return weigh_by_length(data, length, p)
 
 
@@ -105,7 +107,8 @@ def weigh_by_length(
 
     Args:
         data (Data): A graph or batch; changed, so pass a copy.
-        length (Tensor): Length of each edge, ``[E]``, float64; overwritten.
+        length (Tensor): Length of each edge, ``[E]``, float64 where there is
+            such; overwritten.
         p (float): Probability that an edge is drawn.
         within (Tensor, optional): Edges that do not count for :math:`m` and
             weigh no more than those of zero length, ``[E]``, bool.

@@ -58,9 +58,9 @@ class WeightChannels(BaseTransform):
         columns = []
         for transform in self.transforms:
             out = transform(copy.copy(data))
-            weight = edge_weight(out)
-            if weight.dim() != 1 or not torch.equal(
-                out.edge_index, data.edge_index
+            weight, edge = edge_weight(out), out.edge_index
+            if weight.dim() != 1 or not (
+                edge is data.edge_index or torch.equal(edge, data.edge_index)
             ):
                 raise ValueError(
                     f'WeightChannels got {transform}, which changes more than '

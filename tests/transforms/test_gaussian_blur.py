@@ -252,6 +252,19 @@ def test_gaussian_blur_leaves_scalars_alone(graph):
     assert GaussianBlur(p=1.0)(data).edge_scale == 2
 
 
+def test_gaussian_blur_names_a_session_that_is_too_large(graph):
+    sizes = [4, 6, 5]
+    batch = Batch.from_data_list(
+        [NormalizeEdges()(graph(list(range(size)))) for size in sizes]
+    )
+    assert GaussianBlur(p=1.0, max_pairs=36)(batch.clone()).num_edges == 77
+    with pytest.raises(ValueError, match='graph 1 of the batch with 6 dist'):
+        GaussianBlur(max_pairs=35)(batch.clone())
+    batch.session = torch.tensor([70, 71, 72])
+    with pytest.raises(ValueError, match='of session 71, with 6 distinct'):
+        GaussianBlur(max_pairs=35)(batch)
+
+
 @pytest.mark.parametrize(
     'edge_attr',
     [None, *map(torch.ones, [(8,), (8, 1), (8, 3), (7, 2), (9, 2)])],
@@ -274,6 +287,7 @@ def test_gaussian_blur_needs_normalized_edges(graph, edge_attr):
         ('std', -0.1),
         ('std', float('nan')),
         ('std', float('inf')),
+        ('max_pairs', 0),
     ],
 )
 def test_gaussian_blur_bad_arguments(name, value):

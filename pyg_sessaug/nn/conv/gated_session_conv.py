@@ -8,7 +8,7 @@ from torch.nn import GRUCell, Linear, Parameter
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.inits import normal
 
-from pyg_sessaug.nn.loss.catalogue import is_exporting
+from pyg_sessaug.data.devices import is_exporting
 
 MAX_MESSAGES = 2**17
 

@@ -8,11 +8,16 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from pyg_sessaug.data.devices import is_exporting, on_host
+
 PRECISIONS = ('float32', 'bf16')
 
 # Items per matrix product: large enough to hide the cost of a call, small
 # enough for the block of logits to stay in the last-level cache.
 CHUNK_SIZE = 16384
+
+# Scores in such a product elsewhere, where a call costs more.
+DEVICE_SCORES = 2**26
 
 # Probabilities are kept for the backward pass up to this size and computed
 # again beyond it.
@@ -65,17 +70,6 @@ def choose_precision(
     if precision != 'auto':
         return precision
     return 'bf16' if is_bf16_native(device) else 'float32'
-
-
-def is_exporting() -> bool:
-    r"""Whether :func:`torch.export.export` is at work, which cannot look at
-    the values of tensors.
-    """
-    # PyTorch before 2.7 does not tell it from other compilers.
-    probe = getattr(
-        torch.compiler, 'is_exporting', torch.compiler.is_compiling
-    )
-    return bool(probe())
 
 
 def product_dtype(precision: str, dtype: torch.dtype) -> torch.dtype:
@@ -147,7 +141,9 @@ def check_operands(**operands: Tensor) -> None:
 def check_target(
     target: Optional[Tensor], num_rows: int, num_items: int
 ) -> None:
-    r"""Raises unless :obj:`target` holds one item for each of the rows."""
+    r"""Raises unless :obj:`target` holds one item for each of the rows; on
+    other devices than the CPU the look-up checks values itself.
+    """
     if target is None:
         raise ValueError(
             "'target' is None: expected one item for each session, which "
@@ -168,7 +164,10 @@ def check_target(
             "'target' is empty: the mean loss of no sessions "
             'is undefined, skip empty batches'
         )
-    low, high = (int(bound) for bound in target.aminmax())
+    if not on_host(target):
+        return
+    value = target.numpy()
+    low, high = int(value.min()), int(value.max())
     if low < 0 or high >= num_items:
         raise ValueError(
             f"'target' holds item {low if low < 0 else high}: "
@@ -185,13 +184,22 @@ def _softmax(x: Tensor, table: Tensor) -> Tuple[Tensor, Tensor]:
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     logits = product(x, table.t())
+    if not on_host(logits):
+        return logits.softmax(dim=1), logits.to(wide).logsumexp(dim=1)
     lse = logits[:, :256].to(wide).logsumexp(dim=1)
     block = torch.softmax(logits, dim=1, out=logits)
     mass = block[:, :256].sum(dim=1, dtype=wide)
-    if bool((mass > 1e-30).all()):
+    if (mass.numpy() > 1e-30).all():
         return block, lse.sub_(mass.log_())
     # Other items dwarf those of the group (or the input is not finite).
     return block, product(x, table.t()).to(wide).logsumexp(dim=1)
+
+
+def _chunk_size(x: Tensor) -> int:
+    r"""Items to score at a time."""
+    if on_host(x):
+        return CHUNK_SIZE
+    return max(CHUNK_SIZE, DEVICE_SCORES // x.size(0))
 
 
 class _CatalogueCrossEntropy(Function):
@@ -205,7 +213,7 @@ class _CatalogueCrossEntropy(Function):
         num_bytes = x.size(0) * weight.size(0) * dtype.itemsize
         keep = any(ctx.needs_input_grad) and num_bytes <= CACHE_BYTES
         left, kept, lses = x.to(dtype), [], []
-        for items in chunks(weight.size(0), CHUNK_SIZE):
+        for items in chunks(weight.size(0), _chunk_size(x)):
             table = weight[items].to(dtype)
             block, lse = _softmax(left, table)
             lses.append(lse)
@@ -232,7 +240,8 @@ class _CatalogueCrossEntropy(Function):
 
         grad_x = rounded(weight[target]).mul_(-grad)
         grad_weight = torch.empty_like(weight)
-        parts = list(zip(chunks(weight.size(0), CHUNK_SIZE), scales * grad))
+        slices = chunks(weight.size(0), _chunk_size(x))
+        parts = list(zip(slices, scales * grad))
         for items, scale in reversed(parts):  # The last one is still warm.
             if kept:
                 block, table = kept.pop(), kept.pop()

@@ -1,22 +1,20 @@
-r"""Target attention over a whole catalogue of items.
-
-Exact, and without a tensor of size sessions x items x channels.
-"""
+r"""Exact target attention over a catalogue, in slices of its items."""
 
 from typing import Any, List, NamedTuple, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch_geometric.utils import cumsum, segment, softmax
+from torch_geometric.utils import segment, softmax
 
+from pyg_sessaug.data.devices import is_exporting, on_host
 from pyg_sessaug.nn.loss.catalogue import (
     check_operands,
     check_target,
     chunks,
-    is_exporting,
     no_autocast,
     product_,
     product_dtype,
@@ -49,8 +47,8 @@ class _Sessions(NamedTuple):
 
     where the logit of the last node is zero: it needs no product, its
     exponential of one keeps denominators away from zero, and a session of
-    one node is a plain dot product. Below, nodes are all but the last ones;
-    nodes without clicks are left out.
+    one node is a plain dot product. Below, nodes are all but the last ones
+    with a click; nodes without clicks have a share of zero.
 
     Args:
         key (Tensor): Keys of nodes, relative to the last node, ``[m, d]``.
@@ -72,26 +70,28 @@ class _Sessions(NamedTuple):
 def _relate(
     key: Tensor, value: Tensor, log_count: Tensor, ptr: Tensor
 ) -> _Sessions:
-    clicked, ptr = _clicked(log_count, ptr)
-    last = clicked[ptr[1:] - 1]
-    is_node = torch.ones_like(clicked, dtype=torch.bool)
-    node = clicked[is_node.index_fill_(0, ptr[1:] - 1, False)]
-    sessions = torch.arange(last.numel(), device=ptr.device)
-    owner = sessions.repeat_interleave(ptr.diff() - 1)
+    size, device = ptr.numel() - 1, ptr.device
+    place = torch.arange(key.size(0), device=device)
+    session = torch.arange(size, device=device)
+    owner = session.repeat_interleave(ptr.diff(), output_size=place.numel())
+    clicked = place.masked_fill(log_count == -torch.inf, -1)
+    last = torch.zeros_like(session).scatter_reduce(0, owner, clicked, 'amax')
+    # Node n of those that are not the last of a session stands one place
+    # further back for each last one before it; no size depends on values.
+    ptr = ptr - torch.arange(size + 1, device=device)
+    num_nodes = key.size(0) - size
+    owner = session.repeat_interleave(ptr.diff(), output_size=num_nodes)
+    node, own_last = place[:num_nodes] + owner, last.index_select(0, owner)
+    node = node + (node >= own_last).long()
 
     def relative(x: Tensor) -> Tensor:
-        return x.index_select(0, node) - x.index_select(0, last[owner])
+        return x.index_select(0, node) - x.index_select(0, own_last)
 
     share = relative(log_count.detach()).exp().to(key.dtype)
+    # What has no click counts nothing, and must not overflow.
+    keys = relative(key).masked_fill((share == 0).unsqueeze(1), 0.0)
     base = value.index_select(0, last)
-    ptr = ptr - torch.arange(ptr.numel(), device=ptr.device)
-    return _Sessions(relative(key), relative(value), base, share, owner, ptr)
-
-
-def _clicked(log_count: Tensor, ptr: Tensor) -> Tuple[Tensor, Tensor]:
-    r"""Nodes with a click, and the first of each session and the end."""
-    is_clicked = log_count != -torch.inf
-    return is_clicked.nonzero().view(-1), cumsum(is_clicked.long())[ptr]
+    return _Sessions(keys, relative(value), base, share, owner, ptr)
 
 
 class _Scores(NamedTuple):
@@ -132,11 +132,11 @@ class _Attention:
         self.share = sessions.share.to(dtype)
         self.node = torch.arange(self.owner.numel(), device=self.ptr.device)
         self.split = [x.size(0) for x in sessions[:3]]
-        num_rows = self.left.size(0) + self.node.numel()
-        size = CHUNK_BYTES // (max(num_rows, 1) * dtype.itemsize)
+        self.num_rows = self.left.size(0) + self.node.numel()
+        size = CHUNK_BYTES // (max(self.num_rows, 1) * dtype.itemsize)
         self.chunks = list(chunks(num_items, max(size, MIN_CHUNK)))
         longest = max((c.stop - c.start for c in self.chunks), default=0)
-        self.buffer = self.left.new_empty(num_rows * longest)
+        self.buffer = self.left.new_empty(self.num_rows * longest)
         # To keep: sessions have normalisers, means and scores in float32 too.
         num_rows = self.left.size(0) + 4 * self.split[2]
         self.num_bytes = num_rows * num_items * dtype.itemsize
@@ -158,8 +158,8 @@ class _Attention:
 
     def rows(self, num_items: int) -> Tuple[Tensor, Tensor]:
         r"""Memory for nodes, nodes and sessions, and for nodes once more."""
-        num_rows = self.left.size(0) + self.node.numel()
-        out = self.buffer[: num_rows * num_items].view(num_rows, num_items)
+        out = self.buffer[: self.num_rows * num_items]
+        out = out.view(self.num_rows, num_items)
         return out[: self.left.size(0)], out[self.left.size(0) :]
 
     def __call__(self, table: Tensor, keep: bool = False) -> _Scores:
@@ -176,7 +176,7 @@ class _Attention:
             # No node reads a normaliser or a mean.
             return _Scores(score, exp, value, score, score)
         rest: Any = 1.0  # The exponential of the last node's logit.
-        if exp.max() > SAFE_LOGIT:
+        if not on_host(exp) or exp.max().float().numpy() > SAFE_LOGIT:
             top = F.embedding_bag(
                 self.node, exp, self.ptr, mode='max', include_last_offset=True
             ).clamp_(min=0.0)
@@ -231,8 +231,7 @@ class _TargetAttentionCrossEntropy(Function):
         attention = _Attention(sessions, dtype, weight.size(0))
         grad = grad / target.numel()
         share = sessions.share.unsqueeze(-1)
-        # The rows of nodes turn into gradients of relative scores and of
-        # logits, which belong to values and to keys.
+        # Rows of nodes turn into gradients of relative scores and of logits.
         right = torch.cat(
             [sessions.value * share, sessions.key * share, sessions.base]
         ).to(dtype)
@@ -275,28 +274,29 @@ def _check(
     check_operands(key=key, value=value, weight=weight)
     if value.size(0) != key.size(0) or log_count.shape != key.shape[:1]:
         raise ValueError(
-            f"'value' has shape {list(value.shape)} and "
-            f"'log_count' {list(log_count.shape)}: expected one "
-            f"row for each of the {key.size(0)} rows of 'key'"
+            f"'value' has shape {list(value.shape)} and 'log_count' "
+            f'{list(log_count.shape)}: expected one row for each of the '
+            f"{key.size(0)} rows of 'key'"
         )
-    if is_exporting():
+    if not on_host(ptr):
         return
+    start = ptr.numpy()
     if (
-        ptr.dim() != 1
-        or ptr.numel() == 0
-        or int(ptr[0]) != 0
-        or int(ptr[-1]) != key.size(0)
-        or bool((ptr.diff() < 1).any())
+        start.ndim != 1
+        or start[:1].tolist() != [0]
+        or start[-1] != key.size(0)
+        or (start[1:] <= start[:-1]).any()
     ):
         raise ValueError(
             f"'ptr' is {ptr}: expected node pointers from 0 to "
             f'{key.size(0)}, at least one node apart'
         )
-    unclicked = _clicked(log_count, ptr)[1].diff() < 1
-    if bool(unclicked.any()):
+    clicked = log_count.detach().float().numpy() != -np.inf
+    some = np.logical_or.reduceat(clicked, start[:-1])
+    if not some.all():
         raise ValueError(
             f"'log_count' is minus infinity for all nodes of session "
-            f'{int(unclicked.nonzero()[0])}: expected at least one click'
+            f'{int((~some).argmax())}: expected at least one click'
         )
 
 
@@ -368,9 +368,8 @@ def target_attention_cross_entropy(
 ) -> Tensor:
     r"""The mean softmax cross-entropy over all items of the scores of
     :func:`target_attention_scores`, with gradients to :obj:`key`,
-    :obj:`value` and :obj:`weight`. Small problems keep what belongs to a node
-    and an item for the backward pass, at most 256 MiB; beyond that, nothing
-    of that size outlives a chunk of items: it is computed again.
+    :obj:`value` and :obj:`weight`. What belongs to a node and an item is kept
+    for the backward pass up to 256 MiB, and computed again beyond that.
 
     Args:
         key (torch.Tensor): The keys of nodes.

@@ -13,10 +13,10 @@ from torch_geometric.data import Data
 from torch_geometric.nn.inits import normal, reset
 from torch_geometric.utils import cumsum
 
+from pyg_sessaug.data.devices import is_exporting, on_host
 from pyg_sessaug.nn.loss.catalogue import (
     catalogue_cross_entropy,
     check_precision,
-    is_exporting,
     product,
 )
 from pyg_sessaug.nn.loss.lookup import shared_lookup
@@ -300,17 +300,41 @@ def as_batch(data: Data) -> Data:
         data.click_index_ptr = data.ptr.new_tensor([0, click.numel()])
     elif data.get('click_index_ptr') is None:  # Without `follow_batch`.
         size = data.ptr.numel() - 1
-        clicks = torch.bincount(data.batch[click], minlength=size)
+        # Unlike bincount, of a size known beforehand.
+        clicks = click.new_zeros(size).index_add_(
+            0, data.batch[click], torch.ones_like(click)
+        )
         data = copy.copy(data)
         data.click_index_ptr = cumsum(clicks)
     if is_exporting():  # A program cannot look at values.
         return data
-    clicks = data.click_index_ptr.diff()
-    if clicks.numel() == 0:
+    if data.click_index_ptr.numel() < 2:
         raise ValueError('got a batch without sessions; skip empty batches')
-    if bool((clicks < 1).any()):
+    if not hasattr(data, '_checked'):
+        _check_clicks(data)
+    return data
+
+
+def to_device(data: Data, device: torch.device) -> Data:
+    r"""Moves a batch. What models check of it is checked before, on the CPU,
+    so that the host need not wait for another device.
+
+    Args:
+        data (Data or Batch): Session graphs on the CPU.
+        device (torch.device): Where to.
+    """
+    if device.type == 'cpu':
+        return data
+    data = as_batch(data)
+    data._checked = True
+    # Elsewhere, such copies could be read too early.
+    return data.to(device, non_blocking=device.type == 'cuda')
+
+
+def _check_clicks(data: Data) -> None:
+    few = data.click_index_ptr.diff() < 1
+    if few.numpy().any() if on_host(few) else bool(few.any()):
         raise ValueError(
-            f'session {int((clicks < 1).nonzero()[0])} of the batch has no '
+            f'session {int(few.int().argmax())} of the batch has no '
             f'clicks; leave it out, or recommend what is popular'
         )
-    return data
