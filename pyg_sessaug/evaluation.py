@@ -1,6 +1,15 @@
 r"""Evaluation of session models on plain graphs."""
 
-from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Union,
+)
 
 import torch
 from torch import Tensor
@@ -17,10 +26,34 @@ from pyg_sessaug.transforms import NormalizeEdges
 # Evaluation holds the scores of so many session-item pairs at a time.
 MAX_SCORES = 2**25
 
+# Sessions are worked on while they have no more clicks together.
+MAX_CLICKS = 2**13
+
 
 def batch_size_of(model: Ranker) -> int:
     r"""How many sessions are scored at once, bounded by memory."""
     return max(1, min(128, MAX_SCORES // model.num_items))
+
+
+def split_sessions(length: Tensor, batch_size: int) -> List[range]:
+    r"""Cuts a row of sessions into batches, bounded by clicks: a session has
+    no more nodes or edges.
+
+    Args:
+        length (Tensor): Clicks of each session, ``[n]``, int64.
+        batch_size (int): Sessions of a batch at most.
+    """
+    end = length.cumsum(0)
+    # What a batch may reach from each session on; one that is longer is alone.
+    reach = torch.searchsorted(end, end - length + MAX_CLICKS, right=True)
+    stops: List[int] = reach.tolist()
+    batches: List[range] = []
+    start = 0
+    while start < len(stops):
+        stop = min(start + batch_size, max(start + 1, stops[start]))
+        batches.append(range(start, stop))
+        start = stop
+    return batches
 
 
 def rank_samples(
@@ -92,7 +125,7 @@ def run_batches(
             any number of rows, ``[n, ...]``.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
-        batch_size (int): Samples at once.
+        batch_size (int): Samples at once; fewer if they are long.
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
 
@@ -105,8 +138,13 @@ def run_batches(
     network = model if isinstance(model, torch.nn.Module) else None
     modules = [] if network is None else list(network.modules())
     modes = [(module, module.training) for module in modules]
-    loader = SessionLoader(dataset, batch_size, transform=NormalizeEdges())
-    check_items(model, loader)
+    samples = SessionLoader(dataset)
+    check_items(model, samples)
+    loader = SessionLoader(
+        dataset,
+        batch_sampler=split_sessions(samples.num_clicks, batch_size),
+        transform=NormalizeEdges(),
+    )
     bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
     if network is not None:
         network.eval()

@@ -112,6 +112,14 @@ class SessionLoader(DataLoader[Batch]):
         return [*tensors, self._batches.index]
 
     @property
+    def num_clicks(self) -> torch.Tensor:
+        r"""Clicks of each sample, ``[num_samples]``, int64."""
+        _, ptr, target, index = self.samples
+        place = target[index]
+        session = torch.searchsorted(ptr, place, right=True) - 1
+        return place - ptr[session]
+
+    @property
     def num_items(self) -> int:
         r"""Size of the vocabulary of the samples."""
         return self._batches.dataset.num_items

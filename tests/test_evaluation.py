@@ -3,13 +3,21 @@ import weakref
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.data import Subset
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
-from pyg_sessaug import evaluate, fit
+from pyg_sessaug import evaluate, evaluation, fit
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.evaluation import rank_samples, run_batches
+from pyg_sessaug.evaluation import (
+    rank_samples,
+    run_batches,
+    session_vectors,
+    split_sessions,
+)
+from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.transforms import GaussianBlur, NormalizeEdges
 
@@ -68,6 +76,45 @@ def test_evaluate_some_samples(data):
     assert part.tolist() == rank[[5, 1]].tolist()
     with pytest.raises(ValueError, match='without samples'):
         evaluate(model, data[2][:0])
+
+
+@given(
+    length=st.lists(st.integers(1, 40), max_size=50),
+    size=st.integers(1, 10),
+)
+def test_batches_are_bounded_by_clicks(length, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, 'MAX_CLICKS', 30)
+        batches = split_sessions(torch.tensor(length, dtype=torch.long), size)
+    assert [i for batch in batches for i in batch] == list(range(len(length)))
+    clicks = [sum(length[i] for i in batch) for batch in batches]
+    for batch, count in zip(batches, clicks):
+        assert 1 <= len(batch) <= size
+        assert count <= 30 or len(batch) == 1
+    for batch, following, count in zip(batches, batches[1:], clicks):
+        # No batch could have taken one more.
+        assert len(batch) == size or count + length[following[0]] > 30
+
+
+def test_long_sessions_change_no_result(data, monkeypatch):
+    model = make_model()
+    whole = [f(model, data[2]) for f in (evaluate, session_vectors)]
+    sizes, score = [], model.score
+
+    def watched(batch):
+        sizes.append(batch.click_index.numel())
+        return score(batch)
+
+    monkeypatch.setattr(evaluation, 'MAX_CLICKS', 9)
+    monkeypatch.setattr(model, 'score', watched)
+    parts = [f(model, data[2]) for f in (evaluate, session_vectors)]
+    assert max(sizes) <= max(9, *SessionLoader(data[2]).num_clicks.tolist())
+    assert parts[0] == pytest.approx(whole[0])
+    torch.testing.assert_close(parts[1], whole[1])
+    graphs = [int(graph.click_index.numel()) for graph in data[2]]
+    assert SessionLoader(data[2]).num_clicks.tolist() == graphs
+    part = Subset(data[2], [5, 1])
+    assert SessionLoader(part).num_clicks.tolist() == [graphs[5], graphs[1]]
 
 
 def test_results_are_joined_as_they_come(data):

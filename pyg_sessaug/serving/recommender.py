@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_sessaug.data.graphs import session_batch
-from pyg_sessaug.evaluation import batch_size_of
+from pyg_sessaug.evaluation import batch_size_of, split_sessions
 from pyg_sessaug.files import save_atomically
 from pyg_sessaug.metrics import top_items
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
@@ -216,9 +216,9 @@ class Recommender:
         if not all(known):
             best = [self._most_popular(k, blocked)] * len(known)
         rows = [i for i, session in enumerate(known) if session]
-        size = batch_size_of(self.model)
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
+        length = torch.tensor([len(known[i]) for i in rows])
+        for batch in split_sessions(length, batch_size_of(self.model)):
+            chunk = [rows[i] for i in batch]
             found = self._score(
                 [known[i] for i in chunk], k, blocked, exclude_clicked
             )

@@ -46,7 +46,7 @@ def fit_repeats(
         share = log_probability(model, batch)[session, item].exp()
         columns = [session + done, *kinds, item == batch.y[session], share]
         done += batch.num_graphs
-        return torch.stack([x.double() for x in columns], dim=1)
+        return torch.stack([x.cpu().double() for x in columns], dim=1)
 
     size = batch_size_of(term)
     rows = run_batches(term, of_clicked, val, size, progress)
