@@ -20,14 +20,14 @@ from pyg_sessaug.nn.loss.catalogue import (
     product_dtype,
 )
 
-# Bytes to work on at a time, so that they stay in the last-level cache.
-CHUNK_BYTES = 16 * 2**20
+# Bytes to work on at a time, so that they stay in the last-level cache; on
+# other devices, where each call costs more, so many times that.
+CHUNK_BYTES, ELSEWHERE = 16 * 2**20, 32
 
 # Items in a chunk at least, whatever its size.
 MIN_CHUNK = 512
 
-# Attention is kept for the backward pass up to this size and computed again
-# beyond it.
+# Attention is kept for the backward pass up to this size.
 CACHE_BYTES = 256 * 2**20
 
 # Attention logits up to this bound are exponentiated as they are.
@@ -133,7 +133,8 @@ class _Attention:
         self.node = torch.arange(self.owner.numel(), device=self.ptr.device)
         self.split = [x.size(0) for x in sessions[:3]]
         self.num_rows = self.left.size(0) + self.node.numel()
-        size = CHUNK_BYTES // (max(self.num_rows, 1) * dtype.itemsize)
+        room = CHUNK_BYTES * (1 if on_host(self.left) else ELSEWHERE)
+        size = room // (max(self.num_rows, 1) * dtype.itemsize)
         self.chunks = list(chunks(num_items, max(size, MIN_CHUNK)))
         longest = max((c.stop - c.start for c in self.chunks), default=0)
         self.buffer = self.left.new_empty(self.num_rows * longest)
@@ -275,8 +276,7 @@ def _check(
     if value.size(0) != key.size(0) or log_count.shape != key.shape[:1]:
         raise ValueError(
             f"'value' has shape {list(value.shape)} and 'log_count' "
-            f'{list(log_count.shape)}: expected one row for each of the '
-            f"{key.size(0)} rows of 'key'"
+            f"{list(log_count.shape)}: expected {key.size(0)} rows, as 'key'"
         )
     if not on_host(ptr):
         return
