@@ -151,13 +151,22 @@ def transforms():
 
 
 @pytest.mark.parametrize('name', list(transforms()))
-def test_transforms_never_wait(name, data, elsewhere):
+def test_transforms_never_wait_nor_need_float64(
+    name, data, elsewhere, monkeypatch
+):
     batch = next(iter(SessionLoader(data[0], 16)))
     batch.click_time = torch.arange(batch.click_index.numel()).float()
-    transform = transforms()[name]
-    with Waits() as waits:
-        Compose([transform, NormalizeEdges()])(batch)
+    transform = Compose([transforms()[name], NormalizeEdges()])
+    torch.manual_seed(0)
+    expected = transform(batch.clone())
+    for module in ('utils', 'soft_cluster_distance', 'time_decay'):
+        path = f'pyg_sessaug.transforms.{module}.widest'
+        monkeypatch.setattr(path, lambda x: torch.float32)
+    torch.manual_seed(0)
+    with Waits() as waits, OneDevice():
+        out = transform(batch)
     assert not waits.count
+    assert_close(out.edge_attr, expected.edge_attr)
 
 
 def test_noise_is_drawn_without_a_look_at_values(batch):

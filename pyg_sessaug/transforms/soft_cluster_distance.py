@@ -83,7 +83,7 @@ class SoftClusterDistance(BaseTransform):
             # Moves once, not every time.
             self._posterior = self._posterior.to(item.device)
             self._label = self._label.to(item.device)
-            self._distance = self._distance.to(item.device, widest(item))
+        self._distance = self._distance.to(item.device, widest(item))
         posterior = self._posterior.index_select(0, item).to(widest(item))
         label = self._label.index_select(0, item)
         src, dst = data.edge_index
