@@ -26,8 +26,8 @@ from pyg_sessaug.transforms import NormalizeEdges
 # Evaluation holds the scores of so many session-item pairs at a time.
 MAX_SCORES = 2**25
 
-# Sessions are worked on while they have no more clicks together.
-MAX_CLICKS = 2**13
+# Or of so many clicks, as many for each session as the longest has.
+MAX_CLICKS = 2**14
 
 
 def batch_size_of(model: Ranker) -> int:
@@ -35,24 +35,25 @@ def batch_size_of(model: Ranker) -> int:
     return max(1, min(128, MAX_SCORES // model.num_items))
 
 
-def split_sessions(length: Tensor, batch_size: int) -> List[range]:
+def split_sessions(length: Sequence[int], batch_size: int) -> List[range]:
     r"""Cuts a row of sessions into batches, bounded by clicks: a session has
     no more nodes or edges.
 
     Args:
-        length (Tensor): Clicks of each session, ``[n]``, int64.
+        length (list of int): Clicks of each session.
         batch_size (int): Sessions of a batch at most.
     """
-    end = length.cumsum(0)
-    # What a batch may reach from each session on; one that is longer is alone.
-    reach = torch.searchsorted(end, end - length + MAX_CLICKS, right=True)
-    stops: List[int] = reach.tolist()
     batches: List[range] = []
-    start = 0
-    while start < len(stops):
-        stop = min(start + batch_size, max(start + 1, stops[start]))
-        batches.append(range(start, stop))
-        start = stop
+    start = longest = 0
+    for i, size in enumerate(length):
+        longest = max(longest, size)
+        # Some models pad all sessions to the longest.
+        clicks = (i + 1 - start) * longest
+        if i > start and (i - start == batch_size or clicks > MAX_CLICKS):
+            batches.append(range(start, i))
+            start, longest = i, size
+    if len(length) > 0:
+        batches.append(range(start, len(length)))
     return batches
 
 
@@ -142,7 +143,7 @@ def run_batches(
     check_items(model, samples)
     loader = SessionLoader(
         dataset,
-        batch_sampler=split_sessions(samples.num_clicks, batch_size),
+        batch_sampler=split_sessions(samples.num_clicks.tolist(), batch_size),
         transform=NormalizeEdges(),
     )
     bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)

@@ -85,15 +85,16 @@ def test_evaluate_some_samples(data):
 def test_batches_are_bounded_by_clicks(length, size):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, 'MAX_CLICKS', 30)
-        batches = split_sessions(torch.tensor(length, dtype=torch.long), size)
+        batches = split_sessions(length, size)
     assert [i for batch in batches for i in batch] == list(range(len(length)))
-    clicks = [sum(length[i] for i in batch) for batch in batches]
-    for batch, count in zip(batches, clicks):
-        assert 1 <= len(batch) <= size
-        assert count <= 30 or len(batch) == 1
-    for batch, following, count in zip(batches, batches[1:], clicks):
-        # No batch could have taken one more.
-        assert len(batch) == size or count + length[following[0]] > 30
+    for batch, following in zip(batches, [*batches[1:], None]):
+        sizes = [length[i] for i in batch]
+        assert 1 <= len(sizes) <= size
+        assert len(sizes) * max(sizes) <= 30 or len(sizes) == 1
+        if following is not None and len(sizes) < size:
+            # It could not have taken one more.
+            sizes.append(length[following[0]])
+            assert len(sizes) * max(sizes) > 30
 
 
 def test_long_sessions_change_no_result(data, monkeypatch):

@@ -13,6 +13,7 @@ from pyg_sessaug.counts.session_counts import (
     expand_pointers,
     new_keys,
 )
+from pyg_sessaug.data.devices import widest
 
 # Weight of the click at place i of n, both from 1, in the similarity ...
 WEIGHTING: Dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -142,7 +143,7 @@ class VSKNN(SessionCounts):
         self.visit = (item * num_sessions + session).sort()[0]
         # Clicks, where the textbook has sessions: as session-rec does.
         clicks = torch.bincount(self.item, minlength=n).clamp(min=1)
-        idf = torch.log(num_sessions / clicks.double())
+        idf = torch.log(num_sessions / clicks.to(widest(clicks)))
         self.item_factor = (1 + self.idf_weighting * idf).float()
 
     def _add_scores(self, score: Tensor, nodes: SessionNodes) -> None:
@@ -166,7 +167,7 @@ class VSKNN(SessionCounts):
         # An item stands where it was last clicked.
         ago = torch.full_like(nodes.item, int(nodes.ago.max()))
         ago.scatter_reduce_(0, nodes.node, nodes.ago, 'amin')
-        length = nodes.length[nodes.graph].double()
+        length = nodes.length[nodes.graph].to(widest(nodes.length))
         weight = WEIGHTING[self.weighting](length - ago, length)
 
         # A session among the newest of all is among the newest of its item.
@@ -205,7 +206,7 @@ class VSKNN(SessionCounts):
         key, graph, similarity, step = (
             x.index_select(0, chosen) for x in (key, graph, similarity, step)
         )
-        decay = WEIGHTING_SCORE[self.weighting_score](step.double())
+        decay = WEIGHTING_SCORE[self.weighting_score](step.to(widest(step)))
         vote = (similarity * decay).float()
         return graph, key - graph * num_sessions, vote
 

@@ -216,7 +216,7 @@ class Recommender:
         if not all(known):
             best = [self._most_popular(k, blocked)] * len(known)
         rows = [i for i, session in enumerate(known) if session]
-        length = torch.tensor([len(known[i]) for i in rows])
+        length = [len(known[i]) for i in rows]
         for batch in split_sessions(length, batch_size_of(self.model)):
             chunk = [rows[i] for i in batch]
             found = self._score(
