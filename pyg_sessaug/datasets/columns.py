@@ -2,6 +2,7 @@ r"""From the files of a log to clicks, all checked and counted."""
 
 import warnings
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import duckdb
@@ -34,6 +35,7 @@ from pyg_sessaug.datasets.values import (
 #: What stands for a missing value where it is a whole field.
 PLACEHOLDERS = ('NULL', 'null', 'NA', 'N/A', 'nan', 'NaN', 'None', '\\N')
 CHUNK = 1 << 22  # Rows
+PROBE = 1 << 16  # Rows that tell most logs which are not sorted
 
 
 def read_log(
@@ -111,17 +113,16 @@ class LogTable:
         kept = 'true'
         if options.where is not None:
             kept = f'coalesce(({options.where}), false)'
-        exprs = [
-            value
-            for column in self.columns.values()
-            for value in values(path, column, source, options.time_format)
-        ]
+        exprs = []
+        for column in self.columns.values():
+            source, more = values(path, column, source, options.time_format)
+            exprs += more
         try:
             with explain_json(path) if source.is_json else nullcontext():
                 self.sql(
-                    f'insert into log select n, {part}, {kept}, '
-                    f'{", ".join(exprs)} from (select {first - 1} + '
-                    f'row_number() over () as n, * from {source.relation})'
+                    f'insert into log select {first - 1} + row_number() '
+                    f'over (), {part}, {kept}, {", ".join(exprs)} from '
+                    f'{source.relation}'
                 )
         except (
             duckdb.BinderException,
@@ -162,7 +163,7 @@ class LogTable:
             if kind in ('id', 'int'):
                 value, join, names[role] = ids_sql(self, role)
             elif kind == 'text':
-                value, join, names[role] = texts_sql(self, role)
+                value, names[role] = texts_sql(self, role)
             else:
                 value = seconds_sql(self, role, self.options.time_unit)
             if role == 'session':
@@ -321,14 +322,15 @@ class LogTable:
         they stand, or sessions as they are sorted.
         """
         if not sort:
+            edges = [0, *range(PROBE, size, CHUNK), size]
             return [
-                f'rowid between {start} and {start + CHUNK - 1}'
-                for start in range(0, size, CHUNK)
+                f'rowid >= {start} and rowid < {end}'
+                for start, end in pairwise(edges)
             ]
         session = 'session' if self.relation == 'clicks' else self.session
         parts = range(1, -(-size // CHUNK))
         shares = [x / (len(parts) + 1) for x in parts]
-        edges: List[Any] = []
+        pieces: List[str] = []
         for (part,) in self.sql(
             f'select distinct part from {self.relation} order by part'
         ):
@@ -341,10 +343,10 @@ class LogTable:
             cuts = sorted(set(cuts or []))
             lows = ['', *(f' and {session} > {x}' for x in cuts)]
             highs = [*(f' and {session} <= {x}' for x in cuts), '']
-            edges += [
+            pieces += [
                 f'part = {part}{low}{high}' for low, high in zip(lows, highs)
             ]
-        return edges
+        return pieces
 
 
 def _is_sorted(columns: Sequence[Any]) -> bool:

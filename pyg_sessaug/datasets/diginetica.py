@@ -119,15 +119,16 @@ def _read_categories(path: str, item_ids: Tensor) -> Tensor:
             f'{path} has no items; replace it, or remove it to do without '
             f'categories'
         )
-    pair = torch.stack([table.session.long(), table.raw_item])
-    ids, value = pair.unique(dim=1)
-    twice = (ids[1:] == ids[:-1]).nonzero().view(-1)
+    ids, order = table.session.long().sort()
+    value = table.raw_item[order]
+    twice = ids[1:] == ids[:-1]
+    twice = (twice & (value[1:] != value[:-1])).nonzero().view(-1)
     if twice.numel() > 0:
         raise ValueError(
             f'{path}: item {int(ids[twice[0]])} has more than one category; '
             f'keep one'
         )
-    place = torch.searchsorted(ids.contiguous(), item_ids)
+    place = torch.searchsorted(ids, item_ids)
     place.clamp_(max=ids.numel() - 1)
     known = ids[place] == item_ids
     result = torch.full_like(item_ids, -1)

@@ -144,12 +144,13 @@ def _read(
     items = _items_sql(con, path, item, source)
     when = ['null::DOUBLE', 'null::DOUBLE', 'null::VARCHAR']
     if time in source.columns:
-        when = values(path, Column(time, 'time'), source, time_format)
+        column = Column(time, 'time')
+        source, when = values(path, column, source, time_format)
     with explain_json(path) if source.is_json else nullcontext():
         con.execute(
             f'create table rows as select row_number() over () as n, {key} '
             f'as key, {items} as item, coalesce({when[0]}, {when[1]}) as '
-            f'time, {when[2]} as wrong, item is null as missing '
+            f'time, {when[2]} as wrong, ({items}) is null as missing '
             f'from {source.relation}'
         )
     ((rows, missing),) = con.execute(

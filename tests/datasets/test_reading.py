@@ -343,6 +343,19 @@ def test_times_are_exact(tmp_path):
     assert set(data.flat_sessions.time.tolist()) <= {t for _, _, t in ROWS}
 
 
+@pytest.mark.parametrize('name', ['n', 'N', 'part', 'kept', 'time_date'])
+@pytest.mark.parametrize('role', ['session', 'item', 'time'])
+def test_columns_of_any_name(tmp_path, expected, role, name):
+    """Also of those that reading itself has."""
+    spelt = {'session': 'session_id', 'item': 'item_id', 'time': 'time'}[role]
+    names = HEADER.replace(spelt, name)
+    # Of a column that nobody asks for, too:
+    rows = [(*x, 2, 'x') for x in ROWS]
+    text = text_of(rows, f'{names},plain,names')
+    found = read(tmp_path, text, **{role: name}, where='"names" = \'x\'')
+    assert found[:3] == expected
+
+
 @pytest.mark.parametrize('order', ['sorted', 'by time', 'shuffled'])
 @pytest.mark.parametrize('ids', [int, 's{}'.format])
 def test_logs_of_several_pieces(tmp_path, monkeypatch, expected, order, ids):
@@ -354,4 +367,5 @@ def test_logs_of_several_pieces(tmp_path, monkeypatch, expected, order, ids):
     if order == 'by time':
         assert whole == expected
     monkeypatch.setattr('pyg_sessaug.datasets.columns.CHUNK', 17)
+    monkeypatch.setattr('pyg_sessaug.datasets.columns.PROBE', 11)
     assert read(tmp_path, text)[:3] == whole
