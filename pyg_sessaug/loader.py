@@ -91,6 +91,7 @@ class SessionLoader(DataLoader[Batch]):
             self._told = True
             cls = type(single[0])
             name = getattr(single[0], '__qualname__', cls.__qualname__)
+            name = name.rpartition('<locals>.')[2]
             warnings.warn(
                 f'{name} is applied to one graph after another, which is '
                 f'slow; if a batch of graphs does as well, say so by its '

@@ -26,6 +26,9 @@ class SessionGraphs:
         number (Tensor, optional): What graphs carry as the number of their
             session, ``[num_sessions]``, int64. (default: :obj:`None`, they
             carry none)
+
+    Raises:
+        ValueError: If an item is negative, or too large to be told apart.
     """
 
     def __init__(
@@ -36,7 +39,13 @@ class SessionGraphs:
         session = torch.repeat_interleave(
             torch.arange(sessions.num_sessions), sessions.length
         )
-        num_items = int(item.max()) + 1 if item.numel() > 0 else 1
+        low, high = map(int, item.aminmax()) if item.numel() > 0 else (0, 0)
+        num_items = high + 1
+        if low < 0 or sessions.num_sessions * num_items > 2**63:
+            raise ValueError(
+                f'the sessions hold items from {low} to {high}; number them '
+                f'0 to num_items - 1'
+            )
 
         # Nodes: the distinct items of a session, by first click.
         is_new, first = _first_occurrence(session * num_items + item)

@@ -2,7 +2,7 @@ r"""Models as plain values, for files that hold no code."""
 
 import inspect
 import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
 
@@ -21,6 +21,7 @@ KEYS = {
     'about',
 }
 YOUNGER = {'max_length'}  # Than version 0.1.0
+FEW = 1000  # Layers and the like that cost nothing
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -149,6 +150,13 @@ def load_recommender(
             f'{path} was written by pyg_sessaug {state["version"]} and holds '
             f'{more}, which this version does not know; use that one'
         )
+    count = len(state['item_ids'])
+    for declared in _declared_items(state):
+        if declared != count:
+            raise ValueError(
+                f'{path} declares {declared} items and holds the ids of '
+                f'{count}; {remedy}'
+            )
     try:
         model = restore_model(state, cls)
     except LookupError as error:
@@ -209,13 +217,31 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
     return model
 
 
+def _declared_items(state: Dict[str, Any]) -> Iterator[Any]:
+    r"""Number of items of a model and of all within it."""
+    settings = state['settings']
+    yield from [settings['num_items']] if 'num_items' in settings else []
+    for part in [*settings.get('members', ()), settings.get('model')]:
+        if isinstance(part, dict):
+            yield from _declared_items(part)
+
+
 def _check_size(settings: Dict[str, Any], weights: Dict[str, Any]) -> None:
-    r"""Refuses a table larger than the weights before it is made."""
+    r"""Refuses a table larger than the weights, and more layers or clusters
+    than there are numbers, before they are made.
+    """
     names = 'num_items', 'hidden_channels'
     sizes: List[Any] = [settings.get(name) for name in names]
     stored = sum(x.numel() for x in weights.values())
-    if all(isinstance(x, int) for x in sizes) and math.prod(sizes) > stored:
+    if not all(isinstance(x, int) for x in sizes):
+        return
+    if math.prod(sizes) > stored:
         raise RuntimeError(
             f'{sizes[0]} items with {sizes[1]} numbers each are declared, '
             f'but {stored} numbers are there'
         )
+    for name, value in settings.items():
+        if isinstance(value, int) and value > max(stored, FEW):
+            raise RuntimeError(
+                f'{name}={value} is declared, but {stored} numbers are there'
+            )

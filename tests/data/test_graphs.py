@@ -180,3 +180,11 @@ def test_selected_graphs_are_a_batch_of_their_own(clicks, seed):
         assert torch.equal(out[key], expected[key]), key
     own = ['edge_weight', 'click_index_batch']
     assert sorted([*out.keys(), *own]) == sorted(expected.keys())
+
+
+@pytest.mark.parametrize('items', [[3, 9, -1, 2, 4], [2**62, 5, 1, 7, 5]])
+def test_items_that_are_no_numbers_of_items(items):
+    sessions = Sessions.from_lengths(torch.tensor(items), torch.tensor([2, 3]))
+    match = f'items from {min(items)} to {max(items)}; number them 0 to num'
+    with pytest.raises(ValueError, match=match):
+        SessionGraphs(sessions)
