@@ -52,7 +52,7 @@ from pyg_sessaug.training.state import alone
 
 def prepare(args: argparse.Namespace) -> None:
     r"""Prepares a log and describes its splits."""
-    (data,) = load_data(args, ['train'])
+    (data,) = (load_data if args.json else load_told)(args, ['train'])
     if args.json:
         print(json.dumps(data.report))
         return
@@ -79,12 +79,13 @@ def train(args: argparse.Namespace) -> None:
             f'no .part file of {args.output} to go on from; starting anew',
             file=sys.stderr,
         )
+    load = load_data if args.quiet else load_told
     with first_on_machine_first():
-        train, val = load_data(args, ['train', 'val'])
+        train, val = load(args, ['train', 'val'])
         everything = None
         if strongest:
             whole = argparse.Namespace(**{**vars(args), 'val_ratio': 0.0})
-            (everything,) = load_data(whole, ['train'])
+            (everything,) = load(whole, ['train'])
     if rank() == 0 and not args.quiet and train.report:
         print(format_report(train.report), file=sys.stderr)
     with alone(args.output):
@@ -184,6 +185,23 @@ def recommend(args: argparse.Namespace) -> None:
         warnings.simplefilter('ignore', UserWarning)
         as_json = args.format == 'json'
         answer_lines(blocks, ask, to_id, args.separator, as_json)
+
+
+def load_told(args: argparse.Namespace, splits: List[str]) -> List[Any]:
+    r"""Data whose report is printed, without the warnings that stand there."""
+    caught: List[warnings.WarningMessage] = []
+    said: List[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            data = load_data(args, splits)
+        said = data[0].report.get('warnings', [])
+        return data
+    finally:
+        for x in caught:
+            if str(x.message) not in said:
+                warnings.warn_explicit(
+                    x.message, x.category, x.filename, x.lineno
+                )
 
 
 def load_recommender(args: argparse.Namespace) -> Recommender:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -166,10 +167,40 @@ def test_warnings_are_one_line(tmp_path):
     path = write(tmp_path / 'clicks.csv')
     with open(path, 'a') as f:
         f.write('\n999,x,1,0\n999,1,2,0\n')
+    told = 'warning: 12 of 13 ids are integers, but'
     command = [sys.executable, '-m', 'pyg_sessaug', 'prepare', '--log', path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, '--json'], capture_output=True, text=True, check=True
+    )
     (line,) = done.stderr.splitlines()
-    assert line.startswith('warning: 12 of 13 ids are integers, but')
+    assert line.startswith(told)
+
+
+def test_warnings_are_said_once(tmp_path, capsys):
+    """By the report, or at once where there is none."""
+    path = write(tmp_path / 'clicks.csv')
+    with open(path, 'a') as f:
+        f.write('\n999,x,1,0\n999,1,2,0\n')
+    told = '12 of 13 ids are integers, but'
+    with warnings.catch_warnings(record=True) as caught:
+        for _ in range(2):  # Prepared, and loaded
+            main(['prepare', '--log', path])
+            assert capsys.readouterr().out.count(told) == 1
+        output = str(tmp_path / 'shop.pt')
+        log = ['--log', path, '--root', str(tmp_path / 'work')]
+        loud = [x for x in QUICK if x != '--quiet']
+        main(['train', *log, '--output', output, *loud])
+        assert capsys.readouterr().err.count(told) == 1
+    assert not [x for x in caught if told in str(x.message)]
+    other = [*log, '--val-ratio', '0.2', '--output', output]
+    with pytest.warns(UserWarning, match=told):
+        main(['train', *other, *QUICK])
+    assert told not in capsys.readouterr().err
+    with (
+        pytest.raises(SystemExit, match='test_days'),
+        pytest.warns(UserWarning, match=told),
+    ):
+        main(['prepare', '--log', path, '--test-days', '9999'])
 
 
 @pytest.mark.parametrize('augment', ['none', 'blur', 'i2i', 'category'])
