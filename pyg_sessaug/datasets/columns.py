@@ -109,7 +109,8 @@ class LogTable:
         if source is None:
             any_key = options.where is not None
             source = open_source(self.con, path, needed, options.text, any_key)
-        check_columns(path, needed.values(), list(source.columns))
+        text = options.text if options.text.own else None
+        check_columns(path, needed.values(), list(source.columns), text)
         kept = 'true'
         if options.where is not None:
             kept = f'coalesce(({options.where}), false)'

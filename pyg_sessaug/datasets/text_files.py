@@ -40,7 +40,12 @@ def check_columns(
     for name in names:
         if list(header).count(name) == 1:
             continue
-        hint = 'correct its header, or name another'
+        hint = 'correct its header'
+        if text is not None:
+            hint += (
+                ', or name the columns by `session`, `item` and `time` '
+                '(--session, --item, --time)'
+            )
         others = [x for x in ',;\t|' if x in ''.join(header)]
         if text is not None and len(header) == 1 and others:
             hint = (

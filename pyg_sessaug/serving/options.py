@@ -59,6 +59,12 @@ def add_recommend_options(parser: argparse.ArgumentParser) -> None:
             help=f'column {text} (default: as in training)',
         )
     add(
+        '--where',
+        metavar='SQL',
+        help='condition that rows of that table must meet (default: as in '
+        'training, where the table has its columns)',
+    )
+    add(
         '--delimiter',
         type=separator,
         help='between the fields of that table (default: a tab for .tsv, else '
@@ -150,6 +156,8 @@ def table_options(
             for key, name in names.items()
         },
         needs_time=args.time is not None,
+        where=args.where or settings.get('where'),
+        needs_where=args.where is not None,
         delimiter=delimiter,
         time_format=args.time_format or settings.get('time_format'),
     )

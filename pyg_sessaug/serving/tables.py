@@ -40,6 +40,8 @@ def answer_table(
     to_id: Callable[[str], Id],
     columns: Dict[str, str],
     needs_time: bool = False,
+    where: Optional[str] = None,
+    needs_where: bool = False,
     delimiter: str = ',',
     time_format: Optional[str] = None,
 ) -> Dict[str, Any]:
@@ -62,6 +64,10 @@ def answer_table(
             :obj:`time`.
         needs_time (bool): Whether to refuse a table without times.
             (default: :obj:`False`)
+        where (str, optional): Condition in SQL that rows must meet.
+            (default: :obj:`None`)
+        needs_where (bool): Whether to refuse a table without its columns.
+            (default: :obj:`False`, it is not applied then)
         delimiter (str): What stands between the fields of a CSV file.
             (default: :obj:`","`)
         time_format (str, optional): How texts spell the time, in the signs of
@@ -70,8 +76,9 @@ def answer_table(
     Returns:
         dict: Numbers of ``sessions``, of those that got popular items
         (``fallback``) or nothing (``unanswered``), of unknown clicks
-        (``unknown``) with the first five of their ids (``ids``), and of
-        rows without an item (``missing``).
+        (``unknown``) with the first five of their ids (``ids``), of rows
+        without an item (``missing``) and of those that :obj:`where` leaves
+        out (``left_out``; :obj:`None` if it was not applied).
 
     Raises:
         ValueError: If the table cannot be read, or a row has no session.
@@ -81,7 +88,9 @@ def answer_table(
     os.makedirs(folder, exist_ok=True)
     with connect(folder) as con:
         with explain(path):
-            missing = _read(con, path, columns, needs_time, text, time_format)
+            source = _open(con, path, columns, needs_time, text)
+            condition = _condition(con, path, source, where, needs_where)
+            rows = _read(con, path, source, columns, condition, time_format)
         counts = _answer(con, ask, to_id)
         is_int = isinstance(to_id('1'), int)
         key, item = ident(columns['session']), ident(columns['item'])
@@ -104,7 +113,9 @@ def answer_table(
                 ) from error
 
         save_together({output: write})
-    return {**counts, 'missing': missing}
+    if where is not None and condition is None:
+        rows['left_out'] = None
+    return {**counts, **rows}
 
 
 def _copy_options(output: str) -> str:
@@ -125,21 +136,56 @@ def _copy_options(output: str) -> str:
     return f"{FORMATS[ending]}{header}, compression '{packed}'"
 
 
-def _read(
+def _open(
     con: duckdb.DuckDBPyConnection,
     path: str,
     columns: Dict[str, str],
     needs_time: bool,
     text: Text,
-    time_format: Optional[str],
-) -> int:
-    r"""Makes the table of sessions; returns how many rows had no item."""
-    session, item, time = (columns[x] for x in ('session', 'item', 'time'))
+) -> Source:
     needed = {k: columns[k] for k in ('session', 'item')}
     if needs_time:
-        needed['time'] = time
+        needed['time'] = columns['time']
     source = open_source(con, path, needed, text, all_keys=True)
-    check_columns(path, needed.values(), list(source.columns))
+    check_columns(path, needed.values(), list(source.columns), text)
+    return source
+
+
+def _condition(
+    con: duckdb.DuckDBPyConnection,
+    path: str,
+    source: Source,
+    where: Optional[str],
+    needs_where: bool,
+) -> Optional[str]:
+    r"""The condition, if the table has what it asks for."""
+    if where is None:
+        return None
+    try:
+        con.execute(f'describe select ({where}) from {source.relation}')
+    except (duckdb.BinderException, duckdb.ParserException) as error:
+        if needs_where:
+            raise ValueError(
+                f'{path}: cannot apply --where {where!r}: '
+                f'{str(error).splitlines()[0]}; the columns are '
+                f'{list(source.columns)}'
+            ) from error
+        return None
+    return where
+
+
+def _read(
+    con: duckdb.DuckDBPyConnection,
+    path: str,
+    source: Source,
+    columns: Dict[str, str],
+    condition: Optional[str],
+    time_format: Optional[str],
+) -> Dict[str, Any]:
+    r"""Makes the table of sessions; returns how many rows had no item, and
+    how many the condition leaves out.
+    """
+    session, item, time = (columns[x] for x in ('session', 'item', 'time'))
     key = ident(source.columns[session])
     items = _items_sql(con, path, item, source)
     when = ['null::DOUBLE', 'null::DOUBLE', 'null::VARCHAR']
@@ -150,16 +196,20 @@ def _read(
         con.execute(
             f'create table rows as select row_number() over () as n, {key} '
             f'as key, {items} as item, coalesce({when[0]}, {when[1]}) as '
-            f'time, {when[2]} as wrong, ({items}) is null as missing '
-            f'from {source.relation}'
+            f'time, {when[2]} as wrong, ({items}) is null as missing, '
+            f'coalesce(({condition or "true"}), false) as kept from '
+            f'{source.relation}'
         )
-    ((rows, missing),) = con.execute(
-        'select count(*), count(*) filter (missing) from rows'
-    ).fetchall()
+    ((rows,),) = con.execute('select count(*) from rows').fetchall()
     if source.rows is not None:
         check_rows(con, path, rows, source.rows)
     if rows == 0:
         raise ValueError(f'{path} has no rows; nothing was written')
+    con.execute('delete from rows where not kept')
+    ((kept, missing),) = con.execute(
+        'select count(*), count(*) filter (missing) from rows'
+    ).fetchall()
+    counts = {'missing': missing, 'left_out': rows - kept}
     is_list = con.execute(
         "select data_type like '%[]' from duckdb_columns() where table_name "
         "= 'rows' and column_name = 'item'"
@@ -170,7 +220,7 @@ def _read(
             '[x for x in item if x is not null], []) as items from rows '
             'order by n'
         )
-        return int(missing)
+        return counts
     for condition, wrong in (
         ("coalesce(trim(key::VARCHAR), '') = ''", f'no {session}'),
         ('wrong is not null', f'a {time} that is no time'),
@@ -195,7 +245,7 @@ def _read(
         'list(item order by time, n) filter (item is not null), []) as items '
         'from rows group by key) order by number'
     )
-    return int(missing)
+    return counts
 
 
 def _items_sql(
@@ -293,7 +343,10 @@ def tell(counts: Dict[str, Any]) -> str:
         ('fallback', 'sessions have no known item: the most popular ones'),
         ('unanswered', 'sessions have no answer'),
         ('missing', 'rows have no item'),
+        ('left_out', 'rows are left out by `where`'),
     ):
         if counts[key]:
             parts.append(f'{counts[key]} {text}')
+    if counts['left_out'] is None:
+        parts.append('`where` of the training needs columns that are not here')
     return '; '.join(parts)

@@ -213,3 +213,43 @@ def test_bad_options(shop, tmp_path):
     (tmp_path / 'in.jsonl').write_text(lines)
     with pytest.raises(SystemExit, match='a list in 1 rows, and none in 1'):
         ask(path, tmp_path / 'in.jsonl', tmp_path / 'out.csv')
+
+
+@pytest.mark.parametrize('ending', ['csv', 'parquet', 'jsonl'])
+def test_rows_are_those_of_the_training(shop, tmp_path, capsys, ending):
+    path, ids = shop
+    recommender = Recommender.load(path)
+    settings = {**recommender.about['settings'], 'where': "event = 'view'"}
+    recommender.about['settings'] = settings
+    recommender.save(path)
+    table = []
+    for key, item, time in rows(ids):
+        table += [(key, item, time, 'view'), (key, ids[7], time, 'buy')]
+    table.append(('bought', ids[1], 0, 'buy'))
+    frame = pd.DataFrame(table, columns=['visit', 'sku', 'at', 'event'])
+    source, target = tmp_path / f'in.{ending}', tmp_path / 'out.csv'
+
+    def write(frame):
+        if ending == 'parquet':
+            frame.to_parquet(source)
+        elif ending == 'jsonl':
+            frame.to_json(source, orient='records', lines=True)
+        else:
+            frame.to_csv(source, index=False)
+
+    write(frame)
+    ask(path, source, target)
+    check(read(target, ids), expected(path, ids))
+    count = f'{len(table) // 2 + 1} rows are left out by `where`'
+    assert count in capsys.readouterr().err
+    ask(path, source, target, '--where', 'true')
+    assert len(read(target, ids)) == 5 * 3
+    assert 'where' not in capsys.readouterr().err
+
+    # Where there is no such column, all rows count, and it is said.
+    write(frame[frame.event == 'view'].drop(columns='event'))
+    ask(path, source, target)
+    check(read(target, ids), expected(path, ids))
+    assert 'columns that are not here' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"--where .*the columns are \['vis"):
+        ask(path, source, target, '--where', "event = 'view'")
