@@ -47,12 +47,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser = make_parser()
     args, rest = parser.parse_known_args(argv)
     # argparse takes ids after options for unknown arguments.
+    options = any(re.match(r'-(?!\d+$)', x) for x in rest)  # -3 may be an id.
     if '--' in rest:
         rest.remove('--')
-    elif any(re.match(r'-(?!\d+$)', x) for x in rest):  # -3 may be an id.
-        parser.error(f'unrecognized arguments: {" ".join(rest)}')
-    if rest and args.command != 'recommend':
-        parser.error(f'unrecognized arguments: {" ".join(rest)}')
+        options = False
+    if rest and (options or args.command != 'recommend'):
+        text = f'unrecognized arguments: {" ".join(rest[:9])}'
+        if all(map(osp.exists, rest)):  # As shells spell out a pattern.
+            text += "; put a pattern in quotes, --log 'clicks/*.csv'"
+        parser.error(text)
     if rest:
         args.items = [*args.items, *rest]
     return args

@@ -102,6 +102,30 @@ def test_options_of_a_log(log, tmp_path, capsys):
     assert report['length'][2] == 4
 
 
+def test_folders_and_patterns(log, tmp_path, capsys):
+    """Prepared files stay where they are, whatever files there are today."""
+    text = open(log).read()
+    for day in (1, 2):
+        folder = tmp_path / 'clicks' / f'day={day}'
+        folder.mkdir(parents=True)
+        (folder / 'a.csv').write_text(text)
+    home = tmp_path / 'clicks'
+    for name, place in [
+        ('clicks', home),
+        ('clicks/day=*/*.csv', home),
+        ('clicks/day=2/a.csv', home / 'day=2'),
+        ('click*/day=1/[a-c].csv', tmp_path),
+    ]:
+        main(['prepare', '--log', str(tmp_path / name)])
+        out = capsys.readouterr().out
+        assert f'prepared files are in {place / "processed"}\n' in out
+    both = [str(home / f'day={day}' / 'a.csv') for day in (1, 2)]
+    message = fails(capsys, 'prepare', '--log', *both)  # Without quotes
+    assert f"{both[1]}; put a pattern in quotes, --log 'clicks/*" in message
+    message = fails(capsys, 'prepare', '--log', both[0], 'more')
+    assert 'arguments: more\n' in message
+
+
 def test_train_writes_one_file(trained, tmp_path):
     folder = trained.removesuffix('/gmm.pt')
     assert [x.name for x in type(tmp_path)(folder).iterdir()] == ['gmm.pt']

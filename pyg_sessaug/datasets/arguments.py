@@ -72,7 +72,9 @@ def load_data(
         found = find_files(path, '')
         if not found:
             raise FileNotFoundError(f'there is no file {args.log}')
-        root = args.root or osp.dirname(path if osp.isfile(path) else found[0])
+        # A pattern's own folder, whatever it finds today.
+        named = path if osp.exists(path) else re.split(r'[*?\[]', path)[0]
+        root = args.root or (path if osp.isdir(path) else osp.dirname(named))
         defaults: Dict[str, Any] = {'allow_missing_categories': True}
         if re.search(r'\.tsv(\.gz|\.zst)?$', found[0]):
             defaults['delimiter'] = '\t'

@@ -83,6 +83,8 @@ def answer_table(
     Raises:
         ValueError: If the table cannot be read, or a row has no session.
     """
+    if osp.isdir(path):
+        raise IsADirectoryError(f'{path} is a folder; name a file in it')
     copy, folder = _copy_options(output), osp.dirname(osp.abspath(output))
     text = Text(delimiter, own=True)
     os.makedirs(folder, exist_ok=True)

@@ -251,5 +251,7 @@ def test_rows_are_those_of_the_training(shop, tmp_path, capsys, ending):
     ask(path, source, target)
     check(read(target, ids), expected(path, ids))
     assert 'columns that are not here' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r'is a folder; name a file in it'):
+        ask(path, tmp_path, target)
     with pytest.raises(SystemExit, match=r"--where .*the columns are \['vis"):
         ask(path, source, target, '--where', "event = 'view'")
