@@ -57,7 +57,8 @@ def read_log(
         ValueError: If a file or a value is not as it should be; it names the
             file, the row and what to do.
     """
-    with connect(options.folder, options.memory_limit) as con:
+    every = [path for paths in parts for path in paths]
+    with connect(options.folder, options.memory_limit, every) as con:
         table = LogTable(con, columns, options)
         # Of two parts, the second is the test set.
         numbers = (0, 2) if len(parts) == 2 else range(len(parts))

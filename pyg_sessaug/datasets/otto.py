@@ -95,7 +95,8 @@ def _read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
         'time': Column('ts', 'int'),
     }
     names = {column.name: column.name for column in columns.values()}
-    with connect(options.folder, options.memory_limit) as con, explain(path):
+    limit = options.memory_limit
+    with connect(options.folder, limit, [path]) as con, explain(path):
         table = LogTable(con, columns, options)
         table.load(path, 0, Source(relation, names, {}, 1, None, True))
         bad = table.sql(

@@ -369,3 +369,6 @@ def test_logs_of_several_pieces(tmp_path, monkeypatch, expected, order, ids):
     monkeypatch.setattr('pyg_sessaug.datasets.columns.CHUNK', 17)
     monkeypatch.setattr('pyg_sessaug.datasets.columns.PROBE', 11)
     assert read(tmp_path, text)[:3] == whole
+    # As large ones are, on disk:
+    monkeypatch.setattr('pyg_sessaug.datasets.reading.SMALL', 0)
+    assert read(tmp_path, text)[:3] == whole
