@@ -250,7 +250,7 @@ class Recommender:
             recommender.update(today)
 
         Args:
-            log (SessionDataset): Sessions newer than all before.
+            log (SessionDataset): Newer sessions; any passed twice count so.
 
         Returns:
             dict: How many ``sessions`` and ``clicks`` were counted, how many
