@@ -1,6 +1,7 @@
 r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
 import copy
+from itertools import islice
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -10,7 +11,14 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import Compose
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.data.sessions import Sessions, expand_numpy_ranges
+from pyg_sessaug.data.sessions import (
+    Array,
+    Sessions,
+    expand_numpy_ranges,
+)
+
+# Made once: a batch is of a class that PyG makes up anew each time.
+_EMPTY = Batch(_base_cls=Data)
 
 
 class SessionGraphs:
@@ -81,7 +89,6 @@ class SessionGraphs:
             'edges_at': (count[1:] - edge_ptr[session]).int(),
         }
         self._lists = {k: v for k, v in lists.items() if v is not None}
-        self._empty = Batch(_base_cls=Data)
 
     def data(self, index: int) -> Data:
         r"""The graph of one sample.
@@ -159,21 +166,9 @@ class SessionGraphs:
         if 'time' in lists:
             values['click_time'] = (lists['time'][click], click_ptr, False)
 
-        batch = copy.copy(self._empty)
-        batch._num_graphs = target.size
-        batch._slice_dict = {k: tensor(v[1]) for k, v in values.items()}
-        none, first = torch.zeros(target.size).long(), tensor(first_node)
-        batch._inc_dict = {
-            k: first if v[2] else none for k, v in values.items()
-        }
-        for key, (value, _, _) in values.items():
-            batch[key] = tensor(value)
-        batch.click_index_batch = tensor(click_graph)
-        batch.click_index_ptr = tensor(click_ptr)
-        batch.batch, batch.ptr = tensor(node_graph), tensor(ptr)
-        return batch
+        return _make_batch(values, ptr, click_ptr)
 
-    def _arrays(self) -> Dict[str, 'np.ndarray[Any, Any]']:
+    def _arrays(self) -> Dict[str, Array]:
         # At the size of a batch NumPy's calls cost half of torch's. The views
         # are not kept: a tensor that goes to a worker by other means than a
         # fork moves to shared memory, and a view would stay behind.
@@ -334,14 +329,61 @@ def session_batch(item: Tensor, length: Tensor) -> Batch:
         Batch: What :meth:`~pyg_sessaug.data.graphs.SessionGraphs.batch`
         returns, without :obj:`y`.
     """
-    # Any click may stand in for the target: a prefix knows nothing of it.
-    ptr = cumsum(length + 1)
-    target = ptr[1:] - 1
-    is_click = torch.ones(item.numel() + length.numel(), dtype=torch.bool)
-    is_click[target] = False
-    clicks = torch.zeros(is_click.numel(), dtype=torch.long)
-    clicks[is_click] = item
-    graphs = SessionGraphs(Sessions(clicks, ptr, target))
-    batch = graphs.batch(torch.arange(length.numel()))
-    del batch['y'], batch._slice_dict['y'], batch._inc_dict['y']
+    # A request has few clicks: plain Python counts them in the time of a
+    # single call of NumPy's.
+    node: List[int] = []
+    edge: List[Tuple[int, int]] = []
+    click: List[int] = []
+    counts: List[Tuple[int, int, int]] = []
+    clicks = iter(item.tolist())
+    for size in length.tolist():
+        place: Dict[int, int] = {}
+        first = len(node)
+        own = [
+            place.setdefault(x, first + len(place))
+            for x in islice(clicks, size)
+        ]
+        node += place
+        new = dict.fromkeys(zip(own, own[1:]))
+        edge += new
+        click += own
+        counts.append((len(place), len(new), size))
+    ptr = np.zeros((3, len(counts) + 1), np.int64)
+    np.cumsum(np.array(counts, np.int64).reshape(-1, 3).T, 1, out=ptr[:, 1:])
+    node_ptr, edge_ptr, click_ptr = ptr
+    pairs = np.array(edge, np.int64).reshape(-1, 2)
+    values = {
+        'x': (np.array(node, np.int64), node_ptr, False),
+        'edge_index': (np.ascontiguousarray(pairs.T), edge_ptr, True),
+        'edge_weight': (np.ones(len(edge), np.float32), edge_ptr, False),
+        'click_index': (np.array(click, np.int64), click_ptr, True),
+    }
+    return _make_batch(values, node_ptr, click_ptr)
+
+
+def _make_batch(
+    values: Dict[str, Tuple[Array, Array, bool]],
+    ptr: Array,
+    click_ptr: Array,
+) -> Batch:
+    r"""A batch from its arrays, with the records by which PyG separates it.
+
+    Args:
+        values (dict): Value, where each graph's part of it begins, and
+            whether it counts nodes of the batch.
+        ptr (numpy.ndarray): First node of each graph, ``[B + 1]``.
+        click_ptr (numpy.ndarray): First click of each graph, ``[B + 1]``.
+    """
+    tensor, size = torch.from_numpy, ptr.size - 1
+    batch = copy.copy(_EMPTY)
+    batch._num_graphs = size
+    batch._slice_dict = {k: tensor(v[1]) for k, v in values.items()}
+    none, first = torch.zeros(size).long(), tensor(ptr[:-1])
+    batch._inc_dict = {k: first if v[2] else none for k, v in values.items()}
+    graph = np.arange(size)
+    for key, (value, _, _) in values.items():
+        batch[key] = tensor(value)
+    batch.click_index_batch = tensor(graph.repeat(np.diff(click_ptr)))
+    batch.click_index_ptr = tensor(click_ptr)
+    batch.batch, batch.ptr = tensor(graph.repeat(np.diff(ptr))), tensor(ptr)
     return batch

@@ -363,7 +363,9 @@ class Recommender:
             torch.tensor([i for session in sessions for i in session]),
             torch.tensor([len(session) for session in sessions]),
         )
-        batch = NormalizeEdges()(batch).to(device)
+        batch = NormalizeEdges()(batch)
+        if device.type != 'cpu':  # Which alone takes a while to find out.
+            batch = batch.to(device)
         training = getattr(model, 'training', False)
         if training:  # Or a millisecond goes into the modes of modules.
             model.eval()
@@ -372,7 +374,8 @@ class Recommender:
             model.train()
         if exclude_clicked:
             score[batch.batch, batch.x] = -torch.inf
-        score[:, blocked.to(device)] = -torch.inf
+        if blocked.numel() > 0:
+            score[:, blocked.to(device)] = -torch.inf
         return _unpack(*top_items(score, k))
 
     def _most_popular(

@@ -20,6 +20,7 @@ from pyg_sessaug.nn.loss.catalogue import (
     product,
 )
 from pyg_sessaug.nn.loss.lookup import shared_lookup
+from pyg_sessaug.nn.models.kept_table import KeptTable
 
 M = TypeVar('M', bound='SessionModel')
 
@@ -102,6 +103,7 @@ class SessionModel(torch.nn.Module, ABC):
         self.item_embedding = Parameter(
             torch.empty(num_items, hidden_channels)
         )
+        self._kept = KeptTable()
         # Not what a subclass makes of it, whose layers are yet to come.
         SessionModel.reset_parameters(self)
 
@@ -124,6 +126,7 @@ class SessionModel(torch.nn.Module, ABC):
         layer resets itself.
         """
         normal(self.item_embedding, mean=0.0, std=0.1)
+        self._kept.clear()
         for layer in self.children():
             reset(layer)
 
@@ -204,12 +207,15 @@ class SessionModel(torch.nn.Module, ABC):
             # What is looked up keeps its entries.
             table = self._shape(F.dropout(table, self.table_dropout))
             return self._rows(data), table
-        table = self._shape(table)
+        if self.scale is not None or self.center:
+            key = self.scale is None, self.center
+            table = self._kept(table, key, self._shape)
         source = table if self.unit_items else self.item_embedding
         return self._drop(F.embedding(self.items(data), source)), table
 
     def _lookup(self, data: Data) -> Tuple[Tensor, Tensor]:
         r"""The same for a loss alone, see :func:`shared_lookup`."""
+        self._kept.clear()  # Training changes it at once.
         x, table = shared_lookup(
             self.item_embedding,
             self.items(data),
