@@ -12,8 +12,10 @@ from torch import Tensor
 from pyg_sessaug.data.devices import on_host
 from pyg_sessaug.nn.loss.catalogue import check_target
 
-# Items per block of the search for the best.
+# Items per block of the search for the best, and scores from which on that
+# is faster than searching all.
 BLOCK = 64
+MANY_SCORES = 2**17
 
 
 def target_rank(score: Tensor, target: Tensor) -> Tensor:
@@ -128,7 +130,7 @@ def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:
     # One more than asked for shows a tie with the first left out.
     count = min(k + 1, score.size(1))
     num_blocks = score.size(1) // BLOCK
-    if num_blocks > 4 * count:
+    if num_blocks > 4 * count and score.numel() > MANY_SCORES:
         # The best are in the blocks of the highest maxima, or in the rest.
         end = num_blocks * BLOCK
         head = score[:, :end].unflatten(1, (num_blocks, BLOCK))

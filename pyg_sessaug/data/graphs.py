@@ -1,7 +1,7 @@
 r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
 import copy
-from itertools import islice
+from itertools import chain, pairwise
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -11,11 +11,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import Compose
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.data.sessions import (
-    Array,
-    Sessions,
-    expand_numpy_ranges,
-)
+from pyg_sessaug.data.sessions import Array, Sessions, expand_numpy_ranges
 
 # Made once: a batch is of a class that PyG makes up anew each time.
 _EMPTY = Batch(_base_cls=Data)
@@ -166,7 +162,10 @@ class SessionGraphs:
         if 'time' in lists:
             values['click_time'] = (lists['time'][click], click_ptr, False)
 
-        return _make_batch(values, ptr, click_ptr)
+        return _make_batch(
+            {k: (tensor(v[0]), tensor(v[1]), v[2]) for k, v in values.items()},
+            *map(tensor, (node_graph, ptr, click_graph, click_ptr)),
+        )
 
     def _arrays(self) -> Dict[str, Array]:
         # At the size of a batch NumPy's calls cost half of torch's. The views
@@ -278,7 +277,8 @@ def with_edges(
     """
     stale = {'edge_attr'} if 'edge_weight' in values else set()
     stale -= values.keys()
-    for key in stale.intersection(data.keys()):
+    # The names of a batch take a while to list.
+    for key in stale.intersection(data.keys()) if stale else ():
         del data[key]
     for key, value in values.items():
         data[key] = value
@@ -326,64 +326,75 @@ def session_batch(item: Tensor, length: Tensor) -> Batch:
         length (Tensor): Clicks of each session, ``[B]``, int64, at least 1.
 
     Returns:
-        Batch: What :meth:`~pyg_sessaug.data.graphs.SessionGraphs.batch`
-        returns, without :obj:`y`.
+        Batch: As that of :class:`SessionGraphs`, without :obj:`y`.
     """
-    # A request has few clicks: plain Python counts them in the time of a
-    # single call of NumPy's.
+    return list_batch([x.tolist() for x in item.split(length.tolist())])
+
+
+def list_batch(sessions: List[List[int]]) -> Batch:
+    r"""The same as :func:`session_batch`, for lists.
+
+    A request has few clicks: plain Python counts them and makes one tensor
+    of all, in the time of a few calls of PyTorch.
+
+    Args:
+        sessions (list): Items of each session, in order.
+    """
     node: List[int] = []
     edge: List[Tuple[int, int]] = []
     click: List[int] = []
-    counts: List[Tuple[int, int, int]] = []
-    clicks = iter(item.tolist())
-    for size in length.tolist():
+    graphs: List[List[int]] = [[], []]
+    ptrs = [[0], [0], [0]]
+    for graph, session in enumerate(sessions):
         place: Dict[int, int] = {}
         first = len(node)
-        own = [
-            place.setdefault(x, first + len(place))
-            for x in islice(clicks, size)
-        ]
+        own = [place.setdefault(x, first + len(place)) for x in session]
         node += place
-        new = dict.fromkeys(zip(own, own[1:]))
-        edge += new
+        edge += dict.fromkeys(pairwise(own))
         click += own
-        counts.append((len(place), len(new), size))
-    ptr = np.zeros((3, len(counts) + 1), np.int64)
-    np.cumsum(np.array(counts, np.int64).reshape(-1, 3).T, 1, out=ptr[:, 1:])
-    node_ptr, edge_ptr, click_ptr = ptr
-    pairs = np.array(edge, np.int64).reshape(-1, 2)
+        graphs[0] += [graph] * len(place)
+        graphs[1] += [graph] * len(own)
+        for ptr, size in zip(ptrs, (len(node), len(edge), len(click))):
+            ptr.append(size)
+    edges = list(chain(*zip(*edge)))
+    lists: List[List[int]] = [node, edges, click, *graphs, *ptrs]
+    numbers = torch.tensor(list(chain(*lists)), dtype=torch.long)
+    parts = numbers.split([len(part) for part in lists])
+    x, ends, index, node_graph, click_graph, start, edge_ptr, click_ptr = parts
     values = {
-        'x': (np.array(node, np.int64), node_ptr, False),
-        'edge_index': (np.ascontiguousarray(pairs.T), edge_ptr, True),
-        'edge_weight': (np.ones(len(edge), np.float32), edge_ptr, False),
-        'click_index': (np.array(click, np.int64), click_ptr, True),
+        'x': (x, start, False),
+        'edge_index': (ends.view(2, -1), edge_ptr, True),
+        'edge_weight': (torch.ones(len(edge)), edge_ptr, False),
+        'click_index': (index, click_ptr, True),
     }
-    return _make_batch(values, node_ptr, click_ptr)
+    return _make_batch(values, node_graph, start, click_graph, click_ptr)
 
 
 def _make_batch(
-    values: Dict[str, Tuple[Array, Array, bool]],
-    ptr: Array,
-    click_ptr: Array,
+    values: Dict[str, Tuple[Tensor, Tensor, bool]],
+    node_graph: Tensor,
+    ptr: Tensor,
+    click_graph: Tensor,
+    click_ptr: Tensor,
 ) -> Batch:
-    r"""A batch from its arrays, with the records by which PyG separates it.
+    r"""A batch with the records by which PyG separates it.
 
     Args:
         values (dict): Value, where each graph's part of it begins, and
             whether it counts nodes of the batch.
-        ptr (numpy.ndarray): First node of each graph, ``[B + 1]``.
-        click_ptr (numpy.ndarray): First click of each graph, ``[B + 1]``.
+        node_graph (Tensor): Graph of each node, ``[N]``.
+        ptr (Tensor): First node of each graph, ``[B + 1]``.
+        click_graph (Tensor): Graph of each click, ``[L]``.
+        click_ptr (Tensor): First click of each graph, ``[B + 1]``.
     """
-    tensor, size = torch.from_numpy, ptr.size - 1
     batch = copy.copy(_EMPTY)
-    batch._num_graphs = size
-    batch._slice_dict = {k: tensor(v[1]) for k, v in values.items()}
-    none, first = torch.zeros(size).long(), tensor(ptr[:-1])
+    first = ptr[:-1]
+    none = torch.zeros_like(first)
+    batch._num_graphs = first.numel()
+    batch._slice_dict = {k: v[1] for k, v in values.items()}
     batch._inc_dict = {k: first if v[2] else none for k, v in values.items()}
-    graph = np.arange(size)
     for key, (value, _, _) in values.items():
-        batch[key] = tensor(value)
-    batch.click_index_batch = tensor(graph.repeat(np.diff(click_ptr)))
-    batch.click_index_ptr = tensor(click_ptr)
-    batch.batch, batch.ptr = tensor(graph.repeat(np.diff(ptr))), tensor(ptr)
+        batch[key] = value
+    batch.click_index_batch, batch.click_index_ptr = click_graph, click_ptr
+    batch.batch, batch.ptr = node_graph, ptr
     return batch

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_sessaug.data.graphs import session_batch
+from pyg_sessaug.data.graphs import list_batch
 from pyg_sessaug.evaluation import batch_size_of, split_sessions
 from pyg_sessaug.files import save_atomically
 from pyg_sessaug.metrics import top_items
@@ -359,11 +359,7 @@ class Recommender:
     ) -> List[Tuple[List[int], List[float]]]:
         model = self.model
         device = device_of(model)
-        batch = session_batch(
-            torch.tensor([i for session in sessions for i in session]),
-            torch.tensor([len(session) for session in sessions]),
-        )
-        batch = NormalizeEdges()(batch)
+        batch = NormalizeEdges()(list_batch(sessions))
         if device.type != 'cpu':  # Which alone takes a while to find out.
             batch = batch.to(device)
         training = getattr(model, 'training', False)

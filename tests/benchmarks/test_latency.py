@@ -32,6 +32,7 @@ def test_times_what_it_says(tmp_path, monkeypatch):
     (row,) = report['latency']
     assert (row['sessions'], row['batches']) == (6, 3)
     assert (row['median_ms'], row['p99_ms']) == (1000, 1000)
+    assert (row['floor_ms'], row['ratio']) == (1000, 1)
     assert row['median_cpu_ms'] == 2000
     assert row['sessions_per_second'] == 8
     assert row['sessions_per_cpu_second'] == 4
@@ -53,3 +54,9 @@ def test_prefixes_are_samples_in_raw_ids(tmp_path):
     drawn = latency.raw_prefixes(data, 50)
     assert len(drawn) == 50
     assert {tuple(session) for session in drawn} <= samples
+
+
+def test_times_a_blend_and_cosines():
+    blend = latency.make(latency.BLEND, 20, 4)
+    assert [type(x).__name__ for x in blend.members] == ['SRGNN', 'SRGNNPlus']
+    assert latency.make(latency.COSINE, 20, 4).scale == 12.0

@@ -1,7 +1,5 @@
 r"""The gated graph layer of SR-GNN."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import GRUCell, Linear, Parameter
@@ -69,23 +67,23 @@ class GatedSessionConv(MessagePassing):
         # Both directions in one sweep: row 2i of the doubled nodes carries
         # what node i sends along its edges, row 2i + 1 what it sends back.
         both = self.lin(x).view(2 * num_nodes, channels)
-        src, dst = 2 * edge_index
-        both_index = torch.stack(
-            [torch.cat([src, dst + 1]), torch.cat([dst, src + 1])]
-        )
+        along = 2 * edge_index
+        both_index = torch.cat([along, along.flip(0) + 1], dim=1)
         weight = edge_attr.t().reshape(-1, 1)
         # A blurred session of k nodes has about k^2 edges: in slices, no
         # more than MAX_MESSAGES vectors are in memory at a time.
-        parts: Any = [(both_index, weight)]
-        if not is_exporting():  # A program cannot count its slices.
+        # A program cannot count its slices.
+        if is_exporting() or weight.size(0) <= MAX_MESSAGES:
+            out = self.propagate(both_index, x=both, edge_weight=weight)
+        else:
             parts = zip(
                 both_index.split(MAX_MESSAGES, dim=1),
                 weight.split(MAX_MESSAGES),
             )
-        out = sum(
-            self.propagate(index, x=both, edge_weight=part)
-            for index, part in parts
-        )
+            out = sum(
+                self.propagate(index, x=both, edge_weight=part)
+                for index, part in parts
+            )
         out = out.view(num_nodes, 2 * channels) + self.bias
         return self.gru(out, x).to(x.dtype)  # Autocast changes it.
 

@@ -5,7 +5,7 @@ from typing import Any, Callable, Hashable, NamedTuple, Optional, Tuple, Type
 import torch
 from torch import Tensor
 
-from pyg_sessaug.nn.loss.catalogue import is_exporting
+from pyg_sessaug.data.devices import is_exporting
 
 
 class _Entry(NamedTuple):
