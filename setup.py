@@ -43,6 +43,9 @@ studies_requires = [*plot_requires, 'gensim']
 # An index of nearest neighbours:
 index_requires = ['faiss-cpu']
 
+# Programs for ONNX Runtime; the tests skip without:
+onnx_requires = ['onnx', 'onnxscript', 'onnxruntime']
+
 full_requires = plot_requires
 
 # All that the tests, the benchmarks and their `--help` import:
@@ -98,6 +101,7 @@ setup(
         'plot': plot_requires,
         'studies': studies_requires,
         'index': index_requires,
+        'onnx': onnx_requires,
         'scatter': scatter_requires,
         'full': full_requires,
         'test': test_requires,

@@ -36,7 +36,7 @@ def metrics(out, name):
 
 def test_examples_are_short():
     paths = sorted(FOLDER.glob('*.py'))
-    assert len(paths) == 5
+    assert len(paths) == 6
     for path in paths:
         assert len(path.read_text().splitlines()) < 80
         assert path.name in (FOLDER / 'README.md').read_text()
@@ -140,3 +140,19 @@ def test_session_modes(run):
     assert 0 < names['within'] < 1
     count = re.search(r'clicks by cluster: (.*)$', out, re.MULTILINE)
     assert sum(ast.literal_eval(count[1])) == names['train'].clicks
+
+
+@pytest.mark.parametrize('model', ['srgnn', 'tagnn'])
+def test_onnx_export(run, model):
+    pytest.importorskip('onnxscript')
+    pytest.importorskip('onnxruntime')
+    names, _ = run('onnx_export', '--model', model, '--num-sessions', '300')
+    scores = torch.from_numpy(names['scores'])
+    torch.testing.assert_close(scores, names['expected'])
+    # Rounding may swap items whose scores differ by less than it.
+    best, top = (torch.from_numpy(names[x]) for x in ('best', 'top'))
+    scores = names['expected']
+    close = scores.gather(1, best) - scores.gather(1, top)
+    assert scores.size(0) == 1000
+    assert float(close.abs().max()) < 1e-5
+    assert names['same'].mean() > 0.99
