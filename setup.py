@@ -46,6 +46,9 @@ index_requires = ['faiss-cpu']
 # Programs for ONNX Runtime; the tests skip without:
 onnx_requires = ['onnx', 'onnxscript', 'onnxruntime']
 
+# An HTTP server of recommendations:
+serve_requires = ['starlette', 'uvicorn']
+
 full_requires = plot_requires
 
 # All that the tests, the benchmarks and their `--help` import:
@@ -102,6 +105,7 @@ setup(
         'studies': studies_requires,
         'index': index_requires,
         'onnx': onnx_requires,
+        'serve': serve_requires,
         'scatter': scatter_requires,
         'full': full_requires,
         'test': test_requires,

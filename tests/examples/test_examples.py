@@ -36,9 +36,10 @@ def metrics(out, name):
 
 def test_examples_are_short():
     paths = sorted(FOLDER.glob('*.py'))
-    assert len(paths) == 6
+    assert len(paths) == 7
     for path in paths:
-        assert len(path.read_text().splitlines()) < 80
+        lines = len(path.read_text().splitlines())
+        assert lines < (150 if path.name == 'serve.py' else 80)
         assert path.name in (FOLDER / 'README.md').read_text()
 
 
