@@ -15,7 +15,6 @@ import os
 import os.path as osp
 import sys
 import time
-from ast import literal_eval
 from itertools import product
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -27,6 +26,7 @@ from benchmarks.experiments.board import METRICS, Setting, add, done, read
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command
+from pyg_sessaug import arguments
 from pyg_sessaug.comparison import paired_bootstrap, per_session
 from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples
@@ -298,7 +298,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     text = 'train on everything in the end'
     add('--refit', action='store_true', help=text)
     text = 'KEY=VALUE in place of the setting that the search chose'
-    add('--set', nargs='+', type=pair, default=[], help=text)
+    add('--set', nargs='+', type=arguments.setting, default=[], help=text)
     text = 'folder of trainings'
     add('--runs', default='runs/leaderboard', help=text)
     args = parser.parse_args(argv)
@@ -307,11 +307,6 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     args.output = args.output or osp.join(args.runs, name)
     os.makedirs(args.runs, exist_ok=True)
     return args
-
-
-def pair(text: str) -> Tuple[str, Any]:
-    key, _, value = text.partition('=')
-    return key, literal_eval(value)
 
 
 if __name__ == '__main__':

@@ -247,6 +247,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help='steps before the rate is cut to a tenth, again and again '
         f'{PRESET}',
     )
+    text = 'scores of all items, or of a sample in each step, for large '
+    text += 'catalogues (default: exact)'
+    add('--loss', choices=['exact', 'sampled'], help=text)
+    text = 'items in that sample (default: 2048)'
+    add('--num-negatives', type=positive, help=text)
     add('--weight-decay', type=float, help=f'L2 penalty {PRESET}')
     add(
         '--patience',

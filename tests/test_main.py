@@ -301,6 +301,19 @@ def test_decay_steps(log, tmp_path):
     assert not all(torch.equal(default[key], other[key]) for key in default)
 
 
+def test_sampled_loss(log, tmp_path, capsys):
+    output, states = str(tmp_path / 'a.pt'), []
+    argv = ['train', '--log', log, *QUICK, '--output', output]
+    sampled = ['--loss', 'sampled', '--num-negatives']
+    for options in ([], [*sampled, '3'], [*sampled, '4']):
+        main([*argv, *options])
+        states.append(Recommender.load(output).model.item_embedding)
+    assert not torch.equal(states[0], states[1])
+    assert not torch.equal(states[1], states[2])
+    message = fails(capsys, *argv, *sampled, '3', '--model', 'tagnn')
+    assert 'the loss that a TAGNN has of its own' in message
+
+
 def test_bad_input(log, trained, tmp_path, capsys):
     data = ['--log', log]
     assert 'no file nowhere.csv' in fails(

@@ -10,6 +10,7 @@ from pyg_sessaug.nn.conv.channel_combination import ChannelCombination
 from pyg_sessaug.nn.conv.click_attention import ClickAttention
 from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.loss.catalogue import catalogue_cross_entropy
+from pyg_sessaug.nn.loss.sampled import Negatives, sampled_cross_entropy
 from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
@@ -48,6 +49,7 @@ __all__ = [
     'GatedSessionConv',
     'LESSR',
     'NISER',
+    'Negatives',
     'RepeatTerm',
     'ReversedPositions',
     'SASRec',
@@ -58,6 +60,7 @@ __all__ = [
     'SwitchCase',
     'TAGNN',
     'catalogue_cross_entropy',
+    'sampled_cross_entropy',
     'target_attention_cross_entropy',
     'target_attention_scores',
 ]

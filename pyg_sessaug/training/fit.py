@@ -9,6 +9,7 @@ from pyg_sessaug.nn.interface import check_interface
 from pyg_sessaug.training.distributed import rank
 from pyg_sessaug.training.loop import Loop, Options, best_epoch
 from pyg_sessaug.training.presets import FEW_STEPS, first_fall
+from pyg_sessaug.training.sampled import LOSSES, check_sampled
 from pyg_sessaug.training.schedule import SCHEDULES
 from pyg_sessaug.training.state import alone, copy_tensors
 from pyg_sessaug.transforms import NormalizeEdges
@@ -40,6 +41,9 @@ def fit(
     ema: Optional[float] = None,
     refit: Any = None,
     callback: Optional[Callable[[List[Dict[str, float]]], Any]] = None,
+    loss: str = 'exact',
+    num_negatives: int = 2048,
+    negative_power: float = 0.75,
 ) -> List[Dict[str, float]]:
     r"""Trains a model by the protocol of SR-GNN and keeps its best epoch.
 
@@ -121,6 +125,18 @@ def fit(
             (default: :obj:`None`)
         callback (callable, optional): Called after every epoch with the
             history so far, by the first process. (default: :obj:`None`)
+        loss (str): :obj:`"exact"`, or :obj:`"sampled"` for large catalogues:
+            each batch is compared with its own targets and
+            :obj:`num_negatives` other items, and only items of the step are
+            touched, which have no weight decay; see
+            :func:`~pyg_sessaug.nn.sampled_cross_entropy`.
+            Validation stays exact, on at most 20,000 samples. An average of
+            weights (:obj:`ema`) touches all of them nevertheless.
+            (default: :obj:`"exact"`)
+        num_negatives (int): Items that a step draws. (default: :obj:`2048`)
+        negative_power (float): Items are drawn by their number of targets to
+            the power of this, 0 for equal probabilities.
+            (default: :obj:`0.75`)
 
     Returns:
         list: One dict per epoch: ``epoch`` (from 1), ``lr``, ``train_loss``,
@@ -130,8 +146,9 @@ def fit(
     Raises:
         ValueError: If a loss is not finite, the data has items beyond the
             model's, items of the splits are not the same, there is nothing
-            to train on, or the checkpoint was made by other settings or
-            another version.
+            to train on, the model cannot be trained on a sample of the
+            items, or the checkpoint was made by other settings or another
+            version.
         BlockingIOError: If another training has the checkpoint.
 
     Warns:
@@ -165,7 +182,15 @@ def fit(
             f'recency={recency} and ema={ema}; pass one of {SCHEDULES}, 0 or '
             f'more steps, a positive number, and one between 0 and 1'
         )
+    if loss not in LOSSES or num_negatives < 1 or negative_power < 0:
+        raise ValueError(
+            f'fit got loss={loss!r}, num_negatives={num_negatives} and '
+            f'negative_power={negative_power}; pass one of {LOSSES}, at '
+            f'least 1 item, and a power of at least 0'
+        )
     check_interface(model, 'num_items', 'loss')
+    if loss == 'sampled':
+        check_sampled(model)
     loader = SessionLoader(train)
     for samples in (val, refit):
         if samples is not None:
@@ -195,6 +220,9 @@ def fit(
         warmup,
         recency,
         ema,
+        loss,
+        num_negatives,
+        negative_power,
     )
     transform = transform or loader.transform or NormalizeEdges()
     training = model.training

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import RandomSampler, Subset
 from torch_geometric.data import Batch
@@ -27,10 +28,10 @@ from pyg_sessaug.training.distributed import (
     world_size,
 )
 from pyg_sessaug.training.presets import first_fall
+from pyg_sessaug.training.sampled import part_of, row_adam, sampled_loss
 from pyg_sessaug.training.schedule import by_recency, learning_rate
 from pyg_sessaug.training.state import (
     TrainingState,
-    copy_tensors,
     saved_state,
 )
 
@@ -58,6 +59,9 @@ class Options:
     warmup: int
     recency: Optional[float]
     ema: Optional[float]
+    loss: str
+    num_negatives: int
+    negative_power: float
 
 
 class Loop:
@@ -103,13 +107,16 @@ class Loop:
             train, transform=transform, num_workers=num_workers, **batches
         )
         check_items(model, self.loader)
-        self.loss = distributed_loss(model)
-        optimizer = torch.optim.Adam(
-            model.parameters(),
-            lr=options.lr,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
+        rates = {'lr': options.lr, 'weight_decay': options.weight_decay}
+        if options.loss == 'exact':
+            self.loss = distributed_loss(model)
+            optimizer = Adam(model.parameters(), **rates, fused=True)
+        else:
+            negatives = options.num_negatives, options.negative_power
+            self.loss = sampled_loss(model, self.loader, sampler, *negatives)
+            optimizer = row_adam(model, **rates)
+            if val is not None:
+                self.val = part_of(val)
         steps = len(self.loader)
         self.decay_steps = options.decay_steps or first_fall(
             self.num_samples, size, options.decay_every
@@ -135,6 +142,9 @@ class Loop:
         r"""Whatever changes the result, to tell whether a state is of it."""
         settings = asdict(self.options)
         settings.pop('decay_every')
+        if self.options.loss == 'exact':
+            for name in ('loss', 'num_negatives', 'negative_power'):
+                settings.pop(name)
         settings['decay_steps'] = self.decay_steps
         settings['samples'] = self.num_samples
         if self.options.schedule == 'cosine':
@@ -175,7 +185,7 @@ class Loop:
             while run.epoch < epochs and run.epoch - self.best < patience:
                 run.history.append(self.epoch(run.epoch + 1))
                 if self.best == run.epoch:
-                    run.best = copy_tensors(self.scored.state_dict())
+                    run.keep(self.scored.state_dict())
                 run.save(checkpoint)
                 self.tell(run.history)
         except KeyboardInterrupt:

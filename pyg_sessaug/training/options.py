@@ -68,8 +68,9 @@ def training_options(args: argparse.Namespace, train: Any) -> Dict[str, Any]:
         return {k: v for k, v in values.items() if v is not None}
 
     names = 'epochs', 'batch_size', 'lr', 'decay_steps'
+    losses = 'loss', 'num_negatives'
     decays = 'weight_decay', 'patience'
-    chosen = preset(args.preset, train, **given(*names, *decays))
+    chosen = preset(args.preset, train, **given(*names, *losses, *decays))
     if rank() == 0:
         text = ', '.join(f'{k} {v}' for k, v in chosen.items())
         print(

@@ -68,7 +68,8 @@ class RecencySampler(Sampler[int]):
 
     def __init__(self, session: Tensor, num_sessions: int, tau: float) -> None:
         age = (num_sessions - 1 - session).double() / num_sessions
-        self.total = torch.exp(-age / tau).cumsum(0)
+        self.weight = torch.exp(-age / tau)
+        self.total = self.weight.cumsum(0)
 
     def __len__(self) -> int:
         return self.total.numel()

@@ -39,6 +39,11 @@ class TrainingState:
     def epoch(self) -> int:
         return len(self.history)
 
+    def keep(self, weights: Dict[str, Tensor]) -> None:
+        r"""Makes these the best; in place, as a table may be large."""
+        for key, value in weights.items():
+            self.best[key].copy_(value)
+
     def save(self, path: Optional[str]) -> None:
         if path is None:
             return

@@ -17,9 +17,11 @@ from pyg_sessaug.data.devices import is_exporting, on_host
 from pyg_sessaug.nn.loss.catalogue import (
     catalogue_cross_entropy,
     check_precision,
+    check_target,
     product,
 )
 from pyg_sessaug.nn.loss.lookup import shared_lookup
+from pyg_sessaug.nn.loss.sampled import Negatives, sampled_cross_entropy
 from pyg_sessaug.nn.models.kept_table import KeptTable
 
 M = TypeVar('M', bound='SessionModel')
@@ -181,6 +183,34 @@ class SessionModel(torch.nn.Module, ABC):
         vector = self._vector(x, data)
         return catalogue_cross_entropy(vector, table, data.y, self.precision)
 
+    def sampled_loss(self, data: Data, negatives: Negatives) -> Tensor:
+        r"""Mean softmax cross-entropy of the targets over a sample of the
+        items, in float32; only what is looked up has a gradient, a sparse one.
+
+        Args:
+            data (Batch): The session graphs.
+            negatives (Negatives): Draws items to compare sessions with.
+        """
+        data = self.prepare(data)
+        index, target = self.items(data), data.y
+        size = data.ptr.numel() - 1
+        check_target(target, size, self.num_items)
+        item = torch.cat([negatives.draw(), target])
+        rows = F.embedding(
+            torch.cat([index, item]), self.item_embedding, sparse=True
+        )
+        x, table = rows.split([index.numel(), item.numel()])
+        table = F.dropout(table, self.table_dropout, self.training)
+        table = self._shape(table)
+        return sampled_cross_entropy(
+            self._vector(self._nodes(x), data),
+            table[-size:],
+            target,
+            table,
+            item,
+            negatives.log_count(item, size),
+        )
+
     def _vector(self, x: Tensor, data: Data) -> Tensor:
         return self.unit(self.session(x, data))
 
@@ -197,7 +227,10 @@ class SessionModel(torch.nn.Module, ABC):
 
     def _rows(self, data: Data) -> Tensor:
         r"""Vectors of the items of a batch, ``[N, d]``."""
-        x = F.embedding(self.items(data), self.item_embedding)
+        return self._nodes(F.embedding(self.items(data), self.item_embedding))
+
+    def _nodes(self, x: Tensor) -> Tensor:
+        r"""Rows of the item table as :meth:`session` gets them."""
         return self._drop(self._shape(x) if self.unit_items else x)
 
     def _rows_and_table(self, data: Data) -> Tuple[Tensor, Tensor]:
