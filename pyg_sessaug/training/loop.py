@@ -107,14 +107,17 @@ class Loop:
             train, transform=transform, num_workers=num_workers, **batches
         )
         check_items(model, self.loader)
-        rates = {'lr': options.lr, 'weight_decay': options.weight_decay}
+        lr, weight_decay = options.lr, options.weight_decay
         if options.loss == 'exact':
             self.loss = distributed_loss(model)
-            optimizer = Adam(model.parameters(), **rates, fused=True)
+            parameters = model.parameters()
+            optimizer = Adam(
+                parameters, lr, weight_decay=weight_decay, fused=True
+            )
         else:
             negatives = options.num_negatives, options.negative_power
             self.loss = sampled_loss(model, self.loader, sampler, *negatives)
-            optimizer = row_adam(model, **rates)
+            optimizer = row_adam(model, lr, weight_decay)
             if val is not None:
                 self.val = part_of(val)
         steps = len(self.loader)
