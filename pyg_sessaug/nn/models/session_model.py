@@ -191,6 +191,7 @@ class SessionModel(torch.nn.Module, ABC):
             data (Batch): The session graphs.
             negatives (Negatives): Draws items to compare sessions with.
         """
+        self._kept.clear()  # Training changes it at once.
         data = self.prepare(data)
         index, target = self.items(data), data.y
         size = data.ptr.numel() - 1
