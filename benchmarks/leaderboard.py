@@ -65,10 +65,21 @@ CANDIDATES: Dict[str, List[Setting]] = {
          'weighting_score': 'quadratic', 'idf_weighting': 2.0},
     ],
 }  # fmt: skip
-# Made of trained models, the network first.
+# A model by the setting found for it, and more.
+VARIANTS: Dict[str, Tuple[str, Setting]] = {
+    'srgnn-plus-context': ('srgnn-plus', {'context': 20}),
+    'srgnn-plus-shuffled': (
+        'srgnn-plus',
+        {'context': 20, 'shuffled_context': True},
+    ),
+}
+# Made of trained models.
 COMPOSED: Dict[str, Setting] = {
     'srgnn-plus-repeats': {'members': ['srgnn-plus']},
+    'srgnn-plus-context-repeats': {'members': ['srgnn-plus-context']},
     'blend': {'members': ['srgnn-plus', 'vsknn']},
+    'blend-context': {'members': ['srgnn-plus-context', 'vsknn']},
+    'blend-both': {'members': ['srgnn-plus-context', 'srgnn-plus', 'vsknn']},
 }
 
 
@@ -158,7 +169,7 @@ def train(
         return net, {'epochs': 0, 'minutes': minutes, 'precision': 'float32'}
     torch.manual_seed(seed)
     precision = choose_precision('auto', 'cpu')
-    cls = find_class(model, MODELS)
+    cls = find_class(VARIANTS.get(model, (model,))[0], MODELS)
     net = cls.from_dataset(train_data, precision=precision, **ours)
     words = [f'{k}={v}' for k, v in setting.items()]
     kind = f'search{args.fraction:g}' if args.search else 'row'
@@ -191,36 +202,40 @@ def compose(
     data: Dict[str, SessionDataset],
     refit: bool,
 ) -> Tuple[Any, Setting]:
-    """A network with a term for repeats, and mixed with counts, if any; with
-    refit, term and weights stay as validation found them.
+    """Networks, each with a term for repeats, and counts, mixed where there
+    are several; with refit, terms and weights stay as validation found them.
     """
+    names = setting['members']
 
     def members(refit: bool) -> Tuple[List[Any], List[Setting]]:
         made = [
             train(args, x, seed, chosen(args.dataset, x), data, refit)
-            for x in setting['members']
+            for x in names
         ]
         return [x for x, _ in made], [x for _, x in made]
 
-    (network, *counts), costs = members(False)
+    parts, costs = members(False)
     start = time.perf_counter()
-    net: Any = fit_repeats(network, data['val'])
-    if counts:
-        net = fit_blend([net, *counts], data['val'])
+    for i, name in enumerate(names):
+        if name not in COUNTS:
+            parts[i] = fit_repeats(parts[i], data['val'])
+    net = parts[0] if len(parts) == 1 else fit_blend(parts, data['val'])
     minutes = (time.perf_counter() - start) / 60
     if refit:
-        (network, *counts), costs = members(True)
-        if counts:
-            net.members[0].model = network
-            net = Blend([net.members[0], *counts], net.weight.tolist())
-        else:
-            net.model = network
+        new, costs = members(True)
+        for i, name in enumerate(names):
+            if name in COUNTS:
+                parts[i] = new[i]
+            else:
+                parts[i].model = new[i]
+        if len(parts) > 1:
+            net = Blend(parts, net.weight.tolist())
     cost = {
         'epochs': max(x['epochs'] for x in costs),
         'minutes': minutes + sum(x['minutes'] for x in costs),
         'precision': costs[0]['precision'],
     }
-    if counts:
+    if len(parts) > 1:
         cost['weights'] = net.weight.tolist()
     return net.eval(), cost
 
@@ -231,6 +246,9 @@ def chosen(dataset: str, model: str) -> Setting:
     """
     if model in COMPOSED:
         return COMPOSED[model]
+    if model in VARIANTS:
+        base, more = VARIANTS[model]
+        return {**chosen(dataset, base), **more}
     rows = [x for x in read(SEARCH) if x['model'] == model]
     tried = [x for x in rows if x['data'] == dataset]
     tried = tried or [x for x in rows if x['data'] == 'diginetica']
@@ -282,7 +300,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         threads=1,
     )
     add = parser.add_argument
-    names = [*MODELS, *COUNTS, *COMPOSED]
+    names = [*MODELS, *COUNTS, *VARIANTS, *COMPOSED]
     text = 'models of the table'
     add(
         '--models',

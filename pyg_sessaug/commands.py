@@ -16,13 +16,13 @@ from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
-from pyg_sessaug.nn.interface import check_interface
-from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.nn.models.session_model import (
+from pyg_sessaug.nn.constructor import (
     accepted,
     argument_names,
     arguments_of,
 )
+from pyg_sessaug.nn.interface import check_interface
+from pyg_sessaug.nn.loss.catalogue import choose_precision
 from pyg_sessaug.registry import find_class
 from pyg_sessaug.serving.lines import (
     answer_lines,

@@ -30,8 +30,8 @@ from pyg_sessaug.datasets import SessionDataset
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.files import load_state, save_atomically
 from pyg_sessaug.nn import CovarianceSRGNN, SessionModel
+from pyg_sessaug.nn.constructor import accepted
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.nn.models.session_model import accepted
 from pyg_sessaug.registry import find_class
 from pyg_sessaug.training import best_epoch
 from pyg_sessaug.training.augmentations import (

@@ -53,7 +53,7 @@ class NeighborItems(torch.nn.Module):
         shuffled (bool): Whether each session gets what a session of other
             items would get, as a control: same law, no news. Each item
             stands for another of the same tenth of the clicked items by
-            clicks; :meth:`fit` draws which. (default: :obj:`False`)
+            clicks; the first :meth:`fit` draws which. (default: :obj:`False`)
     """
 
     order: Tensor
@@ -91,7 +91,8 @@ class NeighborItems(torch.nn.Module):
         """
         self.vsknn.fit(dataset)
         self._lists = None
-        if self.shuffled:
+        untouched = torch.arange(self.order.numel()).to(self.order)
+        if self.shuffled and torch.equal(self.order, untouched):
             item, size = self.vsknn.item.cpu(), self.vsknn.num_items
             clicks = torch.bincount(item, minlength=size)
             self.order = _exchanged(clicks).to(self.order.device)

@@ -8,7 +8,7 @@ import torch
 
 from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import Blend, RepeatTerm, SwitchCase
-from pyg_sessaug.nn.models.session_model import arguments_of
+from pyg_sessaug.nn.constructor import arguments_of
 from pyg_sessaug.registry import COUNTS, MODELS, find_class
 
 KEYS = {

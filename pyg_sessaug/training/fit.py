@@ -121,7 +121,8 @@ def fit(
         refit (SessionDataset or Subset, optional): All training sessions,
             those of validation among them, as by :obj:`val_ratio=0`. Once
             validation has chosen the epoch, the model is trained anew on
-            them for as many, from the same start, and keeps those weights.
+            them for as many, from the same start, and keeps those weights;
+            what it counts of training sessions, it counts anew.
             (default: :obj:`None`)
         callback (callable, optional): Called after every epoch with the
             history so far, by the first process. (default: :obj:`None`)
@@ -235,6 +236,8 @@ def fit(
         model.load_state_dict(loop.state.best)
         if refit is not None:
             model.load_state_dict(loop.state.start)
+            if hasattr(model, 'observe'):
+                model.observe(refit)
             again = Loop(model, refit, None, *more)
             history = history + again.run(
                 best_epoch(history, min_delta),

@@ -30,6 +30,8 @@ def run(folder, monkeypatch):
     monkeypatch.setitem(leaderboard.CANDIDATES, 'covisits', counts)
     members = {'members': ['srgnn-plus', 'covisits']}
     monkeypatch.setitem(leaderboard.COMPOSED, 'blend', members)
+    members = {'members': ['srgnn-plus-context', 'srgnn-plus', 'covisits']}
+    monkeypatch.setitem(leaderboard.COMPOSED, 'blend-both', members)
 
     def run(*argv, output='board.json'):
         root = ['--root', str(folder / 'data'), '--runs', str(folder)]
@@ -97,6 +99,16 @@ def test_refit_and_blend(run):
     }  # fmt: skip
     (table,) = again['table'].values()
     assert any('srgnn-plus, refit' in row[0] for row in table)
+
+
+def test_variant_in_a_blend_of_networks(run):
+    names = ['srgnn-plus-context', 'srgnn-plus', 'blend-both']
+    board = run('--models', *names, '--refit', output='both.json')
+    rows = {x['model']: x for x in board['rows']}
+    assert rows['srgnn-plus-context']['settings']['context'] == 20
+    assert len(rows['blend-both']['weights']) == 3
+    minutes = [rows[x]['minutes'] for x in names]
+    assert minutes[2] > minutes[0] + minutes[1]
 
 
 def test_no_setting_was_tried(run, capsys):

@@ -5,7 +5,7 @@ import torch
 
 from pyg_sessaug import SessionLoader, fit
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.nn import SRGNN
+from pyg_sessaug.nn import GCEGNN, NISER, SRGNN
 from pyg_sessaug.training.loop import best_epoch, validation_loss
 from pyg_sessaug.training.schedule import RecencySampler, by_recency
 from tests.training.test_fit import Interrupt
@@ -127,6 +127,40 @@ def test_refit_trains_on_everything_for_the_chosen_epochs(data):
     (plain,) = fit(whole, data[2], data[1], epochs=1, **options)
     assert plain['train_loss'] == again[0]['train_loss']
     assert not torch.equal(model.item_embedding, chosen.item_embedding)
+
+
+@pytest.mark.parametrize(
+    ('cls', 'options'),
+    [
+        (GCEGNN, {}),
+        (NISER, {'context': 3}),
+        (NISER, {'context': 3, 'shuffled_context': True}),
+    ],
+)
+def test_refit_looks_at_all_sessions(data, tmp_path, cls, options):
+    """A model that asks training sessions asks those it is trained on, also
+    once it goes on from a file.
+    """
+    kwargs = dict(epochs=2, batch_size=20, seed=1, progress=False)
+    kwargs['checkpoint'] = str(tmp_path / 'state')
+    torch.manual_seed(0)
+    fresh = dict(cls.from_dataset(data[2], 8, **options).named_buffers())
+    for resume in (False, True):
+        torch.manual_seed(0)
+        model = cls.from_dataset(data[0], 8, **options)
+        # Items exchanged by popularity stay exchanged as at first.
+        order = {x: y for x, y in model.named_buffers() if 'order' in x}
+        fit(model, data[0], data[1], refit=data[2], resume=resume, **kwargs)
+        for name, value in model.named_buffers():
+            assert torch.equal(value, order.get(name, fresh[name]))
+
+
+def test_refit_needs_whole_sessions(data):
+    model = GCEGNN.from_dataset(data[0], 8)
+    with pytest.raises(ValueError, match='got the val split; pass the train'):
+        model.observe(data[1])
+    with pytest.raises(ValueError, match='training split, whole'):
+        model.observe(torch.utils.data.Subset(data[2], [0, 1]))
 
 
 @pytest.mark.parametrize('name', OPTIONS)

@@ -1,7 +1,7 @@
 r"""What models share that look at similar sessions."""
 
 import copy
-from typing import Any, Optional, Type, TypeVar
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
@@ -9,9 +9,10 @@ from torch_geometric.data import Data
 
 from pyg_sessaug.counts.neighbor_items import NeighborItems
 from pyg_sessaug.nn.aggr.context_readout import ContextReadout
-from pyg_sessaug.nn.models.session_model import SessionModel
-
-M = TypeVar('M', bound='ContextModel')
+from pyg_sessaug.nn.models.session_model import (
+    SessionModel,
+    check_training,
+)
 
 
 class ContextModel(SessionModel):
@@ -57,32 +58,19 @@ class ContextModel(SessionModel):
             )
             self.context_readout = ContextReadout(hidden_channels)
 
-    @classmethod
-    def from_dataset(
-        cls: Type[M], dataset: Any, hidden_channels: int = 100, **kwargs: Any
-    ) -> M:
-        r"""A new model for a data set, which knows its sessions where it has
-        a context. Their neighbours are kept beside the prepared data.
+    def observe(self, dataset: Any) -> None:
+        r"""Finds neighbours for all parts of the sessions of a data set, and
+        keeps them beside the prepared data.
 
         Args:
             dataset (SessionDataset): The training samples.
-            hidden_channels (int): Size :math:`d` of all vectors.
-                (default: :obj:`100`)
-            **kwargs (optional): Further arguments of the class.
 
         Raises:
             ValueError: If the data are not those of training.
         """
-        model = super().from_dataset(dataset, hidden_channels, **kwargs)
-        if model.neighbors is not None:
-            if dataset.split != 'train':
-                raise ValueError(
-                    f'{cls.__name__}.from_dataset got the {dataset.split} '
-                    f'split; pass the training split, whose sessions may be '
-                    f'asked'
-                )
-            model.neighbors.fit(dataset, dataset.processed_dir)
-        return model
+        if self.neighbors is not None:
+            check_training(self, dataset)
+            self.neighbors.fit(dataset, dataset.processed_dir)
 
     def prepare(self, data: Data) -> Data:
         r"""A batch with the items around each session: :obj:`context_item`

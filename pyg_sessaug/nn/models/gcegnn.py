@@ -1,6 +1,6 @@
 r"""GCE-GNN."""
 
-from typing import Any, List, Optional, Tuple, Type, TypeVar
+from typing import Any, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,10 @@ from torch_geometric.utils import cumsum, scatter
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.nn.aggr.positions import ReversedPositions
 from pyg_sessaug.nn.conv.relative_weights import RelativeWeights, find_edges
-from pyg_sessaug.nn.models.session_model import SessionModel
-
-G = TypeVar('G', bound='GCEGNN')
+from pyg_sessaug.nn.models.session_model import (
+    SessionModel,
+    check_training,
+)
 
 
 class GCEGNN(SessionModel):
@@ -127,13 +128,7 @@ class GCEGNN(SessionModel):
         self.max_length = max_length
         self.num_channels = num_channels
         d = hidden_channels
-        # Where an item has fewer neighbours, it stands for them itself, zero
-        # times. So tables of any graph have one size, and states load.
-        item = torch.arange(num_items).view(-1, 1)
-        neighbor = item.repeat(1, num_neighbors)
-        count = torch.zeros(num_items, num_neighbors)
-        if graph is not None:
-            _fill_heaviest(neighbor, count, graph[0].cpu(), graph[1].cpu())
+        neighbor, count = _heaviest(graph, num_items, num_neighbors)
         self.register_buffer('neighbor', neighbor)
         self.register_buffer('count', count)
         self.hops = ModuleList(_GlobalLayer(d) for _ in range(num_hops))
@@ -146,28 +141,20 @@ class GCEGNN(SessionModel):
         self.lin_score = Linear(d, 1, bias=False)
         GCEGNN.reset_parameters(self)
 
-    @classmethod
-    def from_dataset(
-        cls: Type[G], dataset: Any, hidden_channels: int = 100, **kwargs: Any
-    ) -> G:
-        r"""A new model with the global graph of a data set.
+    def observe(self, dataset: Any) -> None:
+        r"""Counts the global graph of a data set.
 
         Args:
             dataset (SessionDataset): The training samples.
-            hidden_channels (int): Size :math:`d` of all vectors.
-                (default: :obj:`100`)
-            **kwargs (optional): Further arguments of the class.
 
         Raises:
             ValueError: If the data are not those of training.
         """
-        if dataset.split != 'train':
-            raise ValueError(
-                f'{cls.__name__}.from_dataset got the {dataset.split} split; '
-                f'pass the training split, whose sessions may be counted'
-            )
+        check_training(self, dataset)
         graph = global_graph(dataset.flat_sessions)
-        return cls(dataset.num_items, hidden_channels, graph=graph, **kwargs)
+        neighbor, count = _heaviest(graph, self.num_items, self.num_neighbors)
+        self.neighbor = neighbor.to(self.neighbor.device)
+        self.count = count.to(self.count.device)
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
@@ -311,17 +298,29 @@ def global_graph(
     return torch.stack([key // size, key % size]), count
 
 
-def _fill_heaviest(
-    neighbor: Tensor, count: Tensor, edge_index: Tensor, weight: Tensor
-) -> None:
-    r"""Writes the heaviest edges out of each item into its row."""
+def _heaviest(
+    graph: Optional[Tuple[Tensor, Tensor]], num_items: int, num_neighbors: int
+) -> Tuple[Tensor, Tensor]:
+    r"""The heaviest edges out of each item: where to, ``[num_items,
+    num_neighbors]`` int64, and their counts, of that shape, float32.
+
+    Where an item has fewer neighbours, it stands for them itself, zero times.
+    So tables of any graph have one size, and states load.
+    """
+    item = torch.arange(num_items).view(-1, 1)
+    neighbor = item.repeat(1, num_neighbors)
+    count = torch.zeros(num_items, num_neighbors)
+    if graph is None:
+        return neighbor, count
+    edge_index, weight = graph[0].cpu(), graph[1].cpu()
     order = edge_index[1].argsort(stable=True)
     order = order[weight[order].argsort(descending=True, stable=True)]
     order = order[edge_index[0, order].argsort(stable=True)]
     src, dst = edge_index[:, order]
-    degree = torch.bincount(src, minlength=neighbor.size(0))
+    degree = torch.bincount(src, minlength=num_items)
     rank = torch.arange(src.numel()) - cumsum(degree)[src]
-    kept = rank < neighbor.size(1)
+    kept = rank < num_neighbors
     place = src[kept], rank[kept]
     neighbor[place] = dst[kept]
     count[place] = weight[order][kept].to(count.dtype)
+    return neighbor, count

@@ -1,9 +1,8 @@
 r"""What all session models share."""
 
 import copy
-import inspect
 from abc import ABC, abstractmethod
-from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import Any, Optional, Tuple, Type, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from torch_geometric.nn.inits import normal, reset
 from torch_geometric.utils import cumsum
 
 from pyg_sessaug.data.devices import is_exporting, on_host
+from pyg_sessaug.nn.constructor import arguments_of
 from pyg_sessaug.nn.loss.catalogue import (
     catalogue_cross_entropy,
     check_precision,
@@ -120,8 +120,24 @@ class SessionModel(torch.nn.Module, ABC):
             hidden_channels (int): Size :math:`d` of all vectors.
                 (default: :obj:`100`)
             **kwargs (optional): Further arguments of the class.
+
+        Raises:
+            ValueError: If the model looks at sessions, and the data are not
+                those of training.
         """
-        return cls(dataset.num_items, hidden_channels, **kwargs)
+        model = cls(dataset.num_items, hidden_channels, **kwargs)
+        model.observe(dataset)
+        return model
+
+    def observe(self, dataset: Any) -> None:
+        r"""Takes what a model knows of the training sessions beside its
+        samples, such as their counts, in place of what it knew; most models
+        take nothing. :meth:`from_dataset` calls it, and
+        :func:`~pyg_sessaug.training.fit` where it trains anew on more.
+
+        Args:
+            dataset (SessionDataset): The training samples.
+        """
 
     def reset_parameters(self) -> None:
         r"""Draws the item vectors from :math:`\mathcal{N}(0, 0.1)`; every
@@ -273,54 +289,23 @@ class SessionModel(torch.nn.Module, ABC):
         return ', '.join(first + [f'{k}={v!r}' for k, v in arguments.items()])
 
 
-def argument_names(cls: type) -> List[str]:
-    r"""Names of the arguments that a class of models takes: those in its
-    signature and, where that passes ``**kwargs`` on, of the classes above.
-    """
-    names: Dict[str, None] = {}
-    for part in cls.__mro__:
-        if '__init__' not in vars(part):
-            continue
-        parameters = inspect.signature(
-            vars(part)['__init__']
-        ).parameters.values()
-        names.update(
-            (x.name, None)
-            for x in list(parameters)[1:]
-            if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)
-        )
-        if all(x.kind != x.VAR_KEYWORD for x in parameters):
-            break
-    return list(names)
-
-
-def accepted(cls: type, options: Dict[str, Any]) -> Dict[str, Any]:
-    r"""The options that were given, :obj:`None` being none.
+def check_training(model: torch.nn.Module, dataset: Any) -> None:
+    r"""Whether a model may look at whole sessions of a data set.
 
     Args:
-        cls (type): A class of models.
-        options (dict): Arguments by name.
+        model (torch.nn.Module): The model.
+        dataset (SessionDataset): A split.
 
     Raises:
-        ValueError: If the class takes no such argument.
+        ValueError: If the data are not those of training.
     """
-    names = argument_names(cls)
-    given = {k: v for k, v in options.items() if v is not None}
-    unknown = [k for k in given if k not in names]
-    if unknown:
+    split = getattr(dataset, 'split', None)
+    if split != 'train':
         raise ValueError(
-            f'{cls.__name__} takes no {unknown[0]}; its arguments are '
-            f'{", ".join(names)}'
+            f'{type(model).__name__}.observe got '
+            f'{f"the {split} split" if split else type(dataset).__name__}; '
+            f'pass the training split, whole, whose sessions may be counted'
         )
-    return given
-
-
-def arguments_of(model: torch.nn.Module) -> Dict[str, Any]:
-    r"""The arguments that a model was made with, by their names, as far as it
-    keeps them as attributes.
-    """
-    names = argument_names(type(model))
-    return {x: getattr(model, x) for x in names if hasattr(model, x)}
 
 
 def as_batch(data: Data) -> Data:

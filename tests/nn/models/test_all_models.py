@@ -11,7 +11,7 @@ from pyg_sessaug import Recommender, evaluate, fit
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.nn.models.session_model import arguments_of
+from pyg_sessaug.nn.constructor import arguments_of
 from pyg_sessaug.registry import MODELS, find_class
 from pyg_sessaug.transforms import NormalizeEdges
 from tests.nn.reference import build, last_samples

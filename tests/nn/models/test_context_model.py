@@ -111,7 +111,7 @@ def test_no_program_leaves_the_context_out(data):
 def test_errors_name_the_remedy(data):
     with pytest.raises(ValueError, match='context must be 0 or more'):
         SRGNN(30, 8, context=-1)
-    with pytest.raises(ValueError, match='pass the training split'):
+    with pytest.raises(ValueError, match='got the test split; pass the train'):
         SRGNN.from_dataset(data[2], 8, context=3)
     with pytest.raises(ValueError, match='choose another model'):
         TAGNN(30, 8, context=3)

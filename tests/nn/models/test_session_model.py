@@ -12,7 +12,7 @@ from pyg_sessaug.arguments import make_parser
 from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel
-from pyg_sessaug.nn.models.session_model import argument_names, arguments_of
+from pyg_sessaug.nn.constructor import argument_names, arguments_of
 from pyg_sessaug.registry import MODELS, find_class, models
 from pyg_sessaug.transforms import NormalizeEdges
 from tests.strangers import GCSAN, Last, Transformer
