@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -74,6 +76,31 @@ def test_with_all_items_the_loss_is_exact(data, cls, kwargs):
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     for name, p in model.named_parameters():
         assert torch.allclose(sparse[name], p.grad, atol=1e-6), name
+
+
+def test_sessions_are_compared_with_draws_and_other_targets(data):
+    model = make_model()
+    batch = NormalizeEdges()(data[0].get_batch(torch.arange(40, 60)))
+    # Few items, so that draws and targets meet a session's own by accident.
+    negatives = Negatives(torch.bincount(batch.y, minlength=300), 30)
+    torch.manual_seed(3)
+    drawn = negatives.draw().tolist()
+    torch.manual_seed(3)
+    loss = model.sampled_loss(batch, negatives)
+    score = model.score(batch).exp().tolist()
+    weight = torch.bincount(batch.y, minlength=300).clamp(min=1) ** 0.75
+    target = batch.y.tolist()
+    expected, accidents = 0.0, 0
+    for b, own in enumerate(target):
+        total = score[b][own]
+        for item in [*drawn, *target[:b], *target[b + 1 :]]:
+            count = 30 * float(weight[item] / weight.sum())
+            count += 19 * target.count(item) / 20
+            accidents += item == own
+            total += (item != own) * score[b][item] / count
+        expected += math.log(total / score[b][own]) / 20
+    assert accidents > 0
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize('cls,kwargs', MODELS)
@@ -191,6 +218,7 @@ def options(**kwargs):
 
 def test_validation_is_on_some_samples(data, monkeypatch):
     assert part_of(data[1]) is data[1]
+    assert len(part_of(range(50_000))) == 20_000
     monkeypatch.setattr(sampled, 'MAX_VALIDATION', 5)
     part = part_of(data[1])
     step = len(data[1]) / 5
