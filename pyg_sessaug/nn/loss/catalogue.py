@@ -12,16 +12,16 @@ from pyg_sessaug.data.devices import is_exporting, on_host
 
 PRECISIONS = ('float32', 'bf16')
 
-# Items per matrix product: large enough to hide the cost of a call, small
-# enough for the block of logits to stay in the last-level cache.
+# Items per matrix product: large enough to hide the cost of a call.
 CHUNK_SIZE = 16384
 
-# Scores in such a product elsewhere, where a call costs more.
-DEVICE_SCORES = 2**26
+# Scores in such a product at most, small enough for the block to stay in the
+# last-level cache; and at least elsewhere, where a call costs more.
+HOST_SCORES, DEVICE_SCORES = 2**22, 2**26
 
 # Probabilities are kept for the backward pass up to this size and computed
 # again beyond it.
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 512 * 2**20
 
 
 def is_bf16_native(
@@ -198,7 +198,7 @@ def _softmax(x: Tensor, table: Tensor) -> Tuple[Tensor, Tensor]:
 def _chunk_size(x: Tensor) -> int:
     r"""Items to score at a time."""
     if on_host(x):
-        return CHUNK_SIZE
+        return min(CHUNK_SIZE, max(HOST_SCORES // x.size(0), 1024))
     return max(CHUNK_SIZE, DEVICE_SCORES // x.size(0))
 
 
@@ -313,10 +313,10 @@ def catalogue_cross_entropy(
         \exp(\mathbf{x}_b^{\top} \mathbf{w}_v) -
         \mathbf{x}_b^{\top} \mathbf{w}_{y_b} \Big)
 
-    Equal to :obj:`F.cross_entropy(x @ weight.t(), target)`. Small problems
-    keep one matrix of probabilities for the backward pass; beyond that,
-    items are processed in chunks and nothing of size :math:`B \times N` is
-    ever stored.
+    Equal to :obj:`F.cross_entropy(x @ weight.t(), target)`. Items are
+    processed in chunks. Their probabilities are kept for the backward pass up
+    to 512 MiB; beyond that, nothing of size :math:`B \times N` is ever
+    stored.
 
     Args:
         x (torch.Tensor): The session vectors.

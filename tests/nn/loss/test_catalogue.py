@@ -62,6 +62,17 @@ def test_catalogue_cross_entropy_gradcheck(small_chunks, num_items):
     )
 
 
+def test_large_batches_score_fewer_items_at_a_time(monkeypatch):
+    monkeypatch.setattr(catalogue, 'HOST_SCORES', 2048 * 5)
+    inputs = problem(5, 5000)
+    loss = catalogue_cross_entropy(*inputs)
+    table = inputs[1]
+    expected = F.cross_entropy(inputs[0] @ table.t(), inputs[2])
+    blocks = loss.grad_fn.saved_tensors[5::2]
+    assert [x.size(1) for x in blocks] == [1728, 1728, 1544]
+    assert_equal(loss, expected, inputs[:2], 1e-5)
+
+
 @pytest.mark.parametrize('precision, size', [('float32', 4), ('bf16', 2)])
 def test_probabilities_are_kept_up_to_a_size(monkeypatch, precision, size):
     inputs = problem(3, 20)
