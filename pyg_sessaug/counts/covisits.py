@@ -111,6 +111,8 @@ class CoVisits(SessionCounts):
         self.num_clicks = num_clicks
         self.repeat = repeat
         self.folds = folds
+        #: Mean of :math:`M_{ij}` over the pairs that occur.
+        self.mean = 1.0
         # Compressed rows: those of all sessions, then those without each fold.
         for name, dtype in (
             ('row_ptr', torch.long),
@@ -125,6 +127,8 @@ class CoVisits(SessionCounts):
         count, column, value = zip(*map(self._table, left_out))
         self.row_ptr = cumsum(torch.cat(count))
         self.column, self.value = torch.cat(column), torch.cat(value)
+        known = value[0][value[0] > 0]
+        self.mean = float(known.mean()) if known.numel() > 0 else 1.0
 
     def _table(self, left_out: int) -> Tuple[Tensor, Tensor, Tensor]:
         r"""Entries of each row, their columns and values, without a fold."""
@@ -157,20 +161,65 @@ class CoVisits(SessionCounts):
         count = torch.bincount(row, minlength=n)
         return count, column.int(), value.float()
 
+    def cross_fit(self) -> None:
+        r"""Counts the sessions without each fold, unless that was done: what
+        parts of counted sessions are asked.
+        """
+        if self.row_ptr.numel() == self.num_items + 1:
+            self._count(cross_fit=True)
+
+    def strength(
+        self, source: Tensor, target: Tensor, session: Tensor
+    ) -> Tensor:
+        r""":math:`M_{ij}` of pairs of items, ``[n]``, float32; 0 where they
+        do not occur.
+
+        Args:
+            source (Tensor): The items :math:`i`, ``[n]``, int64.
+            target (Tensor): The items :math:`j`, ``[n]``, int64.
+            session (Tensor): Of which counted session each pair is a part,
+                whose fold then does not count, -1 for none, ``[n]``, int64.
+
+        Raises:
+            ValueError: If nothing was counted, or :obj:`session` is none of
+                those counted.
+        """
+        self.check(session)
+        row = self._rows(source, session)
+        low, end = self.row_ptr[row], self.row_ptr[row + 1]
+        high = end
+        # Columns ascend within a row: halve what may hold the pair.
+        longest = int((end - low).max()) if row.numel() > 0 else 0
+        if longest == 0:
+            return self.value.new_zeros(row.numel())
+        last = self.column.numel() - 1
+        for _ in range(longest.bit_length()):
+            middle = (low + high) // 2
+            below = self.column[middle.clamp(max=last)] < target
+            below &= middle < high
+            low = torch.where(below, middle + 1, low)
+            high = torch.where(below, high, middle)
+        place = low.clamp(max=last)
+        found = (low < end) & (self.column[place] == target)
+        return self.value[place] * found
+
+    def _rows(self, item: Tensor, session: Tensor) -> Tensor:
+        r"""Rows of items in the tables that parts of sessions may see."""
+        counted = session >= 0
+        if bool(counted.any()):
+            self.cross_fit()
+        table = torch.where(counted, 1 + session % self.folds, 0)
+        return table * self.num_items + item
+
     def _add_scores(self, score: Tensor, nodes: SessionNodes) -> None:
         n = self.num_items
-        counted = nodes.session >= 0
-        if self.row_ptr.numel() == n + 1 and bool(counted.any()):
-            self._count(cross_fit=True)
-        table = torch.where(counted, 1 + nodes.session % self.folds, 0)
         newest = nodes.ago < self.num_clicks
         node, ago = nodes.node[newest], nodes.ago[newest]
         weight = score.new_zeros(nodes.item.numel())
         weight.scatter_add_(0, node, self.click_decay ** ago.to(score.dtype))
 
-        entry, owner = expand_pointers(
-            self.row_ptr, table[nodes.graph] * n + nodes.item
-        )
+        row = self._rows(nodes.item, nodes.session[nodes.graph])
+        entry, owner = expand_pointers(self.row_ptr, row)
         first = nodes.graph * n
         value = self.value.index_select(0, entry)
         value *= weight.index_select(0, owner)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pyg_sessaug.counts.covisits import add_equal
 from pyg_sessaug.counts.session_counts import (
     SessionNodes,
+    exchanged_items,
     expand_counts,
     expand_pointers,
     session_nodes,
@@ -95,7 +96,7 @@ class NeighborItems(torch.nn.Module):
         if self.shuffled and torch.equal(self.order, untouched):
             item, size = self.vsknn.item.cpu(), self.vsknn.num_items
             clicks = torch.bincount(item, minlength=size)
-            self.order = _exchanged(clicks).to(self.order.device)
+            self.order = exchanged_items(clicks).to(self.order.device)
         if folder is None or self.shuffled:
             self._lists = self._all(dataset, progress)
             return self
@@ -227,18 +228,6 @@ class NeighborItems(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return f'k={self.k}, shuffled={self.shuffled}'
-
-
-def _exchanged(clicks: Tensor) -> Tensor:
-    r"""A permutation of the clicked items within tenths by clicks."""
-    order = torch.arange(clicks.numel())
-    seen = (clicks > 0).nonzero().view(-1)
-    ranked = seen[clicks[seen].argsort(stable=True)]
-    for part in ranked.tensor_split(max(1, min(10, seen.numel() // 2))):
-        # One cycle in a random order: no item stands for itself.
-        drawn = part[torch.randperm(part.numel())]
-        order[drawn] = drawn.roll(1)
-    return order
 
 
 def _select(nodes: SessionNodes, keep: Tensor) -> SessionNodes:

@@ -115,24 +115,36 @@ class SessionCounts(torch.nn.Module, ABC):
             ValueError: If nothing was counted, a session has no click, or
                 :obj:`session` is none of those counted.
         """
+        nodes = session_nodes(data)
+        self.check(nodes.session)
+        score = torch.zeros(
+            nodes.length.numel() * self.num_items, device=self.item.device
+        )
+        self._add_scores(score, nodes)
+        return score.view(-1, self.num_items)
+
+    def check(self, session: Tensor) -> None:
+        r"""Raises unless these sessions can be asked about.
+
+        Args:
+            session (Tensor): Numbers of counted sessions, -1 for none, int64.
+
+        Raises:
+            ValueError: If nothing was counted, or a session is none of those
+                counted.
+        """
         name = self.__class__.__name__
         if self.num_sessions == 0:
             raise ValueError(
                 f'{name} has counted no session; call fit(dataset) first'
             )
-        nodes = session_nodes(data)
-        newest = int(nodes.session.max())
+        newest = int(session.max()) if session.numel() > 0 else -1
         if newest >= self.num_sessions:
             raise ValueError(
                 f'{name} got a part of session {newest}, but has counted '
                 f'{self.num_sessions}; fit it to the data set that the batch '
                 f'is from'
             )
-        score = torch.zeros(
-            nodes.length.numel() * self.num_items, device=self.item.device
-        )
-        self._add_scores(score, nodes)
-        return score.view(-1, self.num_items)
 
     def log_probability(self, data: Data) -> Tensor:
         r"""Logarithms of the scores over their sum, ``[B, num_items]``; minus
@@ -256,3 +268,24 @@ def new_keys(key: Tensor) -> Tensor:
     is_new = torch.ones_like(key, dtype=torch.bool)
     is_new[1:] = key[1:] != key[:-1]
     return is_new
+
+
+def exchanged_items(clicks: Tensor) -> Tensor:
+    r"""A permutation of the clicked items within tenths by clicks, in which
+    none stands for itself: what controls take for items that do not matter.
+
+    Args:
+        clicks (Tensor): Clicks of each item, ``[num_items]``, int64.
+
+    Returns:
+        Tensor: The item that each one stands for, ``[num_items]``, int64;
+        itself where it has no clicks, or is the only one that has.
+    """
+    order = torch.arange(clicks.numel())
+    seen = (clicks > 0).nonzero().view(-1)
+    ranked = seen[clicks[seen].argsort(stable=True)]
+    for part in ranked.tensor_split(max(1, min(10, seen.numel() // 2))):
+        # One cycle in a random order.
+        drawn = part[torch.randperm(part.numel())]
+        order[drawn] = drawn.roll(1)
+    return order

@@ -1,6 +1,7 @@
 r"""Transforms that augment and normalise session graphs."""
 
 from pyg_sessaug.transforms.cluster_distance import ClusterDistance
+from pyg_sessaug.transforms.covisit_weight import CovisitWeight
 from pyg_sessaug.transforms.gaussian_blur import GaussianBlur
 from pyg_sessaug.transforms.item_distance import ItemDistance
 from pyg_sessaug.transforms.neighbor_context import NeighborContext
@@ -19,6 +20,7 @@ __all__ = [
     'TimeDecay',
     'VertexInjection',
     'WeightChannels',
+    'CovisitWeight',
     'NeighborContext',
     'NormalizeEdges',
     'GaussianBlur',

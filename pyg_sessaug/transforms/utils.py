@@ -133,3 +133,16 @@ def weigh_by_length(
     # `rand` is below 1, so `<` draws none for p=0 and all for p=1.
     drawn = torch.rand(weight.numel(), device=weight.device) < p
     return with_edges(data, edge_weight=torch.where(drawn, weight, old))
+
+
+def sessions_of(data: Data) -> Tensor:
+    r"""Number of the training session of each graph, -1 for none, ``[B]``
+    int64.
+
+    Args:
+        data (Data): A graph or batch.
+    """
+    session = data.get('session')
+    if session is not None:
+        return session
+    return torch.full_like(node_batch(data)[1][1:], -1)
