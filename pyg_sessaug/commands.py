@@ -11,11 +11,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import torch
 
+from pyg_sessaug import evaluation
 from pyg_sessaug.datasets.arguments import check_same_split, load_data
 from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
-from pyg_sessaug.evaluation import rank_samples
-from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn.constructor import (
     accepted,
     argument_names,
@@ -112,10 +111,7 @@ def train(args: argparse.Namespace) -> None:
                 f'weights: network {network:.2f}, neighbours {neighbors:.2f}'
             )
             recommender.about['refit'] = True
-            clicks = everything.flat_sessions.item
-            recommender.popularity = torch.bincount(
-                clicks, minlength=train.num_items
-            )
+            recommender.popularity = everything.popularity
         recommender.save(args.output)
         remove_checkpoints(args.output, args.augment)
     print(f'Written to {args.output}')
@@ -139,18 +135,22 @@ def evaluate(args: argparse.Namespace) -> None:
             f'measure it on --split test'
         )
     check_same_split(args.recommender, recommender.about, data)
-    ranks = rank_samples(recommender.model, data, progress=sys.stderr.isatty())
+    metrics = evaluation.evaluate(
+        recommender, data, args.k, progress=sys.stderr.isatty()
+    )
     result: Dict[str, Any] = {'split': args.split, 'samples': len(data)}
-    result.update(ranking_metrics(ranks, args.k))
+    result.update(metrics)
     result['unseen_target_share'] = data.unseen_target_share
     result['repeat_share'] = data.repeat_share
     if args.format == 'json':
         print(json.dumps(result))
         return
     print(f'{len(data)} samples of the {args.split} split')
-    for k in args.k:
-        for name in (f'HR@{k}', f'MRR@{k}', f'NDCG@{k}'):
-            print(f'{name:8}{100 * result[name]:6.2f} %')
+    for name, value in metrics.items():
+        if name.startswith('Popularity'):
+            print(f'{name:14}{value:7.1f} training clicks an item')
+        else:
+            print(f'{name:14}{100 * value:6.2f} %')
 
 
 def recommend(args: argparse.Namespace) -> None:

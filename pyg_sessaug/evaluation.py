@@ -12,13 +12,19 @@ from typing import (
 )
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
 from pyg_sessaug.data.ids import check_ids
 from pyg_sessaug.loader import SessionLoader
-from pyg_sessaug.metrics import ranking_metrics, target_rank
+from pyg_sessaug.metrics import (
+    list_metrics,
+    ranking_metrics,
+    target_rank,
+    top_items,
+)
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
 from pyg_sessaug.nn.models.session_model import to_device
 from pyg_sessaug.transforms import NormalizeEdges
@@ -76,17 +82,21 @@ def rank_samples(
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
     """
-    if not hasattr(model, 'score') and hasattr(model, 'item_ids'):
-        check_ids(model.item_ids, SessionLoader(dataset).item_ids)
-        model = model.model  # Of a recommender
-    check_interface(model, 'num_items', 'score')
-    if batch_size is None:
-        batch_size = batch_size_of(model)
+    model = _scorer(model, dataset)
 
     def ranks(batch: Batch) -> Tensor:
         return target_rank(model.score(batch), batch.y)
 
     return run_batches(model, ranks, dataset, batch_size, progress)
+
+
+def _scorer(model: Any, dataset: Any) -> Any:
+    r"""The model, of a recommender its own, once its ids are the data's."""
+    if not hasattr(model, 'score') and hasattr(model, 'item_ids'):
+        check_ids(model.item_ids, SessionLoader(dataset).item_ids)
+        model = model.model
+    check_interface(model, 'num_items', 'score')
+    return model
 
 
 def session_vectors(
@@ -114,7 +124,7 @@ def run_batches(
     model: Ranker,
     run: Callable[[Batch], Tensor],
     dataset: Any,
-    batch_size: int,
+    batch_size: Optional[int],
     progress: bool = False,
 ) -> Tensor:
     r"""Runs a function of a model, in evaluation mode, on plain graphs.
@@ -126,7 +136,8 @@ def run_batches(
             any number of rows, ``[n, ...]``.
         dataset (SessionDataset or Subset): The samples; their own transform
             is not used.
-        batch_size (int): Samples at once; fewer if they are long.
+        batch_size (int, optional): Samples at once; fewer if they are long.
+            :obj:`None` is bounded by memory and catalogue size.
         progress (bool): Whether to show a progress bar.
             (default: :obj:`False`)
 
@@ -135,6 +146,8 @@ def run_batches(
     """
     if len(dataset) == 0:
         raise ValueError('cannot evaluate on a data set without samples')
+    if batch_size is None:
+        batch_size = batch_size_of(model)
     device = device_of(model)
     network = model if isinstance(model, torch.nn.Module) else None
     modules = [] if network is None else list(network.modules())
@@ -199,7 +212,8 @@ def evaluate(
     batch_size: Optional[int] = None,
     progress: bool = False,
 ) -> Dict[str, float]:
-    r"""Hit rate, mean reciprocal rank and NDCG over the full catalogue.
+    r"""Hit rate, mean reciprocal rank and NDCG over the full catalogue, and
+    how much of it the lists cover, with items how popular.
 
     Graphs are plain whatever transform the data set has; equal scores rank
     the lower item index first.
@@ -217,7 +231,11 @@ def evaluate(
 
     Returns:
         dict: ``HR@k`` (the papers' P@k), ``MRR@k`` and ``NDCG@k`` for each,
-        in [0, 1], see :func:`~pyg_sessaug.metrics.ranking_metrics`.
+        in [0, 1], see :func:`~pyg_sessaug.metrics.ranking_metrics`;
+        ``Coverage@k``, the share of all items that are in a list, and
+        ``Popularity@k``, the mean number of clicks in the training split of
+        the items in the lists, see
+        :func:`~pyg_sessaug.metrics.list_metrics`.
 
     Raises:
         ValueError: If a score is not finite, there is no sample, :obj:`k`
@@ -225,5 +243,25 @@ def evaluate(
             ones than the recommender.
     """
     ranking_metrics(torch.ones(1), k)  # Refuses lengths before the work.
-    ranks = rank_samples(model, dataset, batch_size, progress)
-    return ranking_metrics(ranks, k)
+    model = _scorer(model, dataset)
+    lengths = [k] if isinstance(k, int) else list(k)
+    exposure = {
+        length: torch.zeros(model.num_items, dtype=torch.long)
+        for length in lengths
+    }
+
+    def ranks(batch: Batch) -> Tensor:
+        score = model.score(batch)
+        rank = target_rank(score, batch.y)
+        best = top_items(score, max(lengths))[1].cpu()
+        for length, lists in exposure.items():
+            item = best[:, :length].flatten()
+            lists.index_add_(0, item, torch.ones_like(item))
+        return rank
+
+    rank = run_batches(model, ranks, dataset, batch_size, progress)
+    popularity = SessionLoader(dataset).popularity
+    popularity = F.pad(popularity, (0, model.num_items - popularity.numel()))
+    metrics = ranking_metrics(rank, lengths)
+    metrics.update(list_metrics(exposure, popularity))
+    return metrics

@@ -11,6 +11,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import psutil
 import torch
+from filelock import FileLock
 
 
 def save_atomically(state: Dict[str, Any], path: str) -> None:
@@ -169,6 +170,29 @@ def _check_sizes(archive: ZipFile, size: int) -> None:
     declared = sum(x.file_size for x in archive.infolist())
     if declared > size:
         raise ValueError(f'its {size} bytes declare {declared} bytes')
+
+
+@contextmanager
+def alone_in(folder: str, remedy: str) -> Iterator[None]:
+    r"""Has other processes that write to a folder, made if need be, wait.
+
+    Args:
+        folder (str): The folder.
+        remedy (str): What to do if it cannot be written to.
+    """
+    with explain_os_errors(f'write to {folder}', remedy):
+        os.makedirs(folder, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError('permission denied')
+        lock = FileLock(osp.join(folder, '.lock'))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        # Those who wait find the files there, or make them each.
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+        lock.release()
 
 
 @contextmanager

@@ -130,6 +130,11 @@ class SessionLoader(DataLoader[Batch]):
         r"""Raw id of each item, as the data set has them."""
         return self._batches.dataset.item_ids
 
+    @property
+    def popularity(self) -> torch.Tensor:
+        r"""Clicks of each item in training, ``[num_items]``, int64."""
+        return self._batches.dataset.popularity
+
 
 class _Batches(torch.utils.data.Dataset[Batch]):
     # torch's fetcher hands a whole batch of indices to `__getitems__`. It

@@ -109,6 +109,36 @@ def ranking_metrics(
     return metrics
 
 
+def list_metrics(
+    exposure: Dict[int, Tensor], popularity: Tensor
+) -> Dict[str, float]:
+    r"""Coverage and mean popularity of recommendation lists.
+
+    With :math:`e_v` lists that hold the item :math:`v` and its popularity
+    :math:`c_v`,
+
+    .. math::
+        \textrm{Coverage} = \frac{|\{v: e_v > 0\}|}{|V|}, \quad
+        \textrm{Popularity} = \frac{\sum_v e_v c_v}{\sum_v e_v}
+
+    Args:
+        exposure (dict): :math:`e`, ``[num_items]``, int64, for each length
+            of the lists.
+        popularity (Tensor): :math:`c`, such as clicks in training,
+            ``[num_items]``.
+
+    Returns:
+        dict: ``Coverage@k``, in [0, 1], and ``Popularity@k``, in the unit
+        of :obj:`popularity`, for each length.
+    """
+    metrics = {}
+    for k, lists in exposure.items():
+        share = lists.double() / lists.sum()
+        metrics[f'Coverage@{k}'] = float((lists > 0).double().mean())
+        metrics[f'Popularity@{k}'] = float(share @ popularity.double())
+    return metrics
+
+
 def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:
     r"""The highest scores of each row and their items, the best first.
 

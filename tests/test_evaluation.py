@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Subset
+from torch_geometric import metrics
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
@@ -49,17 +50,21 @@ def test_evaluate_ranks_the_full_catalogue(root, data):
         root, 'test', num_sessions=120, num_items=30, transform=BLUR
     )
     model.eval()
-    ranks = []
+    ranks, lists = [], []
     for graph in DataLoader(data[2]):
         score = model.score(NormalizeEdges()(graph)).detach()[0]
         order = score.sort(descending=True, stable=True)[1]
         ranks.append(int((order == graph.y).nonzero()) + 1)
+        lists += order[:5].tolist()
+    clicks = data[0].flat_sessions.item.tolist()
     hits = [rank <= 5 for rank in ranks]
     expected = {
         'HR@5': sum(hits) / len(ranks),
         'MRR@5': sum(h / r for h, r in zip(hits, ranks)) / len(ranks),
         'NDCG@5': sum(h / math.log2(r + 1) for h, r in zip(hits, ranks))
         / len(ranks),
+        'Coverage@5': len(set(lists)) / 30,
+        'Popularity@5': sum(map(clicks.count, lists)) / len(lists),
     }
     model.train()
     for dataset in (data[2], blurred):  # Graphs are plain, whatever.
@@ -67,6 +72,43 @@ def test_evaluate_ranks_the_full_catalogue(root, data):
         assert out == pytest.approx(expected)
     assert model.training
     assert rank_samples(model, data[2]).tolist() == ranks
+
+
+@pytest.mark.skipif(
+    not hasattr(metrics, 'LinkPredCoverage'), reason='PyG 2.6 lacks them'
+)
+def test_lists_are_measured_as_pyg_does(data):
+    model = make_model().eval()
+    out = evaluate(model, data[2], k=[3, 10], batch_size=7)
+    clicks = data[0].flat_sessions.item
+    popularity = torch.tensor([int((clicks == i).sum()) for i in range(30)])
+    for k in (3, 10):
+        coverage = metrics.LinkPredCoverage(k, 30)
+        popular = metrics.LinkPredAveragePopularity(k, popularity)
+        for batch in SessionLoader(data[2], 50, transform=NormalizeEdges()):
+            best = model.score(batch).topk(k)[1]
+            label = torch.stack([torch.arange(len(batch)), batch.y])
+            coverage.update(best, label)
+            popular.update(best, label)
+        assert out[f'Coverage@{k}'] == pytest.approx(float(coverage.compute()))
+        expected = pytest.approx(float(popular.compute()))
+        assert out[f'Popularity@{k}'] == expected
+    assert 0 < out['Coverage@3'] < out['Coverage@10']
+
+
+def test_lists_longer_than_the_catalogue(data):
+    out = evaluate(make_model(), data[2], k=99)
+    assert out['Coverage@99'] == 1
+    clicks = data[0].flat_sessions.num_clicks
+    assert out['Popularity@99'] == pytest.approx(clicks / 30)
+
+
+def test_items_that_only_the_model_knows_have_no_clicks(data):
+    torch.manual_seed(0)
+    model = SRGNN(35, hidden_channels=8)
+    out = evaluate(model, data[2], k=35)
+    clicks = data[0].flat_sessions.num_clicks
+    assert out['Popularity@35'] == pytest.approx(clicks / 35)
 
 
 def test_evaluate_some_samples(data):
@@ -148,7 +190,7 @@ def test_evaluate_items_beyond_the_model(data):
 
 
 def test_no_list(data, monkeypatch):
-    monkeypatch.setattr('pyg_sessaug.evaluation.rank_samples', None)
+    monkeypatch.setattr('pyg_sessaug.evaluation.run_batches', None)
     with pytest.raises(ValueError, match='got k=0; pass at least 1'):
         evaluate(make_model(), data[2], k=0)
 

@@ -152,7 +152,10 @@ def test_evaluate(log, trained, capsys):
     assert result['samples'] == len(test)
     main(argv)
     out = capsys.readouterr().out
-    assert f'HR@5    {100 * result["HR@5"]:6.2f} %' in out
+    assert f'HR@5          {100 * result["HR@5"]:6.2f} %' in out
+    assert f'Coverage@5    {100 * result["Coverage@5"]:6.2f} %' in out
+    clicks = f'{result["Popularity@1"]:.1f} training clicks an item'
+    assert clicks in out
     main([*argv, '--split', 'val'])
     assert 'of the val split' in capsys.readouterr().out
 

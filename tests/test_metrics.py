@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.metrics import LinkPredMRR, LinkPredNDCG, LinkPredRecall
 
-from pyg_sessaug.metrics import ranking_metrics, target_rank
+from pyg_sessaug.metrics import list_metrics, ranking_metrics, target_rank
 
 
 def full_order(score):
@@ -90,6 +90,19 @@ def test_ranking_metrics_by_hand():
             'HR@1': 0.25,
             'MRR@1': 0.25,
             'NDCG@1': 0.25,
+        }
+    )
+
+
+def test_list_metrics_by_hand():
+    lists = {1: torch.tensor([0, 3, 0, 0]), 2: torch.tensor([0, 3, 2, 1])}
+    out = list_metrics(lists, torch.tensor([90, 4, 1, 7]))
+    assert out == pytest.approx(
+        {
+            'Coverage@1': 0.25,
+            'Popularity@1': 4.0,
+            'Coverage@2': 0.75,
+            'Popularity@2': (12 + 2 + 7) / 6,
         }
     )
 

@@ -6,12 +6,11 @@ import os
 import os.path as osp
 import re
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
@@ -19,6 +18,7 @@ from pyg_sessaug.data.graphs import SessionGraphs, graph_by_graph
 from pyg_sessaug.data.sessions import Sessions, take
 from pyg_sessaug.datasets.report import check_prepared, make_report
 from pyg_sessaug.files import (
+    alone_in,
     explain_os_errors,
     load_state,
     save_together,
@@ -30,6 +30,7 @@ SPLITS = ('train', 'val', 'test')
 ELSEWHERE = (
     'pass `processed_root` (--processed-root) to keep prepared files elsewhere'
 )
+AGAIN = 'pass force_reload=True (--force-reload) to prepare it again'
 
 
 class SessionDataset(Dataset, ABC):
@@ -132,6 +133,7 @@ class SessionDataset(Dataset, ABC):
         self.root = root = osp.expanduser(os.fspath(root))
         self.processed_root = osp.expanduser(processed_root or root)
         self._graphs: Optional[SessionGraphs] = None
+        self._popularity: Optional[Tensor] = None
         super().__init__(root, transform, force_reload=force_reload)
         self.pre_transform = pre_transform
         path = self.processed_paths[SPLITS.index(split)]
@@ -239,33 +241,15 @@ class SessionDataset(Dataset, ABC):
     def _process(self) -> None:
         # PyG's own records `pre_transform`, which no file depends on here.
         if self.force_reload or not all(map(osp.exists, self.processed_paths)):
-            with self._alone():
+            # Before hours of reading, not after:
+            with alone_in(self.processed_dir, ELSEWHERE):
                 # Another process may have made them meanwhile.
                 paths = self.processed_paths
                 if self.force_reload or not all(map(osp.exists, paths)):
                     self.process()
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        r"""Has other processes that prepare the same files wait."""
-        with explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
-            # Before hours of reading, not after:
-            os.makedirs(self.processed_dir, exist_ok=True)
-            if not os.access(self.processed_dir, os.W_OK):
-                raise PermissionError('permission denied')
-            lock = FileLock(osp.join(self.processed_dir, '.lock'))
-            lock.acquire()
-        try:
-            yield
-        finally:
-            # Those who wait find the files there, or make them each.
-            with suppress(OSError):
-                os.unlink(lock.lock_file)
-            lock.release()
-
     def _load(self, path: str) -> None:
-        remedy = 'pass force_reload=True (--force-reload) to prepare it again'
-        state = load_state(path, remedy)
+        state, remedy = load_state(path, AGAIN), AGAIN
         try:
             settings, raw = state.pop('settings'), state.pop('raw')
             self.item_ids = state.pop('item_ids')
@@ -384,6 +368,18 @@ class SessionDataset(Dataset, ABC):
         category = self.categories[self.flat_sessions.item]
         key = session * (int(self.categories.max()) + 1) + category
         return key[category >= 0].unique().numel() / self.sessions
+
+    @property
+    def popularity(self) -> Tensor:
+        r"""Clicks of each item in the training split, ``[num_items]`` int64;
+        other splits read its file at first use.
+        """
+        if self._popularity is None:
+            item = self.flat_sessions.item
+            if self.split != 'train':
+                item = load_state(self.processed_paths[0], AGAIN)['item']
+            self._popularity = torch.bincount(item, minlength=self.num_items)
+        return self._popularity
 
     @property
     def unseen_target_share(self) -> float:

@@ -138,11 +138,10 @@ class Recommender:
                 f'Recommender.from_dataset got the {dataset.split} split; '
                 f'pass the training split'
             )
-        clicks = dataset.flat_sessions.item
         return cls(
             model,
             dataset.item_ids,
-            torch.bincount(clicks, minlength=dataset.num_items),
+            dataset.popularity,
             {
                 'dataset': type(dataset).__name__,
                 'settings': dict(dataset.settings),

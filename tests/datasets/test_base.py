@@ -70,6 +70,9 @@ def test_statistics(root):
     assert test.repeat_share == 0.5  # 3 after 3, 4 and 7 after 7
     assert train.unseen_target_share == 0
     assert train.seen_items.tolist() == [True] * 21 + [False] * 2
+    clicks = train.flat_sessions.item.tolist()
+    for split in (train, test):
+        assert split.popularity.tolist() == [*map(clicks.count, range(23))]
 
 
 def test_targets_not_seen_in_training(root):
