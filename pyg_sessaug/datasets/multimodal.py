@@ -1,6 +1,6 @@
 r"""Generated sessions of users with interests in several modes."""
 
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from torch import Tensor
@@ -16,8 +16,12 @@ SEPARATION = 3.0
 NUM_NEAR = 40
 FOCUS = 0.5
 # Share of the last move that a user goes further in its direction.
-DRIFT = 0.5
+MOMENTUM = 0.5
 MAX_LENGTH = 20
+# Where popularity changes, it does so from one of so many periods to the next.
+NUM_PERIODS = 20
+# Share of all sessions after which a new item is e times less of a novelty.
+NOVELTY = 0.1
 # Sessions that walk at once; bounds memory.
 BLOCK_SIZE = 2**14
 
@@ -30,6 +34,18 @@ class MultimodalSessions(SessionDataset):
     near items, keeping to the direction taken, and goes over to the other
     interest with probability :obj:`switch_prob` before every click. The last
     tenth of the sessions is the test set.
+
+    What is popular may change over the log, at time :math:`t` from 0, the
+    first session, to 1, the last. With :math:`a_v, b_v \sim \mathcal{N}(0, 1)`
+    and the release :math:`r_v` of the item :math:`v`, uniform over
+    :math:`[0, 1]`, the logarithm of its popularity is
+
+    .. math::
+        \cos\left(\tfrac{\pi}{2} \, \delta t\right) a_v +
+        \sin\left(\tfrac{\pi}{2} \, \delta t\right) b_v +
+        \rho \, [t \geq r_v] \, e^{-10 (t - r_v)}
+
+    where :math:`\delta` is :obj:`drift` and :math:`\rho` is :obj:`recency`.
 
     Args:
         root (str): Folder for the prepared files.
@@ -51,6 +67,11 @@ class MultimodalSessions(SessionDataset):
             (default: :obj:`0.15`)
         category_noise (float): Share of items whose category is drawn at
             random and not their mode. (default: :obj:`0.2`)
+        drift (float): How far popularity moves, in [0, 1]: with 1, that of
+            the last session has nothing to do with that of the first.
+            (default: :obj:`0.0`)
+        recency (float): How much more an item is clicked just after its
+            release, in units of the logarithm. (default: :obj:`0.0`)
         seed (int): Seed of everything drawn. (default: :obj:`0`)
         **kwargs (optional): Further arguments of
             :class:`~pyg_sessaug.datasets.SessionDataset`.
@@ -60,6 +81,13 @@ class MultimodalSessions(SessionDataset):
     item_points: Tensor
     #: Mode of each item, ``[num_items]`` int64.
     item_modes: Tensor
+    #: When each item is released, ``[num_items]``; :obj:`None` without
+    #: :obj:`recency`.
+    item_release: Optional[Tensor]
+    #: Logarithm of the popularity of each item in the middle of each of 20
+    #: equal parts of the sessions, which all sessions of the part have,
+    #: ``[20, num_items]``; ``[1, num_items]`` if it stays.
+    item_popularity: Tensor
 
     def __init__(
         self,
@@ -74,6 +102,8 @@ class MultimodalSessions(SessionDataset):
         channels: int = 8,
         switch_prob: float = 0.15,
         category_noise: float = 0.2,
+        drift: float = 0.0,
+        recency: float = 0.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -94,16 +124,22 @@ class MultimodalSessions(SessionDataset):
                     f'MultimodalSessions: `{key}` must be at least {low}, '
                     f'got {self._arguments[key]}'
                 )
-        for key in ('switch_prob', 'category_noise'):
-            if not 0 <= self._arguments[key] <= 1:
+        younger = dict(drift=drift, recency=recency)
+        # At their default they do not rename what was prepared without them.
+        self._arguments.update({k: v for k, v in younger.items() if v != 0})
+        if not 0 <= recency < float('inf'):
+            raise ValueError(
+                f'MultimodalSessions: `recency` must be at least 0 and '
+                f'finite, got {recency}'
+            )
+        for key in ('switch_prob', 'category_noise', 'drift'):
+            if not 0 <= self._arguments.get(key, 0) <= 1:
                 raise ValueError(
                     f'MultimodalSessions: `{key}` must be in [0, 1], got '
                     f'{self._arguments[key]}'
                 )
 
-        self.item_points, self.item_modes = self._draw_items(
-            torch.Generator().manual_seed(seed)
-        )
+        self._draw_items(torch.Generator().manual_seed(seed))
         super().__init__(
             root,
             split,
@@ -123,7 +159,6 @@ class MultimodalSessions(SessionDataset):
         num_items = options['num_items']
         generator = torch.Generator().manual_seed(self.seed)
         self._draw_items(generator)  # Whose draws come first.
-        popularity = torch.randn(num_items, generator=generator)
         noisy = torch.rand(num_items, generator=generator)
         categories = torch.randint(
             options['num_modes'], (num_items,), generator=generator
@@ -137,16 +172,17 @@ class MultimodalSessions(SessionDataset):
             0.25, generator=generator
         )
         length = (length.long() + 1).clamp_(max=MAX_LENGTH)
-        first = self._first_clicks(popularity, num_sessions, generator)
-        near = self._near_items()
-        item = torch.cat(
-            [
+        near, items = self._near_items(), []
+        periods = length.tensor_split(self.item_popularity.size(0))
+        for popularity, part in zip(self.item_popularity, periods):
+            first = self._first_clicks(popularity, part.numel(), generator)
+            items += [
                 self._walk(place, steps, near, popularity, generator)
                 for place, steps in zip(
-                    first.split(BLOCK_SIZE), length.split(BLOCK_SIZE)
+                    first.split(BLOCK_SIZE), part.split(BLOCK_SIZE)
                 )
             ]
-        )
+        item = torch.cat(items)
         sessions = Sessions.from_lengths(item, length)
         order = torch.arange(num_sessions)
         num_train = num_sessions - num_sessions // 10
@@ -157,14 +193,28 @@ class MultimodalSessions(SessionDataset):
             categories=categories,
         )
 
-    def _draw_items(self, generator: torch.Generator) -> Tuple[Tensor, Tensor]:
+    def _draw_items(self, generator: torch.Generator) -> None:
         options = self._arguments
         num_items, channels = options['num_items'], options['channels']
         num_modes = options['num_modes']
         mode = torch.randperm(num_items, generator=generator) % num_modes
         center = torch.randn(num_modes, channels, generator=generator)
         offset = torch.randn(num_items, channels, generator=generator)
-        return SEPARATION * center[mode] + offset, mode
+        self.item_points = SEPARATION * center[mode] + offset
+        self.item_modes, self.item_release = mode, None
+        popularity = torch.randn(1, num_items, generator=generator)
+        time = (torch.arange(NUM_PERIODS) + 0.5).view(-1, 1) / NUM_PERIODS
+        if 'drift' in options:
+            angle = torch.pi / 2 * options['drift'] * time
+            later = torch.randn(num_items, generator=generator)
+            popularity = angle.cos() * popularity + angle.sin() * later
+        if 'recency' in options:
+            release = torch.rand(num_items, generator=generator)
+            age = time - release
+            novelty = torch.where(age >= 0, (-age / NOVELTY).exp(), 0.0)
+            popularity = popularity + options['recency'] * novelty
+            self.item_release = release
+        self.item_popularity = popularity
 
     def _first_clicks(
         self, popularity: Tensor, num_sessions: int, generator: torch.Generator
@@ -223,7 +273,7 @@ class MultimodalSessions(SessionDataset):
             switch = torch.rand(num, generator=generator) < switch_prob
             interest = torch.where(switch, 1 - interest, interest)
             here, last = place[session, interest], before[session, interest]
-            goal = points[here] + DRIFT * (points[here] - points[last])
+            goal = points[here] + MOMENTUM * (points[here] - points[last])
             choice = near[here]
             offset = points[choice] - goal.unsqueeze(1)
             score = popularity[choice] - FOCUS * offset.square().sum(dim=2)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from sklearn.metrics import (
@@ -101,6 +103,8 @@ def test_same_arguments_same_sessions(root, tmp_path):
         {'channels': 3},
         {'switch_prob': 0.5},
         {'category_noise': 0.0},
+        {'drift': 0.5},
+        {'recency': 1.0},
     ],
 )
 def test_every_argument_has_files_of_its_own(root, argument):
@@ -136,6 +140,64 @@ def test_sessions_are_walked_in_blocks(root, tmp_path, monkeypatch):
     assert 4 < data.average_length < 6
 
 
+def test_options_at_their_default_change_no_file(root):
+    first = MultimodalSessions(root, **SMALL)
+    again = MultimodalSessions(root, drift=0.0, recency=0.0, **SMALL)
+    assert first.processed_paths == again.processed_paths
+    assert 'drift' not in again.settings
+    assert first.item_popularity.size() == (1, 40)
+    assert first.item_release is None
+
+
+@pytest.mark.parametrize('drift', [0.3, 1.0])
+def test_popularity_drifts_and_stays_as_unequal(root, drift):
+    data = MultimodalSessions(root, drift=drift)
+    popularity = data.item_popularity
+    assert popularity.size() == (20, 1000)
+    # The middles of the first and the last period are 0.95 apart.
+    both = torch.corrcoef(popularity)[0, 19]
+    expected = math.cos(math.pi / 2 * drift * 0.95)
+    assert float(both) == pytest.approx(expected, abs=0.1)
+    assert popularity.std(dim=1).tolist() == pytest.approx([1] * 20, abs=0.1)
+    assert len(data) > 0
+
+
+def test_novelty_begins_with_the_release_and_fades(root):
+    plain = MultimodalSessions(root, drift=0.5, **SMALL)
+    data = MultimodalSessions(root, drift=0.5, recency=2.0, **SMALL)
+    lift = data.item_popularity - plain.item_popularity
+    for item, release in enumerate(data.item_release.tolist()):
+        for period in range(20):
+            age = (period + 0.5) / 20 - release
+            expected = 2 * math.exp(-10 * age) if age >= 0 else 0
+            assert float(lift[period, item]) == pytest.approx(
+                expected, abs=1e-5
+            )
+
+
+@pytest.mark.parametrize(
+    'options', [{}, {'drift': 1.0}, {'drift': 0.5, 'recency': 2.0}]
+)
+def test_first_clicks_are_drawn_by_popularity(root, options):
+    data = MultimodalSessions(
+        root, num_sessions=20_000, num_items=20, num_modes=2, val_ratio=0.0,
+        **options,
+    )  # fmt: skip
+    sessions = data.flat_sessions
+    first = sessions.item[sessions.ptr[:-1]]  # 18 of 20 periods
+    popularity = data.item_popularity.expand(20, -1)[:18]
+    chi_square = 0.0
+    for items, logarithm in zip(first.chunk(18), popularity):
+        weight = logarithm.exp()
+        for mode in (0, 1):
+            mine = data.item_modes == mode
+            expected = 500 * weight[mine] / weight[mine].sum()
+            count = items.bincount(minlength=20)[mine]
+            chi_square += float(((count - expected) ** 2 / expected).sum())
+    # As many degrees of freedom; the deviation is 26.
+    assert 18 * 19 - 100 < chi_square < 18 * 19 + 100
+
+
 @pytest.mark.parametrize(
     'argument,message',
     [
@@ -144,6 +206,8 @@ def test_sessions_are_walked_in_blocks(root, tmp_path, monkeypatch):
         ({'num_modes': 0}, '`num_modes` must be at least 1'),
         ({'switch_prob': 1.5}, r'`switch_prob` must be in \[0, 1\], got 1.5'),
         ({'category_noise': -1}, '`category_noise`'),
+        ({'drift': 2.0}, r'`drift` must be in \[0, 1\], got 2.0'),
+        ({'recency': -1.0}, '`recency` must be at least 0 and finite, got -1'),
         ({'split': 'dev'}, "unknown split 'dev'"),
     ],
 )
