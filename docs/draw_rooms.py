@@ -7,8 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / 'docs' / 'source' / '_static' / 'rooms.svg'
 # Lower rooms first: none imports from one behind it.
 ORDER = (
-    'registry files data datasets loader clusters counts nn metrics '
-    'transforms evaluation comparison training serving commands'
+    'registry files data datasets loader clusters counts transforms '
+    'nn metrics evaluation comparison training serving commands'
 ).split()
 COMMANDS = {'__main__', 'arguments'}  # The door of `commands`
 WIDTH, HEIGHT, BOX = 720, 86, (104, 34)

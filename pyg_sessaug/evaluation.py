@@ -1,4 +1,4 @@
-r"""Evaluation of session models on plain graphs."""
+r"""Evaluation of session models."""
 
 from typing import (
     Any,
@@ -27,7 +27,7 @@ from pyg_sessaug.metrics import (
 )
 from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
 from pyg_sessaug.nn.models.session_model import to_device
-from pyg_sessaug.transforms import NormalizeEdges
+from pyg_sessaug.transforms.at_test import ScoredGraphs
 
 # Evaluation holds the scores of so many session-item pairs at a time.
 MAX_SCORES = 2**25
@@ -69,7 +69,8 @@ def rank_samples(
     batch_size: Optional[int] = None,
     progress: bool = False,
 ) -> Tensor:
-    r"""Rank of every sample's target among all items, on plain graphs.
+    r"""Rank of every sample's target among all items, on plain graphs or
+    those of the model's :obj:`test_transform`.
 
     Args:
         model (SessionModel or pyg_sessaug.Recommender): The model, or
@@ -105,8 +106,7 @@ def session_vectors(
     batch_size: int = 500,
     progress: bool = False,
 ) -> Tensor:
-    r"""Session vector of every sample on plain graphs, ``[num_samples, d]``,
-    on the CPU.
+    r"""Session vector of every sample, ``[num_samples, d]``, on the CPU.
 
     Args:
         model (SessionModel): The model.
@@ -127,7 +127,8 @@ def run_batches(
     batch_size: Optional[int],
     progress: bool = False,
 ) -> Tensor:
-    r"""Runs a function of a model, in evaluation mode, on plain graphs.
+    r"""Runs a function of a model, in evaluation mode, on plain graphs or
+    those of its :obj:`test_transform`.
 
     Args:
         model (SessionModel): The model, or whatever has :obj:`num_items` and
@@ -157,7 +158,7 @@ def run_batches(
     loader = SessionLoader(
         dataset,
         batch_sampler=split_sessions(samples.num_clicks.tolist(), batch_size),
-        transform=NormalizeEdges(),
+        transform=ScoredGraphs(model),
     )
     bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
     if network is not None:
@@ -215,8 +216,9 @@ def evaluate(
     r"""Hit rate, mean reciprocal rank and NDCG over the full catalogue, and
     how much of it the lists cover, with items how popular.
 
-    Graphs are plain whatever transform the data set has; equal scores rank
-    the lower item index first.
+    Graphs are plain whatever transform the data set has, but for what the
+    model was trained with that says :obj:`at_test = True`: it keeps that as
+    its :obj:`test_transform`. Equal scores rank the lower item index first.
 
     Args:
         model (SessionModel or Recommender): The model, alone or with its

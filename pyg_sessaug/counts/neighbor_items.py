@@ -65,6 +65,7 @@ class NeighborItems(torch.nn.Module):
         super().__init__()
         if k < 1:
             raise ValueError(f'NeighborItems got k={k}; pass at least 1')
+        self.num_items = num_items
         self.k = k
         self.shuffled = shuffled
         self.vsknn = VSKNN(num_items)

@@ -5,7 +5,9 @@ import math
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
+from torch_geometric.transforms import Compose
 
+from pyg_sessaug import transforms
 from pyg_sessaug.files import load_state
 from pyg_sessaug.nn import Blend, RepeatTerm, SwitchCase
 from pyg_sessaug.nn.constructor import arguments_of
@@ -20,9 +22,11 @@ KEYS = {
     'popularity',
     'about',
 }
-YOUNGER = {'max_length'}  # Than version 0.1.0
+YOUNGER = {'max_length', 'transform'}  # Than version 0.1.0
 FEW = 1000  # Layers and the like that cost nothing
 PLAIN = (bool, int, float, str, type(None))
+# What transforms keep and no model is.
+PARTS = {'neighbors': 'pyg_sessaug.counts:NeighborItems'}
 
 
 def model_state(model: Any) -> Dict[str, Any]:
@@ -36,8 +40,9 @@ def model_state(model: Any) -> Dict[str, Any]:
         dict: ``model`` (the name of its class, with its module where it is
         none of this package's), ``settings`` (the arguments of the class,
         and ``num_clusters`` of an ensemble; of a blend its ``members``, each
-        such a dict, and of a term its ``model``, likewise) and ``weights``,
-        on the CPU.
+        such a dict, and of a term its ``model``, likewise), ``weights``, on
+        the CPU, and ``transform`` where graphs go through one before they
+        are scored, see :func:`transform_state`.
 
     Raises:
         ValueError: If an argument cannot be told, or a module is not the one
@@ -61,7 +66,7 @@ def model_state(model: Any) -> Dict[str, Any]:
             'weights': {'bias': model.bias.cpu()},
         }
     weights = {key: value.cpu() for key, value in model.state_dict().items()}
-    clusters = {}
+    transform, clusters = getattr(model, 'test_transform', None), {}
     if isinstance(model, SwitchCase):
         clusters['num_clusters'] = model.num_clusters
         model = model.model
@@ -88,11 +93,83 @@ def model_state(model: Any) -> Dict[str, Any]:
             f'Recommender cannot save a {name} whose `{part}` was replaced; '
             f'save its state_dict() yourself'
         )
-    return {
+    state = {
         'model': class_name(type(model)),
         'settings': {**settings, **clusters},
         'weights': weights,
     }
+    if transform is not None:
+        state['transform'] = transform_state(transform)
+    return state
+
+
+def transform_state(transform: Any) -> Dict[str, Any]:
+    r"""Class, arguments and other tensors of a transform.
+
+    Args:
+        transform (callable): One of this package's, or a
+            :class:`torch_geometric.transforms.Compose` of them.
+
+    Raises:
+        ValueError: If it is another one, or an argument cannot be told.
+    """
+    name = type(transform).__name__
+    if type(transform) is not _transforms().get(name):
+        raise ValueError(
+            f'Recommender cannot save the transform {transform}, which is '
+            f'none of pyg_sessaug.transforms; save its state yourself, and '
+            f'set it as `test_transform` of the model that is read'
+        )
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, torch.nn.Module):
+            return model_state(value)
+        if isinstance(value, torch.Tensor):
+            return value.cpu()
+        if isinstance(value, (list, tuple)):
+            return [plain(x) for x in value]
+        return value if isinstance(value, PLAIN) else transform_state(value)
+
+    settings = arguments_of(transform)
+    return {
+        'transform': name,
+        'settings': {key: plain(x) for key, x in settings.items()},
+        'tensors': {
+            key: x.cpu()
+            for key, x in vars(transform).items()
+            if isinstance(x, torch.Tensor) and key not in settings
+        },
+    }
+
+
+def restore_transform(state: Dict[str, Any]) -> Any:
+    r"""The transform that :func:`transform_state` described.
+
+    Raises:
+        LookupError: If the class is not known.
+    """
+    cls = _transforms().get(state['transform'])
+    if cls is None:
+        raise LookupError(
+            f'a transform {state["transform"]}, which this version does not '
+            f'know'
+        )
+
+    def made(value: Any) -> Any:
+        if isinstance(value, dict):
+            known = 'transform' in value and 'model' not in value
+            return (restore_transform if known else restore_model)(value)
+        return [made(x) for x in value] if isinstance(value, list) else value
+
+    transform = cls(**{k: made(x) for k, x in state['settings'].items()})
+    for key, value in state['tensors'].items():
+        setattr(transform, key, value)
+    return transform
+
+
+def _transforms() -> Dict[str, Any]:
+    known = {name: getattr(transforms, name) for name in transforms.__all__}
+    return {'Compose': Compose, **known}
 
 
 def class_name(cls: type) -> str:
@@ -104,7 +181,7 @@ def class_name(cls: type) -> str:
 
 def _registered(name: str) -> Any:
     r"""The registered class of that name, if there is one."""
-    for path in (*MODELS.values(), *COUNTS.values()):
+    for path in (*MODELS.values(), *COUNTS.values(), *PARTS.values()):
         if path.partition(':')[2] == name:
             return find_class(path)
     return None
@@ -210,10 +287,12 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
     settings = dict(state['settings'])
     _check_size(settings, state['weights'])
     num_clusters = settings.pop('num_clusters', None)
-    model = cls(**settings)
+    model = network = cls(**settings)
     if num_clusters is not None:
-        model = SwitchCase(model, num_clusters)
+        model = SwitchCase(network, num_clusters)
     model.load_state_dict(state['weights'])
+    if state.get('transform') is not None:
+        network.test_transform = restore_transform(state['transform'])
     return model
 
 
@@ -221,7 +300,8 @@ def _declared_items(state: Dict[str, Any]) -> Iterator[Any]:
     r"""Number of items of a model and of all within it."""
     settings = state['settings']
     yield from [settings['num_items']] if 'num_items' in settings else []
-    for part in [*settings.get('members', ()), settings.get('model')]:
+    within = [*settings.get('members', ()), *settings.get('transforms', ())]
+    for part in [*within, *settings.values(), state.get('transform')]:
         if isinstance(part, dict):
             yield from _declared_items(part)
 

@@ -25,7 +25,7 @@ from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
 from pyg_sessaug.serving.model_file import load_recommender, model_state
 from pyg_sessaug.serving.update import update
 from pyg_sessaug.serving.vocabulary import Id, Vocabulary, plain_list
-from pyg_sessaug.transforms import NormalizeEdges
+from pyg_sessaug.transforms.at_test import ScoredGraphs
 
 
 class Recommendations(NamedTuple):
@@ -358,7 +358,7 @@ class Recommender:
     ) -> List[Tuple[List[int], List[float]]]:
         model = self.model
         device = device_of(model)
-        batch = NormalizeEdges()(list_batch(sessions))
+        batch = ScoredGraphs(model)(list_batch(sessions))
         if device.type != 'cpu':  # Which alone takes a while to find out.
             batch = batch.to(device)
         training = getattr(model, 'training', False)

@@ -6,6 +6,7 @@ import torch
 
 from pyg_sessaug.counts.session_counts import SessionCounts
 from pyg_sessaug.data.ids import places
+from pyg_sessaug.transforms.at_test import modules_within
 
 
 def update(recommender: Any, log: Any) -> Dict[str, int]:
@@ -20,7 +21,11 @@ def update(recommender: Any, log: Any) -> Dict[str, int]:
         newer = torch.bincount(sessions.item, minlength=size)
         recommender.popularity = recommender.popularity + newer
     if isinstance(model, torch.nn.Module):
-        for part in model.modules():
+        parts = list(model.modules())
+        transforms = {getattr(x, 'test_transform', None) for x in parts}
+        for transform in transforms:
+            parts += modules_within(transform)
+        for part in dict.fromkeys(parts):
             if isinstance(part, SessionCounts):
                 part.update(sessions)
     about = recommender.about

@@ -52,7 +52,9 @@ def fit(
     improved for :obj:`patience` epochs. The model ends with the weights of
     the last epoch that improved it by more than :obj:`min_delta`, in the mode
     that it came in, so call :meth:`eval` before scoring with dropout.
-    Validation graphs are plain.
+    Validation graphs are plain, but for what :obj:`transform` does that says
+    :obj:`at_test = True`; the model keeps it as its :obj:`test_transform`,
+    which evaluation, recommendations and files take from there.
 
     Within a process group of :mod:`torch.distributed` every process takes
     its part of every batch; all call this function alike and get the same

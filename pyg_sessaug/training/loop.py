@@ -34,6 +34,7 @@ from pyg_sessaug.training.state import (
     TrainingState,
     saved_state,
 )
+from pyg_sessaug.transforms.at_test import at_test
 
 History = List[Dict[str, float]]
 
@@ -137,6 +138,10 @@ class Loop:
         if options.ema is not None:
             mean = get_ema_multi_avg_fn(options.ema)
             self.average = AveragedModel(model, multi_avg_fn=mean)
+        kept = at_test(transform)
+        for network in (self.model, self.scored):
+            if getattr(network, 'test_transform', None) is not kept:
+                network.test_transform = kept
         self.state = TrainingState(
             model, optimizer, scheduler, self.average, {}
         )
@@ -287,7 +292,8 @@ def validation_loss(
     dataset: Any,
     batch_size: int = 500,
 ) -> float:
-    r"""Mean cross-entropy per sample on plain graphs.
+    r"""Mean cross-entropy per sample, on plain graphs or those of the model's
+    :obj:`test_transform`.
 
     Several processes share the work.
     """

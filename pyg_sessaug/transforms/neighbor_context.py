@@ -24,7 +24,7 @@ class NeighborContext(BaseTransform):
     layer of any model sees them, while :obj:`click_index` stays on the clicks
     of the session. An item that the session has clicked gets a second node.
 
-    It is no augmentation: apply it in validation and tests too, before
+    It is no augmentation: it runs in validation and tests too, before
     :class:`NormalizeEdges`. Models with a :obj:`context` of their own (see
     :class:`~pyg_sessaug.nn.SRGNN`) find the same items themselves and take
     plain graphs.

@@ -36,6 +36,9 @@ class NormalizeEdges(BaseTransform):
 
     batchwise = True
 
+    #: That it belongs to validation and tests too.
+    at_test = True
+
     def forward(self, data: Data) -> Data:
         weight = edge_weight(data)
         channels = weight.size()[1:]

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import Module, ModuleList
 from torch_geometric.data import Data
 
+from pyg_sessaug.transforms.at_test import graphs_of_member
+
 # EM stops once no weight changes by more, or after so many rounds.
 TOLERANCE, ROUNDS = 1e-6, 2000
 
@@ -78,7 +80,8 @@ class Blend(Module):
         for weight, member in zip(self.weight.log().tolist(), self.members):
             if weight == -torch.inf:
                 continue
-            part = log_probability(member, data) + weight
+            graphs = graphs_of_member(member, data)
+            part = log_probability(member, graphs) + weight
             out = part if out is None else torch.logaddexp(out, part)
         assert out is not None  # Weights sum to one.
         # What a silent member left over is the others'.

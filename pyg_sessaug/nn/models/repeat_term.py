@@ -44,6 +44,11 @@ class RepeatTerm(Module):
         self.register_buffer('bias', torch.zeros(2, num_clicks))
 
     @property
+    def test_transform(self) -> Any:
+        r"""What graphs go through before they are scored."""
+        return getattr(self.model, 'test_transform', None)
+
+    @property
     def num_items(self) -> int:
         r"""Size of the vocabulary."""
         size: int = self.model.num_items

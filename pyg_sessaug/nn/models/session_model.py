@@ -2,7 +2,7 @@ r"""What all session models share."""
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, Optional, Tuple, Type, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +75,11 @@ class SessionModel(torch.nn.Module, ABC):
     #: Whether session and item vectors lose their mean before they are
     #: compared.
     center: bool = False
+
+    #: What graphs go through before they are scored, apart from normalising:
+    #: the part with :obj:`at_test = True` of the transform that the model was
+    #: trained with, which :func:`~pyg_sessaug.training.fit` sets.
+    test_transform: Optional[Callable[..., Any]] = None
 
     def __init__(
         self,

@@ -57,6 +57,11 @@ class SwitchCase(torch.nn.Module):
         self.train(training)
 
     @property
+    def test_transform(self) -> Any:
+        r"""What graphs go through before they are scored."""
+        return getattr(self.model, 'test_transform', None)
+
+    @property
     def num_items(self) -> int:
         r"""Size of the vocabulary."""
         return self.model.num_items
