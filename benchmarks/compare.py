@@ -234,19 +234,28 @@ def differences(
     return [{x: next(found) for x in METRICS} for _ in pairs]
 
 
-def masks(train: SessionDataset, test: SessionDataset) -> Dict[str, Tensor]:
-    """Which test samples are in each group, ``[num_samples]`` bool."""
+def measures(
+    train: SessionDataset, test: SessionDataset
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Of each test sample how often its target was clicked in training, how
+    many clicks a model sees, and whether the target is one of them,
+    ``[num_samples]``.
+    """
     sessions = test.flat_sessions
     item, target = sessions.item, sessions.target
     session = sessions.session_of(torch.arange(item.numel()))
     clicks = train.flat_sessions.item.bincount(minlength=train.num_items)
-    count = clicks[item[target]]
-    length = target - sessions.ptr[session[target]]
     # The first click on each item of each session:
     _, pair = (session * train.num_items + item).unique(return_inverse=True)
     first = torch.full((int(pair.max()) + 1,), item.numel())
     first.scatter_reduce_(0, pair, torch.arange(item.numel()), 'amin')
-    seen = first[pair[target]] < target
+    length = target - sessions.ptr[session[target]]
+    return clicks[item[target]], length, first[pair[target]] < target
+
+
+def masks(train: SessionDataset, test: SessionDataset) -> Dict[str, Tensor]:
+    """Which test samples are in each group, ``[num_samples]`` bool."""
+    count, length, seen = measures(train, test)
 
     def within(value: Tensor, low: int, high: Optional[int]) -> Tensor:
         below = value >= low

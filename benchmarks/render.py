@@ -3,7 +3,10 @@
 A page quotes a file between ``<!-- results: NAME -->`` and
 ``<!-- end of results -->``, NAME.json being a file there, or one of its
 tables by ``<!-- results: NAME#TABLE -->``. Whatever wrote the file put its
-tables in, and a line about them.
+tables in, and a line about them. A sentence quotes one number between ``<!--
+value: NAME#KEYS FORMAT -->`` and ``<!-- end -->``, KEYS being what leads to it
+in the file, with dots between, such as ``latency.0.median_ms``, and FORMAT as
+in Python.
 """
 
 import argparse
@@ -11,7 +14,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import List, Match
+from typing import Any, List, Match, Tuple
 
 from benchmarks.experiments.results import tables
 
@@ -21,6 +24,7 @@ QUOTE = re.compile(
     r'(<!-- results: ([^\s#]+)(?:#(\S+))? -->\n).*?(<!-- end of results -->)',
     re.DOTALL,
 )
+VALUE = re.compile(r'(<!-- value: (\S+)#(\S+) (\S+) -->).*?(<!-- end -->)')
 
 
 def render(page: str) -> str:
@@ -28,19 +32,31 @@ def render(page: str) -> str:
 
     def quote(match: 'Match[str]') -> str:
         begin, name, table, end = match.groups()
-        path = RESULTS / f'{name}.json'
-        if not path.exists():
-            raise ValueError(
-                f'a page quotes {path.name}, which is not in {RESULTS.name}/; '
-                f'copy what its command wrote there'
-            )
-        report = json.loads(path.read_text('utf-8'))
+        path, report = load(name)
         where = f'`{path.relative_to(ROOT)}`'
         about = '; '.join(filter(None, [report.get('about'), where]))
         text = tables(report['table'], table)
         return f'{begin}\n{text}\n\n({about})\n\n{end}'
 
-    return QUOTE.sub(quote, page)
+    def value(match: 'Match[str]') -> str:
+        begin, name, keys, style, end = match.groups()
+        _, found = load(name)
+        for key in keys.split('.'):
+            found = found[int(key) if isinstance(found, list) else key]
+        return f'{begin}{found:{style}}{end}'
+
+    return VALUE.sub(value, QUOTE.sub(quote, page))
+
+
+def load(name: str) -> Tuple[Path, Any]:
+    """A file of results and its path."""
+    path = RESULTS / f'{name}.json'
+    if not path.exists():
+        raise ValueError(
+            f'a page quotes {path.name}, which is not in {RESULTS.name}/; '
+            f'copy what its command wrote there'
+        )
+    return path, json.loads(path.read_text('utf-8'))
 
 
 def pages() -> List[Path]:

@@ -97,6 +97,35 @@ def name_at_home(app: Sphinx, doctree: nodes.document) -> None:
             node += nodes.target(ids=[home])
 
 
+def link_names(app: Sphinx, doctree: nodes.document) -> None:
+    """Links public names in the code of pages to the API; in Markdown they
+    are plain code, which any viewer shows.
+    """
+    if not str(app.env.doc2path(app.env.docname)).endswith('.md'):
+        return
+    for code in list(doctree.findall(nodes.literal)):
+        name, _, method = code.astext().removesuffix('()').partition('.')
+        if name in PUBLIC and not isinstance(code.parent, nodes.reference):
+            target = '.'.join(filter(None, (PUBLIC[name], method)))
+            link = addnodes.pending_xref(
+                refdomain='py', reftype='obj', reftarget=target
+            )
+            code.replace_self(link)
+            link += code
+
+
+# A name that several modules have links to the last of them.
+PUBLIC = {
+    name: f'{module}.{name}'
+    for module in (
+        'pyg_sessaug.training', 'pyg_sessaug.clusters', 'pyg_sessaug.counts',
+        'pyg_sessaug.nn', 'pyg_sessaug.transforms', 'pyg_sessaug.datasets',
+        'pyg_sessaug',
+    )
+    for name in exports(module)
+}  # fmt: skip
+
+
 # Narrow screens: what may wrap, and where ##################################
 
 NUMBERS = re.compile(r'(?=.*\d)(?:[-+\u2013\u00b1\d.,%/\[\] ]|to)+')
@@ -157,5 +186,6 @@ def setup(app: Sphinx) -> Dict[str, bool]:
     )
     app.connect('source-read', render_api)
     app.connect('doctree-read', name_at_home)
+    app.connect('doctree-read', link_names)
     app.connect('doctree-read', guide_wrapping)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

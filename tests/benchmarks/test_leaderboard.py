@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmarks import leaderboard
+from benchmarks.experiments.board import front
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.results import load_ranks
 from pyg_sessaug import evaluate
@@ -97,7 +98,8 @@ def test_refit_and_blend(run):
     assert {x[0] for x in rows} == {
         'srgnn-plus', 'covisits', 'srgnn-plus-repeats', 'blend'
     }  # fmt: skip
-    (table,) = again['table'].values()
+    assert again['table'].keys() == {'multimodal', 'front'}
+    table = again['table']['multimodal']
     assert any('srgnn-plus, refit' in row[0] for row in table)
 
 
@@ -146,3 +148,23 @@ def test_a_setting_of_ones_own(run):
     assert row['settings'] == {'epochs': 2, 'hidden_channels': 4}
     assert row['parameters'] < 2000
     assert torch.isfinite(torch.tensor(row['MRR@20']))
+
+
+def test_front_table_takes_what_validation_likes():
+    def row(model, value, refit=False, **more):
+        metrics = {'val NDCG@20': value, 'HR@20': value, 'MRR@20': value / 2}
+        name = {'data': 'diginetica', 'model': model, 'refit': refit}
+        return {**name, **metrics, 'minutes': 7.2, **more}
+
+    found = [
+        row('niser', 50.0),
+        row('sasrec', 40.0, **{'HR@20': 90.0}),
+        row('srgnn-plus', 45.0, refit=True),
+        row('srgnn-plus-shuffled', 60.0, refit=True),
+        row('blend', 55.0),
+        row('vsknn', 30.0),
+    ]
+    one, blend = front(found)[1:]
+    assert one[2:] == ['45.00 / 22.50', '30.00 / 15.00', '7']
+    assert blend[2] == '55.00 / 27.50'
+    assert one[1] == '55.67 / 19.45 (SGNNHN, epoch by test)'

@@ -45,3 +45,12 @@ def test_one_table_of_several(folder):
     assert render.render(page('x')) == page('x', both)
     with pytest.raises(KeyError, match='three'):
         render.render(page('x#three'))
+
+
+def test_a_number_in_a_sentence(folder):
+    (folder / 'x.json').write_text(json.dumps({'rows': [{'ms': 2.3456}]}))
+    text = 'takes <!-- value: x#rows.0.ms .2f -->{}<!-- end --> ms, '
+    twice = text.format('old') * 2
+    assert render.render(twice) == text.format('2.35') * 2
+    with pytest.raises(KeyError, match='none'):
+        render.render('<!-- value: x#none .2f -->1<!-- end -->')

@@ -1,0 +1,94 @@
+"""Times batches of session graphs: by SessionLoader, and by PyG's DataLoader.
+
+Both yield equal batches, normalised as models read them, in one process. They
+take turns, and medians are reported, so that a busy moment decides nothing.
+"""
+
+import argparse
+import itertools
+import os.path as osp
+import time
+from statistics import median
+from typing import Any, Dict, Iterator, List, Optional
+
+import torch
+from torch_geometric.loader import DataLoader
+
+from benchmarks.experiments import options
+from benchmarks.experiments.datasets import load
+from benchmarks.experiments.options import positive
+from benchmarks.experiments.report import environment
+from benchmarks.experiments.results import command, rows, write
+from pyg_sessaug.transforms import NormalizeEdges
+
+PYG = 'DataLoader of PyG'
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    args = parse_args(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    root = args.root or osp.join('data', args.dataset)
+    folder = osp.join(args.output, 'data')
+    data = load(args.dataset, root, 'train', processed_root=folder)
+    data.transform = NormalizeEdges()
+    kwargs: Dict[str, Any] = {'batch_size': args.batch, 'shuffle': True}
+    pyg = {'follow_batch': ['click_index']}
+    batches = {
+        name: endless(
+            cls(data, **kwargs, **(pyg if cls is DataLoader else {}))
+        )
+        for name, cls in NAMES.items()
+    }
+    seconds: Dict[str, List[float]] = {name: [] for name in batches}
+    for source in batches.values():
+        next(source)  # Warms up.
+    for _ in range(args.rounds):
+        for name, source in batches.items():
+            start = time.perf_counter()
+            for _ in range(5):
+                next(source)
+            seconds[name].append((time.perf_counter() - start) / 5)
+    ms = {name: 1e3 * median(x) for name, x in seconds.items()}
+    found = [
+        {'loader': name, 'ms': x, 'ratio': ms[PYG] / x}
+        for name, x in ms.items()
+    ]
+    report = {
+        'command': command('speed/loader.py', argv),
+        'about': f'{args.dataset}, batches of {args.batch}, '
+        f'{args.threads} thread(s)',
+        'table': rows(
+            found,
+            [
+                ('loader', '{loader}'),
+                ('a batch (ms)', '{ms:.2f}'),
+                ('times as fast', '{ratio:.1f}'),
+            ],
+        ),
+        'environment': environment('cpu'),
+        'loaders': found,
+    }
+    write(osp.join(args.output, 'loader.json'), report)
+
+
+def endless(loader: Any) -> Iterator[Any]:
+    return itertools.chain.from_iterable(itertools.repeat(loader))
+
+
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = options.parser(
+        __doc__, 'dataset root seed threads output', dataset='diginetica',
+        threads=1, output='runs/speed',
+    )  # fmt: skip
+    parser.add_argument(
+        '--batch', type=positive, default=100, help='samples of a batch'
+    )
+    parser.add_argument(
+        '--rounds', type=positive, default=100, help='of five batches each'
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    main()
