@@ -19,6 +19,7 @@ from benchmarks.experiments.datasets import load
 from benchmarks.experiments.options import positive
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command, rows, write
+from pyg_sessaug import SessionLoader
 from pyg_sessaug.transforms import NormalizeEdges
 
 PYG = 'DataLoader of PyG'
@@ -33,12 +34,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     data = load(args.dataset, root, 'train', processed_root=folder)
     data.transform = NormalizeEdges()
     kwargs: Dict[str, Any] = {'batch_size': args.batch, 'shuffle': True}
-    pyg = {'follow_batch': ['click_index']}
     batches = {
-        name: endless(
-            cls(data, **kwargs, **(pyg if cls is DataLoader else {}))
-        )
-        for name, cls in NAMES.items()
+        'SessionLoader': endless(SessionLoader(data, **kwargs)),
+        PYG: endless(DataLoader(data, **kwargs, follow_batch=['click_index'])),
     }
     seconds: Dict[str, List[float]] = {name: [] for name in batches}
     for source in batches.values():

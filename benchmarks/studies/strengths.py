@@ -43,11 +43,11 @@ HEADS = {
 def main(argv: Optional[List[str]] = None) -> None:
     parser = study.arguments(
         'strengths',
-        'Metrics of the strongest models, of SRGNN and of counts by how often '
-        'the target was clicked in training, by how much of the session is '
-        'seen, and by whether it was clicked before. Reads the ranks of other '
-        'results; nothing is trained. Intervals of HR@20 are 95 %, by a '
-        'bootstrap over sessions.',
+        'No figure of the thesis: metrics of the strongest models, of SRGNN '
+        'and of counts by how often the target was clicked in training, by '
+        'how much of the session is seen, and by whether it was clicked '
+        'before. Reads the ranks of other results; nothing is trained. '
+        'Intervals of HR@20 are 95 %, by a bootstrap over sessions.',
     )
     parser.set_defaults(fraction=1.0, dataset='diginetica')
     parser.add_argument(
