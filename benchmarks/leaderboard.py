@@ -26,6 +26,7 @@ from benchmarks.experiments.board import METRICS, Setting, add, done, read
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command
+from benchmarks.experiments.results import load as load_results
 from pyg_sessaug import arguments
 from pyg_sessaug.comparison import paired_bootstrap, per_session
 from pyg_sessaug.datasets import SessionDataset
@@ -54,6 +55,7 @@ PAPER: Setting = {'preset': 'thesis'}
 STRONG: Setting = {'scale': 12.0, 'dropout': 0.2}
 CANDIDATES: Dict[str, List[Setting]] = {
     **{name: [PAPER, {}, STRONG] for name in MODELS},
+    'tagnn': [PAPER],  # Its step is five times as dear as any other.
     'srgnn-plus': [{'recency': 1.0}, {}, {'table_dropout': 0.1},
                    {'weight_decay': 1e-4}],
     'covisits': [{}, {'repeat': 3.0}, {'tau': 0.3}, {'item_power': 0.0}],
@@ -87,7 +89,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(args.threads)
     try:
-        run = search if args.search else rank
+        run = take if args.take else search if args.search else rank
         run(args, command('leaderboard.py', argv))
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
@@ -111,6 +113,38 @@ def search(args: argparse.Namespace, words: str) -> None:
                 net, cost = train(args, model, args.seeds[0], setting, data)
                 metrics = percent(rank_samples(net, data['val']))
                 add(args.output, words, {**key, **metrics, **cost, **about()})
+
+
+def take(args: argparse.Namespace, words: str) -> None:
+    """Makes rows of the bases of run.py, which are models by their papers."""
+    for path in args.take:
+        report = load_results(path)
+        settings = report['settings']
+        for run in report['runs']:
+            key = {
+                'data': settings['dataset'],
+                'model': settings['model'],
+                'seed': run['seed'],
+                'refit': False,
+                'settings': PAPER,
+            }
+            if run['method'] != 'base' or done(args.output, key):
+                continue
+            row = {
+                **key,
+                **{f'val {x}': None for x in METRICS},
+                **{x: run.get(x) for x in METRICS},
+                'low': None,
+                'high': None,
+                'epochs': run['best_epoch'],
+                'minutes': run['seconds'] / 60,
+                'precision': settings['precision'],
+                'parameters': None,
+                'device': 'cpu',
+                'cpu': report['environment']['cpu'],
+                'commit': run['commit'],
+            }
+            add(args.output, words, row)
 
 
 def rank(args: argparse.Namespace, words: str) -> None:
@@ -249,6 +283,8 @@ def chosen(dataset: str, model: str) -> Setting:
     if model in VARIANTS:
         base, more = VARIANTS[model]
         return {**chosen(dataset, base), **more}
+    if len(CANDIDATES.get(model, [])) == 1:
+        return CANDIDATES[model][0]
     rows = [x for x in read(SEARCH) if x['model'] == model]
     tried = [x for x in rows if x['data'] == dataset]
     tried = tried or [x for x in rows if x['data'] == 'diginetica']
@@ -317,6 +353,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add('--refit', action='store_true', help=text)
     text = 'KEY=VALUE in place of the setting that the search chose'
     add('--set', nargs='+', type=arguments.setting, default=[], help=text)
+    text = 'make rows of the bases in these files of run.py instead'
+    add('--take', nargs='+', default=[], metavar='FILE', help=text)
     text = 'folder of trainings'
     add('--runs', default='runs/leaderboard', help=text)
     args = parser.parse_args(argv)

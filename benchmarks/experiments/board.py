@@ -74,7 +74,7 @@ def add(
             )
             name = row['model'] + ' refit' * row['refit']
             write_ranks(beside, {**known, (row['seed'], name): ranks})
-        found.sort(key=lambda x: (x['data'], -x['NDCG@20']))
+        found.sort(key=lambda x: (x['data'], -(x['NDCG@20'] or 0)))
         report = {
             'command': words,
             'about': f'{len(found)} rows',
@@ -102,6 +102,10 @@ def table(found: List[Setting], dataset: str) -> Table:
         )
     known = PUBLISHED.get(dataset, {})
 
+    def interval(row: Setting) -> str:
+        text = '{HR@20:.2f}' + ' [{low:.2f}, {high:.2f}]' * bool(row['low'])
+        return text.format(**row)
+
     def published(row: Setting) -> str:
         if row['model'] not in known:
             return '–'
@@ -113,7 +117,7 @@ def table(found: List[Setting], dataset: str) -> Table:
         [
             ('model', lambda x: x['model'] + ', refit' * x['refit']),
             ('seed', '{seed}'),
-            ('HR@20 (%)', '{HR@20:.2f} [{low:.2f}, {high:.2f}]'),
+            ('HR@20 (%)', interval),
             ('MRR@20 (%)', '{MRR@20:.2f}'),
             ('NDCG@20 (%)', '{NDCG@20:.2f}'),
             ('minutes', '{minutes:.0f}'),
@@ -128,7 +132,8 @@ def front(found: List[Setting]) -> Table:
     """
 
     def best(data: str, kind: Callable[[str], bool]) -> List[Setting]:
-        mine = [x for x in found if x['data'] == data and kind(x['model'])]
+        mine = [x for x in found if x['data'] == data and x['val NDCG@20']]
+        mine = [x for x in mine if kind(x['model'])]
         mine.sort(key=itemgetter('refit', 'val NDCG@20'))
         return mine[-1:]
 

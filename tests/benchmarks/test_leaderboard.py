@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import leaderboard
-from benchmarks.experiments.board import front
+from benchmarks.experiments.board import METRICS, front
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.results import load_ranks
 from pyg_sessaug import evaluate
@@ -75,8 +75,8 @@ def test_search_then_rows(run, folder, monkeypatch):
     ]
     counts = CoVisits(data[0].num_items, **rows['covisits']['settings'])
     expected = evaluate(counts.fit(data[0]), data[1])
-    for name, value in expected.items():
-        assert rows['covisits'][name] == pytest.approx(100 * value)
+    for name in METRICS:
+        assert rows['covisits'][name] == pytest.approx(100 * expected[name])
     ranks = load_ranks(str(folder / 'board-multimodal.json'))
     assert ranking_metrics(ranks[0, 'covisits'])['HR@20'] == pytest.approx(
         rows['covisits']['HR@20'] / 100
@@ -168,3 +168,23 @@ def test_front_table_takes_what_validation_likes():
     assert one[2:] == ['45.00 / 22.50', '30.00 / 15.00', '7']
     assert blend[2] == '55.00 / 27.50'
     assert one[1] == '55.67 / 19.45 (SGNNHN, epoch by test)'
+
+
+def test_rows_of_run(run, tmp_path):
+    settings = {'dataset': 'otto', 'model': 'tagnn', 'precision': 'bf16'}
+    runs = [
+        {'seed': 0, 'method': method, 'HR@20': 70.0, 'MRR@20': 30.0}
+        | {'best_epoch': 4, 'seconds': 120.0, 'commit': 'a'}
+        for method in ('base', 'blur')
+    ]
+    report = {'settings': settings, 'runs': runs, 'metrics': {}}
+    path = tmp_path / 'otto-tagnn.json'
+    path.write_text(json.dumps({**report, 'environment': {'cpu': 'x'}}))
+    board = run('--take', str(path), output='taken.json')
+    (row,) = board['rows']
+    assert (row['model'], row['minutes'], row['low']) == ('tagnn', 2, None)
+    head, line = board['table']['otto']
+    assert line[head.index('HR@20 (%)')] == '70.00'
+    assert len(board['table']['front']) == 1
+    again = run('--take', str(path), output='taken.json')
+    assert again['rows'] == board['rows']
