@@ -1,4 +1,6 @@
-r"""Paired comparison of models by the ranks they give the same samples."""
+r"""Whether one model is better than another, by the ranks that they give the
+same samples.
+"""
 
 from typing import Any, Dict, List, NamedTuple
 
@@ -186,3 +188,73 @@ def gains(rank: List[Tensor], k: int = 20) -> Dict[str, Tensor]:
     ranks = torch.stack(rank).double()
     hit = (ranks <= k).double()
     return {f'HR@{k}': hit, f'MRR@{k}': hit / ranks}
+
+
+def comparison_table(comparison: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
+    r"""What :func:`compare_ranks` found, as a table in Markdown.
+
+    Args:
+        comparison (dict): What it returned.
+
+    Returns:
+        str: For each metric and method its mean over seeds and their standard
+        deviation, in percent, the difference to the base with its 95 %
+        interval, and the p-value by Holm.
+    """
+    lines = [['metric (%)', 'method', 'mean', 'over the base [95 %]', 'p']]
+    for metric, rows in comparison.items():
+        for name, row in rows.items():
+            mean, difference, p = f'{row["mean"]:.2f}', '–', '–'
+            if row['std'] is not None:
+                mean += f' ± {row["std"]:.2f}'
+            if 'p_holm' in row:
+                difference = '{difference:+.2f} [{low:+.2f}, {high:+.2f}]'
+                difference, p = (
+                    difference.format(**row),
+                    f'{row["p_holm"]:.4f}',
+                )
+            lines.append([metric, name, mean, difference, p])
+    width = [max(map(len, column)) for column in zip(*lines)]
+    lines.insert(1, ['-' * size for size in width])
+    cells = [' | '.join(map(str.ljust, line, width)) for line in lines]
+    return '\n'.join(f'| {line} |' for line in cells)
+
+
+def forest_plot(comparison: Dict[str, Dict[str, Dict[str, Any]]]) -> Any:
+    r"""Draws what :func:`compare_ranks` found: of each method the difference
+    to the base with its 95 % interval, a panel for each metric.
+
+    Args:
+        comparison (dict): What it returned.
+
+    Returns:
+        matplotlib.figure.Figure: The figure.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "forest_plot needs matplotlib; install 'pyg_sessaug[plot]'"
+        ) from error
+    others = {
+        metric: {name: row for name, row in rows.items() if 'low' in row}
+        for metric, rows in comparison.items()
+    }
+    names = list(next(iter(others.values())))
+    size = (4 * len(others), 1.2 + 0.4 * len(names))
+    figure = Figure(figsize=size, layout='constrained')
+    axes = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
+    for axis, (metric, rows) in zip(axes, others.items()):
+        for place, row in enumerate(rows.values()):
+            value = row['difference']
+            ends = [[value - row['low']], [row['high'] - value]]
+            axis.errorbar(value, place, xerr=ends, fmt='o', capsize=4)
+        axis.axvline(0, color='k', ls='--', lw=1, alpha=0.5)
+        axis.set(xlabel=f'{metric} over the base, 95 % interval')
+        axis.grid(axis='x', alpha=0.3)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    return figure

@@ -6,6 +6,8 @@ from scipy import stats
 from pyg_sessaug.comparison import (
     compare,
     compare_ranks,
+    comparison_table,
+    forest_plot,
     holm,
     paired_bootstrap,
 )
@@ -132,3 +134,37 @@ def test_ranks_are_compared_by_both_metrics():
     assert out['MRR@20']['better']['values'] == pytest.approx(expected)
     beside = compare_ranks(ranks, session, base='better')
     assert beside['HR@20']['base']['difference'] == -25
+
+
+@pytest.fixture
+def found():
+    rank = {'base': [[30, 2, 30, 4]], 'mine': [[1, 2, 1, 30]]}
+    ranks = {k: [torch.tensor(x) for x in v] for k, v in rank.items()}
+    return compare_ranks(ranks, torch.tensor([0, 0, 1, 1]))
+
+
+def test_table_of_a_comparison(found):
+    lines = comparison_table(found).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    cells = [[x.strip() for x in line.split('|')[1:-1]] for line in lines]
+    assert cells[2] == ['HR@20', 'base', '50.00', '–', '–']
+    row = found['HR@20']['mine']
+    # Sessions gain 50 and 0 percent, so that draws are 0, 25 or 50.
+    assert cells[3][:3] == ['HR@20', 'mine', '75.00']
+    assert cells[3][3] == '+25.00 [+0.00, +50.00]'
+    assert cells[3][4] == f'{row["p"]:.4f}'
+    assert [line[0] for line in cells[4:]] == ['MRR@20', 'MRR@20']
+
+
+def test_plot_of_a_comparison(found):
+    figure = forest_plot(found)
+    assert len(figure.axes) == 2
+    for axis, (metric, rows) in zip(figure.axes, found.items()):
+        assert axis.get_xlabel().startswith(metric)
+        point, _, (bars,) = axis.containers[0]
+        row = rows['mine']
+        assert point.get_xdata()[0] == row['difference']
+        ends = [x for x, _ in bars.get_segments()[0]]
+        assert ends == pytest.approx([row['low'], row['high']])
+    labels = [x.get_text() for x in figure.axes[0].get_yticklabels()]
+    assert labels == ['mine']

@@ -36,7 +36,7 @@ def metrics(out, name):
 
 def test_examples_are_short():
     paths = sorted(FOLDER.glob('*.py'))
-    assert len(paths) == 7
+    assert len(paths) == 8
     for path in paths:
         lines = len(path.read_text().splitlines())
         assert lines < (150 if path.name == 'serve.py' else 80)
@@ -141,6 +141,27 @@ def test_session_modes(run):
     assert 0 < names['within'] < 1
     count = re.search(r'clicks by cluster: (.*)$', out, re.MULTILINE)
     assert sum(ast.literal_eval(count[1])) == names['train'].clicks
+
+
+def test_compare(run, tmp_path):
+    plot = tmp_path / 'compare.png'
+    names, out = run(
+        'compare', '--num-sessions', '300', '--epochs', '2', '--seeds', '2',
+        '--plot', str(plot),
+    )  # fmt: skip
+    assert plot.stat().st_size > 5_000
+    ranks, target = names['ranks'], len(names['test'])
+    assert [len(x) for x in ranks.values()] == [2, 2]
+    assert all(len(rank) == target for x in ranks.values() for rank in x)
+    hits = [metrics(out, f'seed {i}, mine')['HR@20'] for i in (0, 1)]
+    mean, shown = 100 * sum(hits) / 2, names['comparison']['HR@20']
+    assert shown['mine']['mean'] == pytest.approx(mean)
+    row = shown['shuffled']
+    base = shown['base']['mean']
+    assert row['difference'] == pytest.approx(row['mean'] - base)
+    line = rf'HR@20 +\| shuffled +\| {row["mean"]:.2f} '
+    assert len(re.findall(line, out)) == 2
+    assert out.count('over the base [95 %]') == 2
 
 
 @pytest.mark.parametrize('model', ['srgnn', 'tagnn'])
