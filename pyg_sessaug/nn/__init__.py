@@ -11,6 +11,12 @@ from pyg_sessaug.nn.conv.click_attention import ClickAttention
 from pyg_sessaug.nn.conv.gated_session_conv import GatedSessionConv
 from pyg_sessaug.nn.loss.catalogue import catalogue_cross_entropy
 from pyg_sessaug.nn.loss.sampled import Negatives, sampled_cross_entropy
+from pyg_sessaug.nn.loss.sharded import (
+    shard_table,
+    sharded_cross_entropy,
+    sharded_lookup,
+    sharded_rank,
+)
 from pyg_sessaug.nn.loss.target_attention import (
     target_attention_cross_entropy,
     target_attention_scores,
@@ -61,6 +67,10 @@ __all__ = [
     'TAGNN',
     'catalogue_cross_entropy',
     'sampled_cross_entropy',
+    'shard_table',
+    'sharded_cross_entropy',
+    'sharded_lookup',
+    'sharded_rank',
     'target_attention_cross_entropy',
     'target_attention_scores',
 ]
