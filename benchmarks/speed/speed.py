@@ -197,12 +197,13 @@ def time_sizes(precision: str, steps: int) -> Dict[int, float]:
     return out
 
 
-def load(root: Optional[str], split: str = 'train') -> Any:
-    cache = os.path.join('runs', 'data')
+def load(
+    root: Optional[str], split: str = 'train', folder: str = 'runs/data'
+) -> Any:
     if root is None:
         size = {'num_items': 43097, 'num_sessions': 200000}
-        return MultimodalSessions(cache, split, **size)
-    return Diginetica(root, split, processed_root=cache)
+        return MultimodalSessions(folder, split, **size)
+    return Diginetica(root, split, processed_root=folder)
 
 
 def records(
