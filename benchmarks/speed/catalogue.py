@@ -2,7 +2,8 @@
 
 What is compared takes turns in one process, and time is that of the
 processor, so that ratios hold on a busy machine too. ``floor`` is the
-products, softmax and Adam update that no exact step can avoid. A sampled step
+products, softmax and Adam update that no exact step can avoid; ``layers`` is
+what a model does before, graphs included, forward and backward. A sampled step
 compares the sessions of a batch with some items, and touches only the rows
 that it looks up. The largest catalogue is trained in a process of its own, by
 `fit` with all that it does, for its memory.
@@ -79,6 +80,14 @@ class Step:
         loss.backward()
         self.optimizer.step()
 
+    def layers(self, index: torch.Tensor) -> None:
+        """What makes session vectors out of those of the items."""
+        data = self.model.prepare(self.transform(self.build(index)))
+        x = torch.randn(self.model.items(data).numel(), CHANNELS)
+        self.model.session(x.requires_grad_(), data).sum().backward()
+        for p in self.model.parameters():
+            p.grad = None
+
 
 def turns(
     tasks: Dict[str, Callable[[torch.Tensor], Any]],
@@ -154,12 +163,14 @@ def time_floors(data: Any, args: argparse.Namespace) -> List[Dict[str, Any]]:
             nodes = sum(data.get_batch(x).num_nodes for x in index)
             nodes //= len(index)
         floor = Floor(data.num_items, BATCH, CHANNELS, precision, nodes)
+        step = Step(
+            *(data.get_batch, data.num_items, None, model),
+            precision=precision,
+            **kwargs,
+        )
         tasks = {
-            'step': Step(
-                *(data.get_batch, data.num_items, None, model),
-                precision=precision,
-                **kwargs,
-            ),
+            'step': step,
+            'layers': step.layers,
             'floor': lambda index, floor=floor: floor.step(),
         }
         times = turns(tasks, dict.fromkeys(tasks, index), args.rounds)
@@ -167,8 +178,10 @@ def time_floors(data: Any, args: argparse.Namespace) -> List[Dict[str, Any]]:
             'model': model + ', cosines and dropout' * bool(kwargs),
             'precision': precision,
             'step_ms': times['step'],
+            'layers_ms': times['layers'],
             'floor_ms': times['floor'],
             'ratio': times['step'] / times['floor'],
+            'both': times['step'] / (times['floor'] + times['layers']),
         }
         found.append(tell(row))
     return found
@@ -264,7 +277,6 @@ def tell(row: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def tables(report: Dict[str, Any]) -> Dict[str, Table]:
-    ratio = ('step / floor', '{ratio:.2f}')
     return {
         'batches': rows(report['batches'], [
             ('batch', '{batch}'), ('ms a sample', '{sample_ms:.3f}'),
@@ -274,7 +286,9 @@ def tables(report: Dict[str, Any]) -> Dict[str, Table]:
         'floors': rows(report['floors'], [
             ('model', '{model}'), ('products', '{precision}'),
             ('step, ms', '{step_ms:.1f}'), ('floor, ms', '{floor_ms:.1f}'),
-            ratio,
+            ('layers, ms', '{layers_ms:.1f}'),
+            ('step / floor', '{ratio:.2f}'),
+            ('/ floor and layers', '{both:.2f}'),
         ]),
         'sampled': rows(report['sampled'], [
             ('items', '{items:,}'), ('exact, ms', '{exact_ms:,.1f}'),

@@ -1,6 +1,7 @@
 r"""Exact softmax losses over a whole catalogue of items."""
 
 import functools
+import platform
 from typing import Any, Callable, Iterator, Optional, Tuple, TypeVar, Union
 
 import torch
@@ -44,6 +45,17 @@ def is_bf16_native(
     # The probes are private to PyTorch: their absence means "no".
     probes = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
     return any(getattr(torch.cpu, p, lambda: False)() for p in probes)
+
+
+@functools.cache
+def is_intel() -> bool:
+    r"""Whether the processor is one of Intel's, for which MKL is made."""
+    try:
+        with open('/proc/cpuinfo') as f:
+            text = f.read(4096)
+    except OSError:
+        text = platform.processor()
+    return 'GenuineIntel' in text
 
 
 def check_precision(precision: str) -> None:
@@ -262,7 +274,8 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     r"""Multiplies two matrices by the fastest library at hand.
 
     PyTorch leaves :obj:`float32` products on the CPU to MKL, which is a third
-    slower than oneDNN on AMD's processors. Differentiable only as
+    slower than oneDNN on AMD's processors, and a fifth faster on Intel's.
+    Differentiable only as
     :obj:`left @ right`, which is what it is wherever oneDNN cannot serve.
 
     Args:
@@ -283,6 +296,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
         or left.dtype != torch.float32
         or left.numel() == 0
         or left.size(0) == 1  # Bounded by reading the other, as MKL does.
+        or is_intel()
         or not hasattr(torch.ops.mkldnn, '_linear_pointwise')
         or is_exporting()  # A program is for any processor.
     ):

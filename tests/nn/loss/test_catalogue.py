@@ -127,11 +127,13 @@ def test_gradients_accumulate(precision):
     assert again.equal(loss)
 
 
+@pytest.mark.parametrize('intel', [True, False])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     'rows, inner, columns', [(3, 5, 70), (0, 4, 2), (3, 0, 2)]
 )
-def test_product(rows, inner, columns, dtype):
+def test_product(monkeypatch, rows, inner, columns, dtype, intel):
+    monkeypatch.setattr(catalogue, 'is_intel', lambda: intel)
     left, right = (
         torch.randn(rows, inner).to(dtype),
         torch.randn(columns, inner).to(dtype).t(),
