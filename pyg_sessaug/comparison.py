@@ -14,6 +14,14 @@ class Comparison(NamedTuple):
     r"""Mean differences of :math:`M` methods to one, each of shape
     :math:`(M)`: the ``difference``, the ends ``low`` and ``high`` of its 95 %
     interval, and the two-sided p-value ``p``.
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.comparison import paired_bootstrap
+        >>> gain = torch.tensor([[1.0, 0.0, 1.0, 1.0]])  # Mine less the base's
+        >>> out = paired_bootstrap(gain, session=torch.tensor([0, 0, 1, 2]))
+        >>> out.difference, bool(out.low < out.high)
+        (tensor([0.7500], dtype=torch.float64), True)
     """
 
     difference: Tensor

@@ -45,6 +45,14 @@ class SessionLoader(DataLoader[Batch]):
 
     Warns:
         UserWarning: If a transform is applied graph by graph.
+
+    Example:
+        >>> from pyg_sessaug import SessionLoader
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> loader = SessionLoader(train, batch_size=20, shuffle=True)
+        >>> next(iter(loader)).num_graphs
+        20
     """
 
     _told = False

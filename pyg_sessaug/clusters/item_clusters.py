@@ -33,6 +33,14 @@ class ItemClusters:
     Shapes:
         - **labels:** :math:`(|\mathcal{I}|)` int64
         - **centers:** :math:`(k, d)` float32
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.clusters import ItemClusters
+        >>> points = torch.tensor([[0.0], [0.1], [9.0], [9.1]])
+        >>> labels = ItemClusters.fit(points, 'kmeans', num_clusters=2).labels
+        >>> bool(labels[0] == labels[1] != labels[2] == labels[3])
+        True
     """
 
     labels: Tensor

@@ -41,6 +41,13 @@ class ItemMixture:
         - **posterior:** :math:`(|\mathcal{I}|, k)` float32
         - **centers:** :math:`(k, d)` float32
         - **covariances:** :math:`(k, d, d)` float32
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.clusters import ItemMixture
+        >>> mixture = ItemMixture.fit(torch.randn(50, 2), num_clusters=3)
+        >>> mixture.posterior.size()
+        torch.Size([50, 3])
     """
 
     posterior: Tensor

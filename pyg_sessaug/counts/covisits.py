@@ -69,6 +69,14 @@ class CoVisits(SessionCounts):
     Raises:
         ValueError: If :obj:`max_gap` or :obj:`num_clicks` is not positive,
             :obj:`tau` is not, or there are fewer than two folds.
+
+    Example:
+        >>> from pyg_sessaug.counts import CoVisits
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> model = CoVisits(train.num_items).fit(train)
+        >>> model.score(train[0]).size()
+        torch.Size([1, 30])
     """
 
     row_ptr: Tensor

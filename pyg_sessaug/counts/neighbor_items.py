@@ -55,6 +55,15 @@ class NeighborItems(torch.nn.Module):
             items would get, as a control: same law, no news. Each item
             stands for another of the same tenth of the clicked items by
             clicks; the first :meth:`fit` draws which. (default: :obj:`False`)
+
+    Example:
+        >>> from pyg_sessaug.counts import NeighborItems
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> neighbors = NeighborItems(train.num_items, k=3).fit(train)
+        >>> neighbors(list_batch([train[-1].x.tolist()])).item.size()
+        torch.Size([3])
     """
 
     order: Tensor

@@ -82,6 +82,14 @@ class VSKNN(SessionCounts):
 
     Raises:
         ValueError: If a number is too low or a name unknown.
+
+    Example:
+        >>> from pyg_sessaug.counts import VSKNN
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> model = VSKNN(train.num_items, k=50).fit(train)
+        >>> model.score(train[0]).size()
+        torch.Size([1, 30])
     """
 
     visit: Tensor

@@ -38,7 +38,6 @@ class SessionDataset(Dataset, ABC):
 
     Sessions are stored flat, and graphs gathered when asked for. Items are
     ``0 ... num_items - 1``, the same in all splits.
-
     A subclass implements :meth:`prepare`; one of
     :class:`~pyg_sessaug.datasets.LogDataset` needs less.
 
@@ -73,6 +72,11 @@ class SessionDataset(Dataset, ABC):
             hold what they should, or the prepared files are broken or not of
             these raw files.
         OSError: If files cannot be read or written.
+
+    Example:
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> len(MultimodalSessions('data', num_sessions=100, num_items=30)[:9])
+        9
     """
 
     #: Raw id of each item, int64 ``[num_items]``, or a list where raw ids

@@ -39,6 +39,12 @@ class Diginetica(LogDataset):
         **kwargs (optional): Further arguments of
             :class:`~pyg_sessaug.datasets.LogDataset`, with
             :obj:`drop_boundary` (:obj:`True`).
+
+    Example:
+        >>> from pyg_sessaug.datasets import Diginetica
+        >>> train = Diginetica('data/diginetica')
+        >>> len(train) > train.sessions
+        True
     """
 
     log_names = ('train-item-views.csv',)

@@ -62,6 +62,12 @@ class LogDataset(SessionDataset):
             :obj:`test_ratio` (both :obj:`None`) and
             :obj:`min_session_length` (2); and further arguments of
             :class:`~pyg_sessaug.datasets.SessionDataset`.
+
+    Example:
+        >>> from pyg_sessaug.datasets import Diginetica, LogDataset
+        >>> train = Diginetica('data/diginetica', max_length=2)
+        >>> isinstance(train, LogDataset), train.average_length
+        (True, 2.0)
     """
 
     #: Files of the log, each plain or ``.gz``; those needed, then the rest.

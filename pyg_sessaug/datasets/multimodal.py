@@ -75,6 +75,12 @@ class MultimodalSessions(SessionDataset):
         seed (int): Seed of everything drawn. (default: :obj:`0`)
         **kwargs (optional): Further arguments of
             :class:`~pyg_sessaug.datasets.SessionDataset`.
+
+    Example:
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> data = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> data.num_items, data.item_modes.unique().numel()
+        (30, 8)
     """
 
     #: Latent point of each item, ``[num_items, channels]``.

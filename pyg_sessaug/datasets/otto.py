@@ -37,6 +37,12 @@ class Otto(LogDataset):
             :class:`~pyg_sessaug.datasets.LogDataset`, with
             :obj:`event_types` (:obj:`["clicks"]`): which of
             :obj:`"clicks"`, :obj:`"carts"` and :obj:`"orders"` to read.
+
+    Example:
+        >>> from pyg_sessaug.datasets import Otto
+        >>> train = Otto('data/otto')
+        >>> len(train) > train.sessions
+        True
     """
 
     log_names = ('train.jsonl',)

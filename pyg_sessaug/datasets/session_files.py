@@ -23,6 +23,12 @@ class SessionFiles(LogDataset):
             (default: :obj:`"train"`)
         **kwargs (optional): Further arguments of
             :class:`~pyg_sessaug.datasets.LogDataset`.
+
+    Example:
+        >>> from pyg_sessaug.datasets import SessionFiles
+        >>> train = SessionFiles('data/tmall')
+        >>> len(train) > train.sessions
+        True
     """
 
     def __init__(

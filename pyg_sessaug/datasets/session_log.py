@@ -65,6 +65,14 @@ class SessionLog(LogDataset):
             :obj:`min_item_clicks` being 1 then. (default: :obj:`None`)
         **kwargs (optional): Further arguments of
             :class:`~pyg_sessaug.datasets.LogDataset`.
+
+    Example:
+        >>> from pyg_sessaug.datasets import SessionLog
+        >>> options = dict(file='clicks.csv', test_ratio=0.2)
+        >>> train = SessionLog('shop', **options)
+        >>> test = SessionLog('shop', 'test', **options)
+        >>> train.num_items, bool((train.item_ids == test.item_ids).all())
+        (7, True)
     """
 
     def __init__(

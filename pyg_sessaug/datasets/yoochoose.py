@@ -57,6 +57,12 @@ class YooChoose(LogDataset):
     Warns:
         DeprecationWarning: If :obj:`fraction` is an int above 1, which is
             read as :obj:`part`, with :obj:`newest` as the share.
+
+    Example:
+        >>> from pyg_sessaug.datasets import YooChoose
+        >>> train = YooChoose('data/yoochoose', part=1)
+        >>> len(train) > train.sessions
+        True
     """
 
     log_names = ('yoochoose-clicks.dat',)

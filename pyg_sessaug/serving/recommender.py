@@ -50,12 +50,13 @@ class Recommendations(NamedTuple):
 class Recommender:
     r"""A trained model that takes and gives raw item ids.
 
-    .. code-block:: python
-
-        recommender = Recommender.from_dataset(model, train)
-        recommender.save('shop.pt')
-        recommender = Recommender.load('shop.pt')
-        recommender.recommend(['shoes', 'socks'], k=5).items
+    Example:
+        >>> from pyg_sessaug import Recommender
+        >>> from pyg_sessaug.nn import SRGNN
+        >>> Recommender(SRGNN(2, 8), ['shoes', 'socks']).save('shop.pt')
+        >>> shop = Recommender.load('shop.pt')
+        >>> shop.recommend(['shoes', 'bag'], k=2).unknown
+        ['bag']
 
     Args:
         model (SessionModel): The model, or whatever has :obj:`num_items`

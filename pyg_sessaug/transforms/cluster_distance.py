@@ -50,6 +50,17 @@ class ClusterDistance(BaseTransform):
           weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight` (ones
           otherwise)
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.clusters import ItemClusters
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import ClusterDistance
+        >>> centers = torch.tensor([[0.0], [4.0]])
+        >>> clusters = ItemClusters(torch.tensor([0, 0, 1]), centers)
+        >>> transform = ClusterDistance(clusters, p=1.0)
+        >>> transform(list_batch([[0, 1, 2]])).edge_weight
+        tensor([1.0000, 0.2500])
     """
 
     batchwise = True

@@ -64,6 +64,15 @@ class CovisitWeight(BaseTransform):
           otherwise) and the number of the training session :math:`(1)` int64
           in :obj:`session` (-1 for none)
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
+
+    Example:
+        >>> from pyg_sessaug.counts import CoVisits
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> from pyg_sessaug.transforms import CovisitWeight
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> weigh = CovisitWeight(CoVisits(train.num_items).fit(train))
+        >>> bool((weigh(train[5]).edge_weight >= 1).all())
+        True
     """
 
     batchwise = True

@@ -71,6 +71,13 @@ class GaussianBlur(BaseTransform):
         - **output:** the same, with :math:`|\mathcal{E}^{\prime}| \ge
           |\mathcal{E}|` edges; further tensors named :obj:`edge_*` with one
           entry per edge are 0 for the new ones
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import GaussianBlur, NormalizeEdges
+        >>> data = NormalizeEdges()(list_batch([[0, 1, 2]]))
+        >>> GaussianBlur(p=1.0)(data).num_edges  # Every pair of nodes
+        9
     """
 
     batchwise = True

@@ -46,6 +46,14 @@ class ItemDistance(BaseTransform):
           weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight` (ones
           otherwise)
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import ItemDistance
+        >>> table = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> ItemDistance(table, p=1.0)(list_batch([[0, 1, 2]])).edge_weight
+        tensor([1.0000, 0.2500])
     """
 
     batchwise = True

@@ -42,6 +42,15 @@ class NeighborContext(BaseTransform):
         - **output:** the same with :math:`K` more nodes and edges, the new
           nodes :math:`(K)` int64 in :obj:`context_index` and the votes for
           them :math:`(K)` float32 in :obj:`context_weight`
+
+    Example:
+        >>> from pyg_sessaug.counts import NeighborItems
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> from pyg_sessaug.transforms import NeighborContext
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> context = NeighborContext(NeighborItems(30, k=3).fit(train))
+        >>> context(train[-1]).num_nodes - train[-1].num_nodes
+        3
     """
 
     batchwise = True

@@ -32,6 +32,12 @@ class NormalizeEdges(BaseTransform):
           :math:`(|\mathcal{E}|, C)` in :obj:`edge_weight` (ones otherwise)
         - **output:** shares :math:`(|\mathcal{E}|, 2)` or
           :math:`(|\mathcal{E}|, 2, C)` in :obj:`edge_attr`
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> NormalizeEdges()(list_batch([[0, 1, 2, 0, 2]])).edge_attr.tolist()
+        [[1.0, 0.5], [0.5, 1.0], [1.0, 1.0], [0.5, 0.5]]
     """
 
     batchwise = True

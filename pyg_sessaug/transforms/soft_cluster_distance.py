@@ -55,6 +55,16 @@ class SoftClusterDistance(BaseTransform):
           weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight` (ones
           otherwise)
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.clusters import ItemMixture
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import SoftClusterDistance
+        >>> mixture = ItemMixture.fit(torch.randn(30, 2), num_clusters=3)
+        >>> data = list_batch([[0, 1, 2]])
+        >>> SoftClusterDistance(mixture)(data).edge_weight.size()
+        torch.Size([2])
     """
 
     batchwise = True

@@ -70,6 +70,15 @@ class TimeDecay(BaseTransform):
           weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight` (ones
           otherwise)
         - **output:** weights :math:`(|\mathcal{E}|)` in :obj:`edge_weight`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import TimeDecay
+        >>> data = list_batch([[0, 1, 2]])
+        >>> data.click_time = torch.tensor([0.0, 60.0, 60.0])
+        >>> TimeDecay(p=1.0)(data).edge_weight
+        tensor([0.3679, 1.0000])
     """
 
     batchwise = True

@@ -62,6 +62,14 @@ class VertexInjection(BaseTransform):
           and, optionally, its seconds :math:`(L)` in :obj:`click_time`
         - **output:** the same, with one more click in sessions that got an
           item, and a node unless the item was there
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import VertexInjection
+        >>> inject = VertexInjection(torch.tensor([0, 0, 1]), p=1.0)
+        >>> inject(list_batch([[0, 1]])).x.sort()[0]
+        tensor([0, 1, 2])
     """
 
     batchwise = True

@@ -17,15 +17,9 @@ class WeightChannels(BaseTransform):
     transforms, section 8.1 of the thesis
     (functional name: :obj:`weight_channels`).
 
-    All of them see the same graph, so that the weights stand side by side:
-
-    .. code-block:: python
-
-        T.Compose([
-            WeightChannels([ItemDistance(embedding), TimeDecay()]),
-            NormalizeEdges(),  # Each channel on its own
-        ])
-
+    All of them see the same graph, so that the weights stand side by side;
+    :class:`~pyg_sessaug.transforms.NormalizeEdges` behind it takes each
+    channel on its own.
     A model with :obj:`num_channels` learns how to combine them, see
     :class:`~pyg_sessaug.nn.ChannelCombination`.
     An empty :class:`torch_geometric.transforms.Compose` makes a channel of
@@ -43,6 +37,16 @@ class WeightChannels(BaseTransform):
         - **input:** what the transforms take
         - **output:** weights :math:`(|\mathcal{E}|, C)` in
           :obj:`edge_weight`, a column for each of the :math:`C` transforms
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.transforms import Compose
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import ItemDistance, WeightChannels
+        >>> near = ItemDistance(torch.tensor([[0.0], [1.0], [5.0]]), p=1.0)
+        >>> weigh = WeightChannels([Compose([]), near])
+        >>> weigh(list_batch([[0, 1, 2]])).edge_weight.tolist()
+        [[1.0, 1.0], [1.0, 0.25]]
     """
 
     batchwise = True

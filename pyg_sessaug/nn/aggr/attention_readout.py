@@ -31,6 +31,13 @@ class AttentionReadout(Aggregation):
           each :math:`(N)`, and by name vectors of each session's last click
           :math:`(B, d)` and clicks of each node :math:`(N)`, by default one
         - **output:** session vectors :math:`(B, d)`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import AttentionReadout
+        >>> x, session = torch.randn(5, 8), torch.tensor([0, 0, 0, 1, 1])
+        >>> AttentionReadout(8)(x, session, last=x[[2, 4]]).size()
+        torch.Size([2, 8])
     """
 
     def __init__(

@@ -30,6 +30,14 @@ class ContextReadout(torch.nn.Module):
           :math:`(K)`, and the first item of each session and their number
           :math:`(B + 1)` int64
         - **output:** session vectors :math:`(B, d)`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import ContextReadout
+        >>> session, items = torch.randn(2, 8), torch.randn(3, 8)
+        >>> votes, ptr = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([0, 2, 3])
+        >>> ContextReadout(8)(session, items, votes, ptr).size()
+        torch.Size([2, 8])
     """
 
     def __init__(self, channels: int) -> None:

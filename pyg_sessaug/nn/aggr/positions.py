@@ -24,6 +24,13 @@ class ReversedPositions(torch.nn.Module):
           :math:`(B + 1)`, int64, a batch's ``click_index_ptr``; and
           optionally their number, for which the host else waits for a GPU
         - **output:** the vector of each click :math:`(L, d)`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import ReversedPositions
+        >>> ptr = torch.tensor([0, 3, 5])  # Of three and of two clicks
+        >>> ReversedPositions(max_length=9, channels=8).index(ptr).tolist()
+        [2, 1, 0, 1, 0]
     """
 
     def __init__(self, max_length: int, channels: int) -> None:
@@ -73,6 +80,13 @@ class ForwardPositions(ReversedPositions):
 
     Shapes:
         As of :class:`~pyg_sessaug.nn.ReversedPositions`.
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import ForwardPositions
+        >>> ptr = torch.tensor([0, 3, 5])  # Of three and of two clicks
+        >>> ForwardPositions(max_length=9, channels=8).index(ptr).tolist()
+        [0, 1, 2, 0, 1]
     """
 
     def index(

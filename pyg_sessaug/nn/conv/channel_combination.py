@@ -33,6 +33,13 @@ class ChannelCombination(torch.nn.Module):
           :class:`~pyg_sessaug.transforms.WeightChannels`, or
           :math:`(|\mathcal{E}|, 2)` of plain graphs
         - **output:** shares :math:`(|\mathcal{E}|, 2)`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import ChannelCombination
+        >>> combine = ChannelCombination(num_channels=2)
+        >>> combine(torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])).tolist()
+        [[0.5, 0.5]]
     """
 
     def __init__(self, num_channels: int) -> None:

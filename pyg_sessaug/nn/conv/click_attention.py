@@ -35,6 +35,14 @@ class ClickAttention(MessagePassing):
         - **input:** queries, keys and values :math:`(L, d)`, pairs
           :math:`(2, P)`
         - **output:** :math:`(L, d)`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import ClickAttention
+        >>> x = torch.eye(2)
+        >>> pairs = torch.tensor([[0, 0, 1], [0, 1, 1]])  # From click to click
+        >>> ClickAttention(2)(x, x, x, pairs)[0].tolist()  # Sees itself alone
+        [1.0, 0.0]
     """
 
     def __init__(

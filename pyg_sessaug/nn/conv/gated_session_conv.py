@@ -36,6 +36,16 @@ class GatedSessionConv(MessagePassing):
           edge, column 1 the one against it
           (see :class:`~pyg_sessaug.transforms.NormalizeEdges`)
         - **output:** node vectors :math:`(N, d)`
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import GatedSessionConv
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[3, 5, 3]]))
+        >>> x = torch.randn(batch.num_nodes, 8)
+        >>> GatedSessionConv(8)(x, batch.edge_index, batch.edge_attr).size()
+        torch.Size([2, 8])
     """
 
     def __init__(self, channels: int) -> None:

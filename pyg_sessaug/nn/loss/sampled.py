@@ -29,6 +29,13 @@ class Negatives:
             <https://arxiv.org/abs/1310.4546>`_)
         device (torch.device or str, optional): Where the items are wanted.
             (default: :obj:`None`, the CPU)
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import Negatives
+        >>> negatives = Negatives(torch.tensor([9, 3, 0]), num_negatives=4)
+        >>> negatives.draw().size()
+        torch.Size([4])
     """
 
     def __init__(

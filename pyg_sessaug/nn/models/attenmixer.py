@@ -64,6 +64,14 @@ class AttenMixer(SessionModel):
             of :math:`\beta_p^{h}`, set to zero in training.
             (default: :obj:`0.1`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import AttenMixer
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> AttenMixer(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     def __init__(

@@ -35,6 +35,16 @@ class Blend(Module):
     Raises:
         ValueError: If there is no member, members have unequal numbers of
             items, or weights are negative, not as many or all zero.
+
+    Example:
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> from pyg_sessaug.counts import VSKNN
+        >>> from pyg_sessaug.nn import Blend, SRGNN
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> neighbors = VSKNN(train.num_items).fit(train)
+        >>> model = Blend([SRGNN(train.num_items, 8), neighbors], [0.7, 0.3])
+        >>> model.weight
+        tensor([0.7000, 0.3000])
     """
 
     weight: Tensor

@@ -69,6 +69,14 @@ class CORE(SequenceModel):
         table_dropout (float): Dropout of the items that are compared.
             (default: :obj:`0.2`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import CORE
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> CORE(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     unit_items = False

@@ -34,6 +34,14 @@ class CovarianceSRGNN(GatedReadoutModel):
         hidden_channels (int): Size :math:`d` of all vectors.
             (default: :obj:`100`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.clusters import ItemMixture
+        >>> from pyg_sessaug.nn import CovarianceSRGNN
+        >>> mixture = ItemMixture.fit(torch.randn(30, 4), num_clusters=2)
+        >>> CovarianceSRGNN(mixture, hidden_channels=8).num_items
+        30
     """
 
     label: Tensor

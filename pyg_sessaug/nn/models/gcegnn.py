@@ -92,6 +92,14 @@ class GCEGNN(SessionModel):
             see :class:`~pyg_sessaug.nn.ChannelCombination`.
             (default: :obj:`None`, one weight and nothing to learn)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+
+    Example:
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> from pyg_sessaug.nn import GCEGNN
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> model = GCEGNN.from_dataset(train, 8)  # Counts its global graph.
+        >>> model.num_items
+        30
     """
 
     neighbor: Tensor

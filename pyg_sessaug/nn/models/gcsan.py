@@ -44,6 +44,14 @@ class GCSAN(GatedModel):
         block_dropout (float): Share of the entries set to zero in training
             that a block adds to :math:`\mathbf{F}`. (default: :obj:`0.2`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import GCSAN
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> GCSAN(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     def __init__(

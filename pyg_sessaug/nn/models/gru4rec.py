@@ -52,6 +52,14 @@ class GRU4Rec(SequenceModel):
         hidden_dropout (float): Dropout of what leaves each layer; none, as
             the paper has it for cross-entropy. (default: :obj:`0.0`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import GRU4Rec
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> GRU4Rec(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     def __init__(

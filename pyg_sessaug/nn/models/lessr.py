@@ -77,6 +77,14 @@ class LESSR(SessionModel):
             see :class:`~pyg_sessaug.nn.ChannelCombination`.
             (default: :obj:`None`, one weight and nothing to learn)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SessionModel`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import LESSR
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> LESSR(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     def __init__(

@@ -54,6 +54,14 @@ class NISER(GatedModel):
             :class:`~pyg_sessaug.nn.ReversedPositions` and
             :class:`~pyg_sessaug.nn.ForwardPositions`. (default: :obj:`100`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import NISER
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> NISER(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     def __init__(

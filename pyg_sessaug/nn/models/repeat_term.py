@@ -29,6 +29,12 @@ class RepeatTerm(Module):
             probabilities but for a constant: a network or a blend.
         num_clicks (int): Number :math:`K` of values of :math:`k` and
             :math:`n`; higher ones share the last. (default: :obj:`12`)
+
+    Example:
+        >>> from pyg_sessaug.nn import RepeatTerm, SRGNN
+        >>> model = RepeatTerm(SRGNN(num_items=9, hidden_channels=8))
+        >>> model.bias.size()  # Zero until fit_repeats has found it
+        torch.Size([2, 12])
     """
 
     bias: Tensor

@@ -38,11 +38,14 @@ class SessionModel(torch.nn.Module, ABC):
         \mathbf{e}_{x_N}), G\big), \quad
         \textrm{score}_v = \mathbf{s}^{\top} \mathbf{e}_v
 
-    .. code-block:: python
-
-        class Last(SessionModel):
-            def session(self, x, data):
-                return x[data.click_index[data.click_index_ptr[1:] - 1]]
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import SessionModel
+        >>> class Last(SessionModel):
+        ...     def session(self, x, data):
+        ...         return x[data.click_index[data.click_index_ptr[1:] - 1]]
+        >>> Last(num_items=9).score(list_batch([[1, 2, 1], [5]])).size()
+        torch.Size([2, 9])
 
     Whatever else a subclass is made with, it takes :obj:`num_items` and
     :obj:`hidden_channels`, passes :obj:`**kwargs` on, and keeps each argument

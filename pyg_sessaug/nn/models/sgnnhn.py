@@ -68,6 +68,14 @@ class SGNNHN(GatedModel):
         max_length (int): Number of vectors of positions, see
             :class:`~pyg_sessaug.nn.ForwardPositions`. (default: :obj:`10`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import SGNNHN
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> SGNNHN(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     unit_items = False  # Layers get items as long as they are.

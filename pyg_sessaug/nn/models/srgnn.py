@@ -37,6 +37,17 @@ class SRGNN(GatedReadoutModel):
         **kwargs (optional): :obj:`context` and :obj:`shuffled_context`, see
             :class:`~pyg_sessaug.nn.models.context_model.ContextModel`, and
             those of :class:`~pyg_sessaug.nn.SessionModel`.
+
+    Example:
+        >>> from pyg_sessaug import fit
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> from pyg_sessaug.nn import SRGNN
+        >>> train = MultimodalSessions('data', num_sessions=100)
+        >>> val = MultimodalSessions('data', 'val', num_sessions=100)
+        >>> model = SRGNN(train.num_items, hidden_channels=8)
+        >>> history = fit(model, train, val, epochs=2, progress=False)
+        >>> len(history)
+        2
     """
 
     def __init__(

@@ -50,6 +50,14 @@ class SRGNNPlus(GatedModel):
         dropout (float): See :class:`~pyg_sessaug.nn.SessionModel`.
             (default: :obj:`0.2`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import SRGNNPlus
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> SRGNNPlus(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     def __init__(

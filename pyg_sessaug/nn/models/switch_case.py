@@ -31,6 +31,14 @@ class SwitchCase(torch.nn.Module):
         model (SessionModel): The global model; it only tells clusters here
             and never trains.
         num_clusters (int): Number of clusters. (default: :obj:`8`)
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.nn import SRGNN, SwitchCase
+        >>> model = SwitchCase(SRGNN(num_items=9, hidden_channels=4), 2)
+        >>> model.fit_clusters(torch.randn(40, 4))  # Vectors of sessions
+        >>> len(model.models)
+        2
     """
 
     mean: Tensor

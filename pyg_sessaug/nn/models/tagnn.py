@@ -51,6 +51,14 @@ class TAGNN(GatedReadoutModel):
             :obj:`False` fixes it to the identity, as the authors' code does.
             (default: :obj:`True`)
         **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNN`.
+
+    Example:
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.nn import TAGNN
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> batch = NormalizeEdges()(list_batch([[1, 2, 1], [5]]))
+        >>> TAGNN(num_items=9, hidden_channels=8).score(batch).size()
+        torch.Size([2, 9])
     """
 
     def __init__(
