@@ -36,7 +36,7 @@ def metrics(out, name):
 
 def test_examples_are_short():
     paths = sorted(FOLDER.glob('*.py'))
-    assert len(paths) == 8
+    assert len(paths) == 9
     for path in paths:
         lines = len(path.read_text().splitlines())
         assert lines < (150 if path.name == 'serve.py' else 80)
@@ -125,6 +125,15 @@ def test_own_log_with_categories(run, tmp_path):
     )  # fmt: skip
     assert names['train'].num_categories == 2
     assert len(names['histories']) == 2
+
+
+def test_sharded_table(run):
+    """In one process, which then has all rows."""
+    _, out = run('sharded_table', '--num-sessions', '600')
+    hits = [float(x) for x in re.findall(r'HR@20 (.*)$', out, re.MULTILINE)]
+    assert len(hits) == 3
+    assert hits[-1] > max(hits[0], 3 * 20 / 1000)
+    assert out.splitlines()[-1] == 'process 0: 1000 of 1000 rows'
 
 
 def test_session_modes(run):
