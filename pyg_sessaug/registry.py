@@ -64,7 +64,7 @@ class Augmentation:
     augmented: Tuple[str, ...] = ()
 
 
-CATEGORIES = 'item categories'
+CATEGORIES, TIMES = 'item categories', 'click times'
 AUGMENTED = ('weight_decay', 'patience')
 
 
@@ -75,7 +75,8 @@ def _distances(
     return Augmentation(name, text, name, True, True, needs, AUGMENTED)
 
 
-#: Augmentations: those of Algorithm 3 in the thesis, and injected items.
+#: Augmentations: those of Algorithm 3 in the thesis, injected items, and
+#: edges that carry news.
 AUGMENTATIONS: Dict[str, Augmentation] = {
     x.name: x
     for x in (
@@ -91,6 +92,29 @@ AUGMENTATIONS: Dict[str, Augmentation] = {
             'one',
             'inject-same',
             needs=CATEGORIES,
+        ),
+        Augmentation(
+            'covisit-weight',
+            'how often other sessions take a step, in tests too',
+            'covisit-weight',
+        ),
+        Augmentation(
+            'covisit-context',
+            'items that other sessions join with those of a session as '
+            'further nodes, in tests too',
+            'covisit-context',
+        ),
+        Augmentation(
+            'neighbor-context',
+            'items of similar older sessions as further nodes, in tests too',
+            'neighbor-context',
+        ),
+        Augmentation(
+            'time-buckets',
+            'six channels by the time between clicks, in tests too, for a '
+            'model with num_channels=6',
+            'time-buckets',
+            needs=TIMES,
         ),
     )
 }

@@ -257,7 +257,7 @@ class ShuffleGaps(BaseTransform):
     batchwise = True
 
     def forward(self, data: Data) -> Data:
-        time = data.click_time
+        time = data.click_time.double()
         gap = torch.zeros_like(time)
         gap[1:] = time.diff()
         first = torch.ones_like(time, dtype=torch.bool)

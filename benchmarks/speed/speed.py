@@ -29,6 +29,7 @@ from benchmarks.speed.yardsticks import (
     prefixes,
 )
 from pyg_sessaug.clusters import ItemClusters
+from pyg_sessaug.counts import CoVisits
 from pyg_sessaug.data.graphs import SessionGraphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets import Diginetica, MultimodalSessions
@@ -37,6 +38,8 @@ from pyg_sessaug.nn.loss.catalogue import is_bf16_native
 from pyg_sessaug.registry import MODELS, find_class
 from pyg_sessaug.transforms import (
     ClusterDistance,
+    CovisitContext,
+    CovisitWeight,
     GaussianBlur,
     ItemDistance,
     NormalizeEdges,
@@ -87,8 +90,9 @@ class Step:
                 timings[part] += value
 
 
-def methods(num_items: int, categories: Optional[torch.Tensor]) -> Dict:
+def methods(dataset: Any) -> Dict[str, Callable]:
     """The training transform of every method, on random embeddings."""
+    num_items, categories = dataset.num_items, dataset.categories
     embedding = torch.randn(num_items, CHANNELS)
     if categories is None:
         categories = torch.randint(995, (num_items,))
@@ -101,9 +105,18 @@ def methods(num_items: int, categories: Optional[torch.Tensor]) -> Dict:
         'clusters': [ClusterDistance(clusters)],
         'category': [ClusterDistance(by_category)],
     }
+    covisits = CoVisits(num_items).fit(dataset)
+    covisits.cross_fit()
+    news = {
+        'covisit weight': CovisitWeight(covisits),
+        'covisit context': CovisitContext(covisits),
+    }
     return {
-        name: Compose([*weight, NormalizeEdges(), GaussianBlur()])
-        for name, weight in weights.items()
+        **{
+            name: Compose([*weight, NormalizeEdges(), GaussianBlur()])
+            for name, weight in weights.items()
+        },
+        **{k: Compose([x, NormalizeEdges()]) for k, x in news.items()},
     }
 
 
@@ -123,9 +136,7 @@ def time_steps(
     dense_adam = torch.optim.Adam(dense.parameters(), weight_decay=1e-5)
     nodes = num_nodes if name == 'tagnn' else 0
     floor = Floor(dataset.num_items, BATCH, CHANNELS, precision, nodes)
-    augment = methods(dataset.num_items, dataset.categories)
-    if name == 'tagnn':
-        augment = {}
+    augment = methods(dataset) if name == 'srgnn' else {}
     plain = NormalizeEdges()
     timings: Dict[str, List[float]] = defaultdict(list)
     dense_every = 1 if name == 'srgnn' else steps

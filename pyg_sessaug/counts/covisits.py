@@ -9,9 +9,10 @@ from torch_geometric.utils import cumsum
 from pyg_sessaug.counts.session_counts import (
     SessionCounts,
     SessionNodes,
+    expand_counts,
     expand_pointers,
-    new_keys,
 )
+from pyg_sessaug.counts.votes import Votes, add_equal, most_votes
 
 # What rare items and short rows are damped as if they had more of.
 ITEM_PRIOR, ROW_PRIOR = 3, 1
@@ -219,32 +220,63 @@ class CoVisits(SessionCounts):
         table = torch.where(counted, 1 + session % self.folds, 0)
         return table * self.num_items + item
 
-    def _add_scores(self, score: Tensor, nodes: SessionNodes) -> None:
-        n = self.num_items
+    def around(
+        self, nodes: SessionNodes, k: int
+    ) -> Tuple[Votes, Tensor, Tensor, Tensor]:
+        r"""The items that speak most for each session, without its own.
+
+        Args:
+            nodes (SessionNodes): The sessions.
+            k (int): Items of each session at most.
+
+        Returns:
+            (Votes, Tensor, Tensor, Tensor): The items and their scores; and
+            which of the nodes speaks for which of them, by pairs: the place
+            of the item ``[F]`` int64, the node ``[F]`` int64, and
+            :math:`M_{ij}` ``[F]`` float32, positive.
+        """
+        self.check(nodes.session)
+        n, size = self.num_items, nodes.length.numel()
+        entry, node, weight = self._entries(nodes)
+        first = nodes.graph * n
+        key = first.index_select(0, node)
+        key += self.column.index_select(0, entry)
+        vote = self.value.index_select(0, entry)
+        vote *= weight.index_select(0, node)
+        key, total = add_equal(key, vote.double())
+        if key.numel() > 0:  # The session's own items do not count.
+            own = first + nodes.item
+            place = torch.searchsorted(key, own).clamp_(max=key.numel() - 1)
+            total[place[key[place] == own]] = 0
+        votes = most_votes(key, total, n, size, k)
+        start = votes.ptr.index_select(0, nodes.graph)
+        place, node = expand_counts(start, votes.ptr.diff()[nodes.graph])
+        value = self.strength(
+            nodes.item[node],
+            votes.item[place],
+            nodes.session[nodes.graph[node]],
+        )
+        found = value > 0
+        return votes, place[found], node[found], value[found]
+
+    def _entries(self, nodes: SessionNodes) -> Tuple[Tensor, Tensor, Tensor]:
+        r"""Entries of the rows of all nodes, the node that each is of, and
+        how much each node counts, by its newest clicks.
+        """
         newest = nodes.ago < self.num_clicks
         node, ago = nodes.node[newest], nodes.ago[newest]
-        weight = score.new_zeros(nodes.item.numel())
-        weight.scatter_add_(0, node, self.click_decay ** ago.to(score.dtype))
-
+        weight = self.value.new_zeros(nodes.item.numel())
+        decay = self.click_decay ** ago.to(weight.dtype)
+        weight.scatter_add_(0, node, decay)
         row = self._rows(nodes.item, nodes.session[nodes.graph])
-        entry, owner = expand_pointers(self.row_ptr, row)
-        first = nodes.graph * n
+        return *expand_pointers(self.row_ptr, row), weight
+
+    def _add_scores(self, score: Tensor, nodes: SessionNodes) -> None:
+        entry, owner, weight = self._entries(nodes)
+        first = nodes.graph * self.num_items
         value = self.value.index_select(0, entry)
         value *= weight.index_select(0, owner)
         place = first.index_select(0, owner)
         place += self.column.index_select(0, entry)
         score.scatter_add_(0, place, value)
         score[first + nodes.item] *= self.repeat
-
-
-def add_equal(key: Tensor, value: Tensor) -> Tuple[Tensor, Tensor]:
-    r"""The distinct keys in ascending order, and the sum of each one's
-    values.
-
-    Args:
-        key (Tensor): ``[n]``, int64.
-        value (Tensor): ``[n]``, float64.
-    """
-    key, order = key.sort(stable=True)
-    is_new = new_keys(key)
-    return key[is_new], torch.bincount(is_new.cumsum(0) - 1, value[order])

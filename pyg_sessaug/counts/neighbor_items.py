@@ -1,7 +1,7 @@
 r"""Items that the most similar older sessions vote for."""
 
 import os.path as osp
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -9,7 +9,6 @@ from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 from tqdm import tqdm
 
-from pyg_sessaug.counts.covisits import add_equal
 from pyg_sessaug.counts.session_counts import (
     SessionNodes,
     exchanged_items,
@@ -17,26 +16,12 @@ from pyg_sessaug.counts.session_counts import (
     expand_pointers,
     session_nodes,
 )
-from pyg_sessaug.counts.vsknn import VSKNN, last_of_group
+from pyg_sessaug.counts.votes import Votes, add_equal, most_votes
+from pyg_sessaug.counts.vsknn import VSKNN
 from pyg_sessaug.files import load_state, save_atomically
 
 # Samples whose neighbours are sought at once.
 BATCH = 500
-
-
-class Votes(NamedTuple):
-    r"""Items with votes for each session, the fewest first.
-
-    Args:
-        item (Tensor): ``[K]``, int64.
-        weight (Tensor): Their votes, ``[K]``, float32, positive.
-        ptr (Tensor): The first item of each session and their number,
-            ``[B + 1]``, int64.
-    """
-
-    item: Tensor
-    weight: Tensor
-    ptr: Tensor
 
 
 class NeighborItems(torch.nn.Module):
@@ -195,16 +180,9 @@ class NeighborItems(torch.nn.Module):
         value = value * vote.index_select(0, owner)
         key = graph.index_select(0, owner) * n + item
         key, total = add_equal(key, value.double())
-        graph, weight = key // n, total.float()
         last = nodes.item[nodes.node[nodes.ago == 0]]
-        kept = (weight > 0) & (key % n != last[graph])
-        key, graph, weight = key[kept], graph[kept], weight[kept]
-        # Positive numbers are in the order of their bits.
-        bits = weight.view(torch.int32)
-        order = ((graph << 32) + bits).sort(stable=True)[1]
-        order = order[last_of_group(graph, size, self.k)]
-        count = torch.bincount(graph[order], minlength=size)
-        return Votes(key[order] % n, weight[order], cumsum(count))
+        total[key % n == last[key // n]] = 0
+        return most_votes(key, total, n, size, self.k)
 
     def _all(self, dataset: Any, progress: bool) -> Tuple[Tensor, Tensor]:
         r"""Items and votes of all prefixes, by the click they end with."""

@@ -13,6 +13,7 @@ from pyg_sessaug.counts.session_counts import (
     expand_pointers,
     new_keys,
 )
+from pyg_sessaug.counts.votes import last_of_group
 from pyg_sessaug.data.devices import widest
 
 # Weight of the click at place i of n, both from 1, in the similarity ...
@@ -217,17 +218,3 @@ class VSKNN(SessionCounts):
         decay = WEIGHTING_SCORE[self.weighting_score](step.to(widest(step)))
         vote = (similarity * decay).float()
         return graph, key - graph * num_sessions, vote
-
-
-def last_of_group(group: Tensor, num_groups: int, count: int) -> Tensor:
-    r"""Places of the last entries of each group, ascending.
-
-    Args:
-        group (Tensor): Group of each entry in ascending order, ``[n]``,
-            int64.
-        num_groups (int): Number of groups.
-        count (int): How many of each group at most.
-    """
-    end = torch.bincount(group, minlength=num_groups).cumsum(0)
-    place = torch.arange(group.numel(), device=group.device)
-    return (end[group] - place <= count).nonzero().view(-1)

@@ -39,10 +39,10 @@ class SessionGraphs:
         self, sessions: Sessions, number: Optional[Tensor] = None
     ) -> None:
         self.sessions = sessions
-        item, ptr = sessions.item, sessions.ptr
-        session = torch.repeat_interleave(
-            torch.arange(sessions.num_sessions), sessions.length
-        )
+        item, ptr, time = sessions.item, sessions.ptr, sessions.time
+        session = torch.repeat_interleave(sessions.length)
+        if time is not None:  # Seconds since the session began.
+            time = (time - time[ptr[session]]).float()
         low, high = map(int, item.aminmax()) if item.numel() > 0 else (0, 0)
         num_items = high + 1
         if low < 0 or sessions.num_sessions * num_items > 2**63:
@@ -73,7 +73,7 @@ class SessionGraphs:
         edge_ptr = count[ptr]
 
         lists = {
-            **vars(sessions),
+            **{**vars(sessions), 'time': time},
             'session': session.int(),
             'number': number,
             'node': node,
@@ -96,7 +96,7 @@ class SessionGraphs:
             Data: With :obj:`x` [N] int64, :obj:`edge_index` [2, E] int64,
             :obj:`edge_weight` [E] float32 ones, :obj:`click_index` [L] int64,
             :obj:`y` [1] int64 and, where known, :obj:`session` [1] int64
-            and :obj:`click_time` [L] float64.
+            and :obj:`click_time` [L] float32.
         """
         lists, tensor = self._arrays(), torch.from_numpy
         target = int(lists['target'][index])

@@ -11,15 +11,23 @@ from torch_geometric.transforms import BaseTransform, Compose
 
 from pyg_sessaug.clusters import ItemClusters
 from pyg_sessaug.clusters.item_clusters import METHODS
+from pyg_sessaug.counts import CoVisits, NeighborItems
 from pyg_sessaug.registry import AUGMENTATIONS, Augmentation
 from pyg_sessaug.training.distributed import from_first
 from pyg_sessaug.transforms import (
     ClusterDistance,
+    CovisitContext,
+    CovisitWeight,
     GaussianBlur,
     ItemDistance,
+    NeighborContext,
     NormalizeEdges,
+    TimeBuckets,
     VertexInjection,
 )
+
+# Of about as many clicks each in YooChoose.
+BOUNDS = [15.0, 30.0, 60.0, 120.0, 300.0]
 
 T = TypeVar('T')
 
@@ -54,7 +62,8 @@ class Source:
         resume (bool): Whether to take them from there.
             (default: :obj:`False`)
         options (dict): Arguments of transforms other than their own:
-            ``edge`` of distances, ``inject`` of injected items.
+            ``edge`` of distances, ``inject`` of injected items, and those of
+            edges that carry news by the augmentation's name.
     """
 
     train: Any
@@ -106,6 +115,24 @@ class Source:
         """
         seen, given = self.train.seen_items, self.given('inject')
         return VertexInjection(categories, mask=seen, same=same, **given)
+
+    def covisit_weight(self) -> BaseTransform:
+        return CovisitWeight(self.covisits(), **self.given('covisit-weight'))
+
+    def covisit_context(self) -> BaseTransform:
+        return CovisitContext(self.covisits(), **self.given('covisit-context'))
+
+    def neighbor_context(self) -> BaseTransform:
+        given = self.given('neighbor-context')
+        items = NeighborItems(self.train.num_items, **given)
+        return NeighborContext(items.fit(self.train, self.train.processed_dir))
+
+    def time_buckets(self) -> BaseTransform:
+        return TimeBuckets(**{'bounds': BOUNDS, **self.given('time-buckets')})
+
+    def covisits(self) -> CoVisits:
+        r"""Counts of the training sessions."""
+        return CoVisits(self.train.num_items).fit(self.train)
 
     def given(self, part: str) -> Dict[str, Any]:
         r"""Arguments of a part's transforms."""
@@ -190,13 +217,15 @@ def training_transform(
 
     Args:
         augmentation (Augmentation): Tells whether there is blur.
-        weights (callable, optional): What comes before normalising, see
-            :meth:`Source.weights`. (default: :obj:`None`)
+        weights (callable, optional): What comes before normalising, or
+            behind it if it takes shares, see :meth:`Source.weights`.
+            (default: :obj:`None`)
         **kwargs (optional): Arguments of
             :class:`~pyg_sessaug.transforms.GaussianBlur`.
     """
-    steps: List[Any] = [] if weights is None else [weights]
-    steps.append(NormalizeEdges())
+    steps: List[Any] = [NormalizeEdges()]
+    if weights is not None:
+        steps.insert(isinstance(weights, TimeBuckets), weights)
     if augmentation.blur:
         steps.append(GaussianBlur(**kwargs))
     return Compose(steps)
@@ -241,8 +270,8 @@ def check_augmentation(
     augmentation = AUGMENTATIONS[augment]
     if lacks(augmentation, train):
         raise ValueError(
-            f'the augmentation {augment!r} needs a data set with categories '
-            f'of items; name their column, or choose another'
+            f'the augmentation {augment!r} needs a data set with '
+            f'{augmentation.needs}; name their column, or choose another'
         )
     seen = int(train.seen_items.sum())
     if augmentation.weights in METHODS and not 1 <= num_clusters <= seen:

@@ -1,17 +1,16 @@
 r"""Edge weights from the time between clicks."""
 
 import math
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_sessaug.data.devices import on_host, widest
-from pyg_sessaug.data.graphs import node_batch, with_edges
+from pyg_sessaug.data.graphs import with_edges
+from pyg_sessaug.transforms.click_gaps import shortest_gaps
 from pyg_sessaug.transforms.utils import check_probability, single_weight
 
 #: Weight of a gap in units of the scale; 1 where there is none.
@@ -104,24 +103,10 @@ class TimeDecay(BaseTransform):
         self.p = p
 
     def forward(self, data: Data) -> Data:
-        transition, gap = _gaps(data)
+        shortest = shortest_gaps('TimeDecay', data)
         old = single_weight(data)
         if old.numel() == 0:
             return data
-
-        # Edges and transitions as numbers, equal for equal pairs of nodes.
-        edge, step = (
-            pair[0] * data.num_nodes + pair[1]
-            for pair in (data.edge_index, transition)
-        )
-        known = edge.sort()[0]
-        place = torch.searchsorted(known, step).clamp_(max=edge.numel() - 1)
-        gap = gap.masked_fill(known.index_select(0, place) != step, math.inf)
-        shortest = gap.new_full((edge.numel(),), math.inf)
-        shortest.scatter_reduce_(0, place, gap, 'amin')
-        place = torch.searchsorted(known, edge)
-        shortest = shortest.index_select(0, place)
-
         weight = FORMS[self.form](shortest / self.scale).to(old.dtype)
         # `rand` is below 1, so `<` draws none for p=0 and all for p=1.
         drawn = torch.rand(old.numel(), device=old.device) < self.p
@@ -133,30 +118,3 @@ class TimeDecay(BaseTransform):
             f'{self.__class__.__name__}(form={self.form!r}, '
             f'scale={self.scale}, p={self.p})'
         )
-
-
-def _gaps(data: Data) -> Tuple[Tensor, Tensor]:
-    r"""Nodes of each two clicks that follow one another, ``[2, L - 1]``, and
-    the seconds between, ``[L - 1]``, infinite between two sessions.
-    """
-    node, time = data.click_index, data.get('click_time')
-    if time is None or time.size() != node.size():
-        got = None if time is None else list(time.size())
-        raise ValueError(
-            f'TimeDecay needs the seconds of each click in `click_time`, '
-            f"[{node.numel()}], got {got}; SR-GNN's files hold no times, so "
-            f'prepare the data set from its log'
-        )
-    graph = node_batch(data)[0].index_select(0, node)
-    same = graph[1:] == graph[:-1]
-    gap = time.to(widest(time)).diff()
-    if on_host(gap):
-        own = gap.numpy()[same.numpy()]
-        bad = own[~((own >= 0) & np.isfinite(own))]
-        if bad.size > 0:
-            raise ValueError(
-                f'TimeDecay got {bad[0]} seconds between two clicks of a '
-                f'session in `click_time`; pass finite times in the order of '
-                f'the clicks'
-            )
-    return torch.stack([node[:-1], node[1:]]), gap.where(same, math.inf)

@@ -36,6 +36,7 @@ def test_names_need_no_torch():
         [sys.executable, '-c', code], capture_output=True, text=True
     ).stdout
     names = 'none blur i2i gmm kmeans category inject-same'
+    names += ' covisit-weight covisit-context neighbor-context time-buckets'
     assert out == f'{names} False\n'
 
 
@@ -51,19 +52,31 @@ def test_transforms(source, name):
     weights = source.weights(augmentation)
     steps = training_transform(augmentation, weights).transforms
     expected = {
-        'none': [],
-        'blur': [],
-        'i2i': ['ItemDistance'],
-        'inject-same': ['VertexInjection'],
-    }.get(name, ['ClusterDistance'])
-    expected = [*expected, 'NormalizeEdges']
-    if name not in ('none', 'inject-same'):
-        expected.append('GaussianBlur')
+        'none': ['NormalizeEdges'],
+        'blur': ['NormalizeEdges', 'GaussianBlur'],
+        'i2i': ['ItemDistance', 'NormalizeEdges', 'GaussianBlur'],
+        'inject-same': ['VertexInjection', 'NormalizeEdges'],
+        'covisit-weight': ['CovisitWeight', 'NormalizeEdges'],
+        'covisit-context': ['CovisitContext', 'NormalizeEdges'],
+        'neighbor-context': ['NeighborContext', 'NormalizeEdges'],
+        'time-buckets': ['NormalizeEdges', 'TimeBuckets'],
+    }.get(name, ['ClusterDistance', 'NormalizeEdges', 'GaussianBlur'])
     assert [type(x).__name__ for x in steps] == expected
 
 
 def test_options_reach_transforms(source):
-    source.options = {'edge': {'p': 0.1}, 'inject': {'p': 0.2}}
+    source.options = {
+        'edge': {'p': 0.1},
+        'inject': {'p': 0.2},
+        'covisit-weight': {'shuffled': True},
+        'covisit-context': {'k': 3},
+        'neighbor-context': {'k': 4},
+        'time-buckets': {'bounds': [5.0]},
+    }
+    assert source.weights(AUGMENTATIONS['covisit-weight']).shuffled
+    assert source.weights(AUGMENTATIONS['covisit-context']).k == 3
+    assert source.weights(AUGMENTATIONS['neighbor-context']).neighbors.k == 4
+    assert source.weights(AUGMENTATIONS['time-buckets']).bounds == [5.0]
     for name, p in (('i2i', 0.1), ('gmm', 0.1), ('inject-same', 0.2)):
         assert source.weights(AUGMENTATIONS[name]).p == p
     steps = training_transform(AUGMENTATIONS['blur'], p=0.3, std=0.4)
