@@ -1,6 +1,8 @@
 r"""Edge weights from distances between items."""
 
-from torch import Tensor
+from typing import Any
+
+import torch
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
@@ -30,7 +32,8 @@ class ItemDistance(BaseTransform):
     in training only.
 
     Args:
-        embedding (Tensor): Embedding of each item; a detached copy is kept.
+        embedding (Tensor, numpy.ndarray or torch.nn.Embedding): Embedding of
+            each item; a detached copy is kept.
         p (float): Probability that an edge gets its distance.
             (default: :obj:`0.5`)
 
@@ -58,8 +61,10 @@ class ItemDistance(BaseTransform):
 
     batchwise = True
 
-    def __init__(self, embedding: Tensor, p: float = 0.5) -> None:
+    def __init__(self, embedding: Any, p: float = 0.5) -> None:
         check_probability('ItemDistance', p)
+        # A torch.nn.Embedding holds it.
+        embedding = torch.as_tensor(getattr(embedding, 'weight', embedding))
         if embedding.dim() != 2 or not embedding.is_floating_point():
             raise ValueError(
                 f'ItemDistance got an embedding of shape '

@@ -4,7 +4,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_sessaug.data.graphs import edge_weight, with_edges
+from pyg_sessaug.data.graphs import with_edges
+from pyg_sessaug.transforms.utils import weights_of
 
 
 @functional_transform('normalize_edges')
@@ -46,7 +47,7 @@ class NormalizeEdges(BaseTransform):
     at_test = True
 
     def forward(self, data: Data) -> Data:
-        weight = edge_weight(data)
+        weight = weights_of(data)
         channels = weight.size()[1:]
         weight = weight.unsqueeze(1).expand(-1, 2, *channels)
         # Column 0 sums over the edges of a target, column 1 of a source.

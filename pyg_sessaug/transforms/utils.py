@@ -52,13 +52,36 @@ def items_of(name: str, data: Data, num_items: int, owner: str) -> Tensor:
     return item
 
 
+def weights_of(data: Data) -> Tensor:
+    r"""Weights of each edge, ``[E]`` or ``[E, C]``, as many as edges.
+
+    Args:
+        data (Data): A graph or batch.
+    """
+    if data.get('edge_index') is None:
+        raise ValueError(
+            f'weights of edges need `edge_index`, which a '
+            f'{type(data).__name__} has not; pass session graphs, which have '
+            f'one kind of nodes and edges'
+        )
+    weight = edge_weight(data)
+    if weight.size(0) != data.edge_index.size(1):
+        raise ValueError(
+            f'`edge_weight` has {weight.size(0)} values for '
+            f'{data.edge_index.size(1)} edges; a transform that adds or '
+            f"removes edges must know of it, as AddSelfLoops('edge_weight') "
+            f'does'
+        )
+    return weight
+
+
 def single_weight(data: Data) -> Tensor:
     r"""Weight of each edge, ``[E]``; several for each are an error.
 
     Args:
         data (Data): A graph or batch.
     """
-    weight = edge_weight(data)
+    weight = weights_of(data)
     if weight.dim() != 1:
         raise ValueError(
             f'`edge_weight` has shape {list(weight.size())}, but a transform '

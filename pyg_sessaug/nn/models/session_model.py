@@ -323,9 +323,15 @@ def as_batch(data: Data) -> Data:
         data (Data or Batch): Session graphs.
 
     Raises:
-        ValueError: If there is no session, or one without clicks.
+        ValueError: If these are no session graphs, there is no session, or
+            one without clicks.
     """
-    click = data.click_index
+    click = data.get('click_index')
+    if click is None:
+        raise ValueError(
+            f'got a {type(data).__name__} without `click_index`; pass graphs '
+            f'of a session data set'
+        )
     if data.get('batch') is None:  # A single graph is a batch of one.
         data = copy.copy(data)
         data.batch = torch.zeros_like(data.x)
@@ -344,7 +350,7 @@ def as_batch(data: Data) -> Data:
     if data.click_index_ptr.numel() < 2:
         raise ValueError('got a batch without sessions; skip empty batches')
     if not hasattr(data, '_checked'):
-        _check_clicks(data)
+        _check(data)
     return data
 
 
@@ -364,7 +370,20 @@ def to_device(data: Data, device: torch.device) -> Data:
     return data.to(device, non_blocking=device.type == 'cuda')
 
 
-def _check_clicks(data: Data) -> None:
+def _check(data: Data) -> None:
+    x, shares = data.x, data.get('edge_attr')
+    if x.dim() != 1 or x.is_floating_point():
+        raise ValueError(
+            f'`x` has shape {list(x.size())} and type {x.dtype}, but holds '
+            f'the item of each node, [num_nodes] int64; a transform that '
+            f'adds features must put them elsewhere, as by its `attr_name`'
+        )
+    if shares is not None and shares.size(0) != data.edge_index.size(1):
+        raise ValueError(
+            f'`edge_attr` has {shares.size(0)} rows for '
+            f'{data.edge_index.size(1)} edges; apply NormalizeEdges() behind '
+            f'whatever adds or removes edges'
+        )
     few = data.click_index_ptr.diff() < 1
     if few.numpy().any() if on_host(few) else bool(few.any()):
         raise ValueError(
