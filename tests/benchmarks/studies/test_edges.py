@@ -1,0 +1,83 @@
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from benchmarks.experiments import datasets
+from benchmarks.experiments.results import load_ranks
+from benchmarks.studies import edges
+from pyg_sessaug.datasets import MultimodalSessions
+
+SMALL = '--models niser --epochs 1 --hidden 4 --fraction 0.5'.split()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Calls the script on generated sessions, which have no times."""
+    data = partial(MultimodalSessions, num_sessions=300, num_items=30)
+    monkeypatch.setitem(datasets.DATASETS, 'multimodal', data)
+
+    def run(*argv):
+        root, runs = str(tmp_path / 'data'), str(tmp_path / 'runs')
+        words = ['--dataset', 'multimodal', '--root', root, '--runs', runs]
+        edges.main([*words, *SMALL, *argv])
+        return json.loads((tmp_path / 'runs' / 'edges.json').read_text())
+
+    return run
+
+
+def test_rows_beside_base_and_control(run, tmp_path, monkeypatch):
+    words = ['--seeds', '0', '--methods', 'base', 'covisit-weight']
+    found = run(*words, '--bound')
+    rows = {x['method']: x for x in found['rows']}
+    assert set(rows) == {
+        'base', 'covisit-weight', 'covisit-weight-shuffled',
+        'bound', 'bound without target', 'one draw',
+    }  # fmt: skip
+    beside = str(tmp_path / 'runs' / 'edges-multimodal-0.5.json')
+    ranks = {name: x for (_, name), x in load_ranks(beside).items()}
+    hits = {x: 100 * float((y <= 20).float().mean()) for x, y in ranks.items()}
+    for method, row in rows.items():
+        assert row['HR@20'] == pytest.approx(hits[f'niser {method}'])
+    mean, low, high = rows['covisit-weight']['HR@20 over control']
+    assert low <= mean <= high
+    control = hits['niser covisit-weight-shuffled']
+    assert mean == pytest.approx(hits['niser covisit-weight'] - control)
+    assert rows['base']['HR@20 over base'] is None
+    # The best of several draws is never below one of them.
+    best, sure, one = (
+        ranks[f'niser {x}']
+        for x in ('bound', 'bound without target', 'one draw')
+    )
+    assert bool((best <= one).all() & (best <= sure).all())
+    assert bool((best < one).any())
+    assert len(found['table']['multimodal']) == 1 + 6
+    # What is there is not made again.
+    monkeypatch.setattr(edges, 'train', None)
+    assert run(*words, '--bound') == found
+
+
+def test_what_all_older_sessions_know(run):
+    methods = ['covisit-context', 'neighbor-context', 'time-buckets']
+    found = run('--older', '--seeds', '1', '--methods', *methods)
+    # Without times there are no buckets.
+    names = [x['method'] for x in found['rows']]
+    assert names == [
+        'covisit-context', 'covisit-context-shuffled',
+        'neighbor-context', 'neighbor-context-shuffled',
+    ]  # fmt: skip
+    assert all(x['older'] for x in found['rows'])
+
+
+def test_sessions_are_numbered_among_all(tmp_path):
+    whole = MultimodalSessions(tmp_path, num_sessions=100, num_items=20)
+    part = MultimodalSessions(
+        tmp_path, num_sessions=100, num_items=20, fraction=0.4, val_ratio=0.0
+    )
+    with pytest.raises(ValueError, match='leave --older'):
+        edges.check_newest(part, whole)
+    batch = part.get_batch(torch.arange(3))
+    session = batch.session.clone()
+    out = edges.Renumbered(7)(batch)
+    assert torch.equal(out.session, session + 7)
