@@ -123,7 +123,7 @@ def train(
     ).weights(augmentation)
     steps = training_transform(augmentation, weights)
     offset = known.sessions - train_data.sessions
-    if offset > 0:
+    if offset > 0 and weights is not None:
         check_newest(train_data, known)
         steps = Compose([Renumbered(offset), *steps.transforms])
     torch.manual_seed(seed)

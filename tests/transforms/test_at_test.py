@@ -1,22 +1,28 @@
 """What transforms do where nothing trains."""
 
+import json
+
 import pytest
 import torch
 from torch_geometric.data import Batch
 from torch_geometric.transforms import BaseTransform, Compose
 
 from pyg_sessaug import Recommender, evaluate, fit
+from pyg_sessaug.__main__ import main
 from pyg_sessaug.counts import CoVisits, NeighborItems
 from pyg_sessaug.data.graphs import session_batch
+from pyg_sessaug.datasets import SessionLog
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.nn import SRGNN, Blend, RepeatTerm
 from pyg_sessaug.training import fit_blend, validation_loss
 from pyg_sessaug.transforms import (
+    CovisitContext,
     CovisitWeight,
     GaussianBlur,
     ItemDistance,
     NeighborContext,
     NormalizeEdges,
+    TimeBuckets,
     WeightChannels,
 )
 from pyg_sessaug.transforms.at_test import at_test
@@ -186,3 +192,33 @@ def test_a_transform_of_ones_own(data, where, tmp_path):
     if where:
         with pytest.raises(ValueError, match='none of pyg_sessaug'):
             recommender.save(tmp_path / 'shop.pt')
+
+
+@pytest.mark.parametrize('name', ['covisit-context', 'time-buckets'])
+def test_the_command_line_reaches_them(tmp_path, name, capsys):
+    torch.manual_seed(0)
+    lines = ['session_id,item_id,time']
+    for session in range(90):
+        for click in range(4):
+            item = (session + click * click) % 9
+            lines.append(f'{session},{item},{session * 9000 + 30 * click}')
+    log = tmp_path / 'clicks.csv'
+    log.write_text('\n'.join(lines) + '\n')
+    path, model = str(tmp_path / 'shop.pt'), ['--hidden', '4']
+    if name == 'time-buckets':
+        model += ['--set', 'num_channels=6']
+    data = ['--log', str(log), '--test-days', '2']
+    options = ['--epochs', '1', '--quiet', '--device', 'cpu', *model]
+    main(['train', *data, '--augment', name, '--output', path, *options])
+    recommender = Recommender.load(path)
+    kept = recommender.model.test_transform.transforms
+    kinds = {type(x) for x in kept}
+    assert kinds & {CovisitContext, TimeBuckets}
+    capsys.readouterr()
+    main(['evaluate', path, '--log', str(log), '--format', 'json'])
+    found = json.loads(capsys.readouterr().out)
+    test = SessionLog(tmp_path, 'test', file=str(log), test_days=2)
+    assert found['HR@20'] == evaluate(recommender, test)['HR@20']
+    main(['recommend', path, '1', '2', '-k', '3'])
+    items = recommender.recommend([1, 2], k=3).items
+    assert all(str(x) in capsys.readouterr().out for x in items[:1])
