@@ -160,7 +160,9 @@ def rank(args: argparse.Namespace, words: str) -> None:
             'refit': args.refit,
             'settings': setting,
         }
-        if done(args.output, key):
+        # Counts draw nothing.
+        again = model in COUNTS and seed != args.seeds[0]
+        if again or done(args.output, key):
             continue
         net, cost = train(args, model, seed, setting, data)
         val = percent(rank_samples(net, data['val']), 'val ')

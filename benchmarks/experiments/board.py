@@ -3,6 +3,7 @@
 import json
 import os.path as osp
 from operator import itemgetter
+from statistics import mean, stdev
 from typing import Any, Callable, Dict, List, Optional
 
 from filelock import FileLock
@@ -86,8 +87,28 @@ def add(
         write(path, report)
 
 
+def over_seeds(found: List[Setting]) -> List[Setting]:
+    """A line for each model and its settings: means over seeds, the best
+    first.
+    """
+    groups: Dict[str, List[Setting]] = {}
+    for row in found:
+        key = [row[x] for x in ('data', 'model', 'refit', 'settings')]
+        groups.setdefault(repr(key), []).append(row)
+    lines = []
+    for rows_of in groups.values():
+        line = {**rows_of[0], 'seeds': len(rows_of)}
+        for name in (*METRICS, *(f'val {x}' for x in METRICS), 'minutes'):
+            values = [x[name] for x in rows_of]
+            line[name] = None if None in values else mean(values)
+        if len(rows_of) > 1:
+            line['deviation'] = stdev(x['HR@20'] for x in rows_of)
+        lines.append(line)
+    return sorted(lines, key=lambda x: -(x['NDCG@20'] or 0))
+
+
 def table(found: List[Setting], dataset: str) -> Table:
-    """The rows of a data set, the best first."""
+    """The lines of a data set, the best first."""
     mine = [x for x in found if x['data'] == dataset]
     if 'seed' not in mine[0]:
         return rows(
@@ -103,7 +124,11 @@ def table(found: List[Setting], dataset: str) -> Table:
     known = PUBLISHED.get(dataset, {})
 
     def interval(row: Setting) -> str:
-        text = '{HR@20:.2f}' + ' [{low:.2f}, {high:.2f}]' * bool(row['low'])
+        text = '{HR@20:.2f}'
+        if row['seeds'] > 1:
+            text += ' ± {deviation:.2f}'
+        elif row['low'] is not None:
+            text += ' [{low:.2f}, {high:.2f}]'
         return text.format(**row)
 
     def published(row: Setting) -> str:
@@ -113,10 +138,10 @@ def table(found: List[Setting], dataset: str) -> Table:
         return f'{hit:.2f} / {reciprocal:.2f}, by {by}'
 
     return rows(
-        mine,
+        over_seeds(mine),
         [
             ('model', lambda x: x['model'] + ', refit' * x['refit']),
-            ('seed', '{seed}'),
+            ('seeds', '{seeds}'),
             ('HR@20 (%)', interval),
             ('MRR@20 (%)', '{MRR@20:.2f}'),
             ('NDCG@20 (%)', '{NDCG@20:.2f}'),
@@ -131,8 +156,10 @@ def front(found: List[Setting]) -> Table:
     validation likes best, refitted where it was.
     """
 
+    known = over_seeds(found)
+
     def best(data: str, kind: Callable[[str], bool]) -> List[Setting]:
-        mine = [x for x in found if x['data'] == data and x['val NDCG@20']]
+        mine = [x for x in known if x['data'] == data and x['val NDCG@20']]
         mine = [x for x in mine if kind(x['model'])]
         mine.sort(key=itemgetter('refit', 'val NDCG@20'))
         return mine[-1:]
@@ -152,10 +179,10 @@ def front(found: List[Setting]) -> Table:
     ]
 
     def published(line: Setting) -> str:
-        known = PUBLISHED.get(line['data'])
-        if known is None:
+        told = PUBLISHED.get(line['data'])
+        if told is None:
             return '–'
-        name, (hit, reciprocal, by) = max(known.items(), key=itemgetter(1))
+        name, (hit, reciprocal, by) = max(told.items(), key=itemgetter(1))
         name = MODELS[name].rpartition(':')[2]
         return f'{hit:.2f} / {reciprocal:.2f} ({name}, epoch by {by})'
 

@@ -152,9 +152,11 @@ def test_a_setting_of_ones_own(run):
 
 def test_front_table_takes_what_validation_likes():
     def row(model, value, refit=False, **more):
-        metrics = {'val NDCG@20': value, 'HR@20': value, 'MRR@20': value / 2}
         name = {'data': 'diginetica', 'model': model, 'refit': refit}
-        return {**name, **metrics, 'minutes': 7.2, **more}
+        metrics = {'HR@20': value, 'MRR@20': value / 2, 'NDCG@20': value}
+        val = {f'val {x}': y for x, y in metrics.items()}
+        rest = {'settings': {}, 'minutes': 7.2}
+        return {**name, **metrics, **val, **rest, **more}
 
     found = [
         row('niser', 50.0),
@@ -188,3 +190,19 @@ def test_rows_of_run(run, tmp_path):
     assert len(board['table']['front']) == 1
     again = run('--take', str(path), output='taken.json')
     assert again['rows'] == board['rows']
+
+
+def test_counts_draw_nothing_and_seeds_share_a_line(run):
+    models = ['--models', 'covisits', 'srgnn-plus']
+    board = run(*models, '--seeds', '0', '1', output='seeds.json')
+    seeds = {(x['model'], x['seed']): x for x in board['rows']}
+    assert set(seeds) == {
+        ('covisits', 0), ('srgnn-plus', 0), ('srgnn-plus', 1)
+    }  # fmt: skip
+    head, *lines = board['table']['multimodal']
+    (line,) = [x for x in lines if x[0] == 'srgnn-plus']
+    values = [seeds['srgnn-plus', i]['HR@20'] for i in range(2)]
+    spread = abs(values[0] - values[1]) / 2**0.5
+    text = f'{sum(values) / 2:.2f} ± {spread:.2f}'
+    assert line[head.index('HR@20 (%)')] == text
+    assert line[head.index('seeds')] == '2'
