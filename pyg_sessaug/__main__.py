@@ -1,4 +1,4 @@
-r"""Command line: ``python -m pyg_sessaug {prepare,train,evaluate,recommend}``.
+r"""Command line: ``python -m pyg_sessaug COMMAND``, see ``--help``.
 
 Prepares a log of clicks, trains a model on it by Algorithm 3, measures it and
 recommends items to sessions of raw ids. Help, the version and errors of usage

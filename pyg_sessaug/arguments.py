@@ -8,7 +8,10 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from pyg_sessaug import __version__
 from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, MODELS, PRESETS
-from pyg_sessaug.serving.options import add_recommend_options
+from pyg_sessaug.serving.options import (
+    add_plot_options,
+    add_recommend_options,
+)
 
 OWN = "(default: the model's own)"
 PRESET = "(default: the preset's)"
@@ -111,6 +114,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_format(command)
     command = add('recommend', 'Recommend items to sessions.')
     _add_recommend(command)
+    command = add('plot', 'Draw a recommender as a page of HTML.')
+    _add_recommender(command)
+    add_plot_options(command)
     return parser
 
 

@@ -15,6 +15,7 @@ from pyg_sessaug import evaluation
 from pyg_sessaug.datasets.arguments import check_same_split, load_data
 from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
+from pyg_sessaug.files import save_together
 from pyg_sessaug.nn.constructor import (
     accepted,
     argument_names,
@@ -30,6 +31,7 @@ from pyg_sessaug.serving.lines import (
     split_ids,
 )
 from pyg_sessaug.serving.options import chosen_items, table_options
+from pyg_sessaug.serving.page import model_page
 from pyg_sessaug.serving.recommender import Recommender
 from pyg_sessaug.serving.tables import answer_table, tell
 from pyg_sessaug.serving.vocabulary import Id
@@ -47,6 +49,9 @@ from pyg_sessaug.training.distributed import (
 from pyg_sessaug.training.options import fit_model
 from pyg_sessaug.training.presets import STRONGEST
 from pyg_sessaug.training.state import alone
+
+# What a recommender's file keeps of each epoch.
+LOSSES = ('train_loss', 'val_loss')
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -105,6 +110,10 @@ def train(args: argparse.Namespace) -> None:
                 f'{best["epoch"]}, validation loss {best["val_loss"]:.4f}'
             )
         recommender = Recommender.from_dataset(model, train)
+        recommender.about['history'] = {
+            name: [{k: x[k] for k in LOSSES if k in x} for x in history]
+            for name, history in histories.items()
+        }
         if everything is not None:
             network, neighbors = model.weight.tolist()
             print(
@@ -185,6 +194,24 @@ def recommend(args: argparse.Namespace) -> None:
         warnings.simplefilter('ignore', UserWarning)
         as_json = args.format == 'json'
         answer_lines(blocks, ask, to_id, args.separator, as_json)
+
+
+def plot(args: argparse.Namespace) -> None:
+    r"""Draws a recommender as a page of HTML."""
+    args.device = 'cpu'
+    recommender = load_recommender(args)
+    is_int = isinstance(recommender.item_ids[0], int)
+    session = [parse_id(x) if is_int else x for x in args.session]
+    output = args.output or f'{osp.splitext(args.recommender)[0]}.html'
+    torch.manual_seed(0)
+    page = model_page(recommender, session, args.max_items)
+
+    def write(path: str) -> None:
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(page)
+
+    save_together({output: write})
+    print(f'Written to {output}')
 
 
 def load_told(args: argparse.Namespace, splits: List[str]) -> List[Any]:
@@ -299,6 +326,7 @@ COMMANDS = {
     'train': train,
     'evaluate': evaluate,
     'recommend': recommend,
+    'plot': plot,
 }
 
 

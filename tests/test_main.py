@@ -133,6 +133,9 @@ def test_train_writes_one_file(trained, tmp_path):
     assert sorted(recommender.item_ids) == sorted(f'i{i}' for i in range(12))
     assert recommender.model.hidden_channels == 6
     assert recommender.about['dataset'] == 'SessionLog'
+    histories = recommender.about['history']
+    assert {*histories} <= {'base', 'augmented'}
+    assert all({*x} == {'train_loss', 'val_loss'} for x in histories['base'])
 
 
 def test_evaluate(log, trained, capsys):

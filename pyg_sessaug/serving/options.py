@@ -1,9 +1,32 @@
-r"""Options of the command ``recommend``, read before torch is imported."""
+r"""Options of ``recommend`` and ``plot``, read before torch is imported."""
 
 import argparse
 import re
 import sys
 from typing import Any, Callable, Dict, List, Optional
+
+
+def add_plot_options(parser: argparse.ArgumentParser) -> None:
+    r"""Adds what to draw, and where."""
+    parser.add_argument(
+        '--output',
+        metavar='FILE',
+        help='page to write (default: that of the recommender, as .html)',
+    )
+    parser.add_argument(
+        '--session',
+        nargs='+',
+        metavar='ID',
+        default=[],
+        help='items of a session to show (default: one along the '
+        'recommendations)',
+    )
+    parser.add_argument(
+        '--max-items',
+        type=int,
+        default=500,
+        help='items on the map, the most popular',
+    )
 
 
 def add_recommend_options(parser: argparse.ArgumentParser) -> None:
