@@ -74,6 +74,13 @@ VARIANTS: Dict[str, Tuple[str, Setting]] = {
         'srgnn-plus',
         {'context': 20, 'shuffled_context': True},
     ),
+    **{
+        f'srgnn-plus-sampled-{count}': (
+            'srgnn-plus',
+            {'loss': 'sampled', 'num_negatives': count},
+        )
+        for count in (512, 2048, 8192)
+    },
 }
 # Made of trained models.
 COMPOSED: Dict[str, Setting] = {

@@ -140,6 +140,18 @@ def test_settings_of_another_data_set(tmp_path, monkeypatch):
     assert leaderboard.chosen('diginetica', 'niser') == {'scale': 2.0}
     assert leaderboard.chosen('otto', 'niser') == {'scale': 2.0}
     assert leaderboard.chosen('yoochoose', 'niser') == {'scale': 4.0}
+    monkeypatch.setitem(
+        leaderboard.VARIANTS, 'wide', ('niser', {'hidden_channels': 9})
+    )
+    wide = {'scale': 4.0, 'hidden_channels': 9}
+    assert leaderboard.chosen('yoochoose', 'wide') == wide
+
+
+@pytest.mark.parametrize('count', [512, 2048, 8192])
+def test_variants_by_their_negatives(count):
+    _, more = leaderboard.VARIANTS[f'srgnn-plus-sampled-{count}']
+    assert more == {'loss': 'sampled', 'num_negatives': count}
+    assert more.keys() <= leaderboard.FIT
 
 
 def test_a_setting_of_ones_own(run):
