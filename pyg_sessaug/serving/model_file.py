@@ -169,7 +169,8 @@ def restore_transform(state: Dict[str, Any]) -> Any:
 
 def _transforms() -> Dict[str, Any]:
     known = {name: getattr(transforms, name) for name in transforms.__all__}
-    return {'Compose': Compose, **known}
+    classes = {k: x for k, x in known.items() if isinstance(x, type)}
+    return {'Compose': Compose, **classes}
 
 
 def class_name(cls: type) -> str:
