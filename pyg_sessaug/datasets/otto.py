@@ -3,8 +3,11 @@ r"""OTTO."""
 from dataclasses import replace
 from typing import Any, Iterable, Sequence, Union
 
+import torch
+from torch import Tensor
+
 from pyg_sessaug.datasets.clicks import Clicks
-from pyg_sessaug.datasets.columns import LogTable
+from pyg_sessaug.datasets.columns import CHUNK, LogTable
 from pyg_sessaug.datasets.log import LogDataset
 from pyg_sessaug.datasets.reading import (
     Source,
@@ -74,7 +77,16 @@ class Otto(LogDataset):
             self.log_options['event_types'],
             Options(memory_limit=self.memory_limit, folder=self.processed_dir),
         )
-        return replace(clicks, time=clicks.time.double() / 1000)
+        return replace(clicks, time=_seconds(clicks.time))
+
+
+def _seconds(time: Tensor) -> Tensor:
+    r"""Milliseconds as seconds, float64, in the memory of 64 bits."""
+    time = time.long()
+    seconds = time.view(torch.float64)
+    for whole, part in zip(time.split(CHUNK), seconds.split(CHUNK)):
+        part.copy_(whole.double().div_(1000))
+    return seconds
 
 
 def _read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
