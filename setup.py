@@ -49,6 +49,9 @@ onnx_requires = ['onnx', 'onnxscript', 'onnxruntime']
 # An HTTP server of recommendations:
 serve_requires = ['starlette', 'uvicorn']
 
+# A search for settings:
+tune_requires = ['optuna']
+
 full_requires = plot_requires
 
 # All that the tests, the benchmarks and their `--help` import:
@@ -106,6 +109,7 @@ setup(
         'index': index_requires,
         'onnx': onnx_requires,
         'serve': serve_requires,
+        'tune': tune_requires,
         'scatter': scatter_requires,
         'full': full_requires,
         'test': test_requires,

@@ -36,7 +36,7 @@ def metrics(out, name):
 
 def test_examples_are_short():
     paths = sorted(FOLDER.glob('*.py'))
-    assert len(paths) == 9
+    assert len(paths) == 10
     for path in paths:
         lines = len(path.read_text().splitlines())
         assert lines < (150 if path.name == 'serve.py' else 80)
@@ -171,6 +171,23 @@ def test_compare(run, tmp_path):
     line = rf'HR@20 +\| shuffled +\| {row["mean"]:.2f} '
     assert len(re.findall(line, out)) == 2
     assert out.count('over the base [95 %]') == 2
+
+
+def test_tune(run, tmp_path):
+    pytest.importorskip('optuna', reason='needs the extra `tune`')
+    small = ['--num-sessions', '200', '--epochs', '1']
+    names, out = run('tune', *small, '--trials', '2')
+    assert len(re.findall(r'^trial \d: ', out, re.MULTILINE)) == 2
+    values = [x.value for x in names['study'].trials]
+    # The second call goes on; the third has nothing to do but to test.
+    names, out = run('tune', *small, '--trials', '3')
+    assert re.findall(r'^trial (\d): ', out, re.MULTILINE) == ['2']
+    assert [x.value for x in names['study'].trials][:2] == values
+    best = names['study'].best_params
+    names, out = run('tune', *small, '--trials', '3')
+    assert 'trial 3' not in out
+    assert names['study'].best_params == best
+    assert 0 <= metrics(out, 'test')['HR@20'] <= 1
 
 
 @pytest.mark.parametrize('model', ['srgnn', 'tagnn'])
