@@ -159,7 +159,7 @@ def test_transforms_never_wait_nor_need_float64(
     transform = Compose([transforms()[name], NormalizeEdges()])
     torch.manual_seed(0)
     expected = transform(batch.clone())
-    for module in ('utils', 'soft_cluster_distance', 'time_decay'):
+    for module in ('utils', 'soft_cluster_distance', 'click_gaps'):
         path = f'pyg_sessaug.transforms.{module}.widest'
         monkeypatch.setattr(path, lambda x: torch.float32)
     torch.manual_seed(0)
