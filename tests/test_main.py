@@ -328,7 +328,7 @@ def test_bad_input(log, trained, tmp_path, capsys):
     message = fails(capsys, 'prepare', *data, '--item', 'product')
     assert "one column 'product'" in message
     message = fails(capsys, 'train', *data, '--augment', 'category', *QUICK)
-    assert 'needs a data set with categories' in message
+    assert 'needs a data set with item categories' in message
     many = ['--augment', 'gmm', '--num-clusters', '13']
     message = fails(capsys, 'train', *data, *QUICK, *many)
     assert 'num_clusters=13 must be between 1 and the 12 items' in message

@@ -99,7 +99,7 @@ def test_what_cannot_be_augmented(data, monkeypatch):
     for categories in (torch.full((20,), -1), None):
         monkeypatch.setattr(data[0], 'categories', categories)
         for augment in ('category', 'inject-same'):
-            match = f"'{augment}' needs a data set with categories"
+            match = f"'{augment}' needs a data set with item categories"
             with pytest.raises(ValueError, match=match):
                 fit_augmented(make_model, *data, augment)
 
