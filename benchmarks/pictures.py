@@ -1,13 +1,14 @@
-"""Draws what the thesis' augmentations gain: beyond their controls, and by
-share of the data.
+"""Draws what augmentations and edges gain beyond their controls.
 
-Reads files that compare.py and run.py wrote; nothing is measured. Writes
-forest.png, a line for each pair of controls.json, and shares.png, the gain
-over the base on shares of Diginetica.
+Reads files that compare.py, run.py, duels.py and studies/edges.py wrote;
+nothing is measured. Writes forest.png, a line for each pair of controls.json,
+shares.png, the thesis' gain over the base on shares of Diginetica, and
+edges.png, what edges that carry news gain.
 """
 
 import argparse
 import json
+from glob import glob
 from os import path as osp
 from typing import Any, Dict, List, Optional
 
@@ -19,6 +20,7 @@ from benchmarks.experiments.plots import (
     legend_below,
     panels,
 )
+from benchmarks.experiments.report import METRICS
 from benchmarks.experiments.results import load
 
 RESULTS = osp.join(osp.dirname(osp.abspath(__file__)), 'results')
@@ -43,7 +45,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     add('--results', default=RESULTS, help='folder of the files')
     add('--output', default=RESULTS, help='folder for the pictures')
     args = parser.parse_args(argv)
-    for name, figure in (('forest', forest(args)), ('shares', shares(args))):
+    for name, draw in PICTURES.items():
+        figure = draw(args)
         path = osp.join(args.output, f'{name}.png')
         figure.savefig(path, dpi=150)
         print(f'Written to {path}')
@@ -102,6 +105,52 @@ def shares(args: argparse.Namespace) -> Any:
     legend_below(figure)
     return figure
 
+
+def edges(args: argparse.Namespace) -> Any:
+    """Gains of edges that carry news, over the base and the control."""
+    names: List[str] = []
+    found: List[Dict[str, Any]] = []
+    for path in sorted(glob(osp.join(args.results, 'duels-*.json'))):
+        with open(path) as f:
+            report = json.load(f)
+        for row in report['rows']:
+            plain = 'refit' not in row['model']
+            if plain and row['model'].endswith('-context'):
+                other = 'control' if 'shuffled' in row['beside'] else 'base'
+                names.append(f'context, {report["about"]}, over {other}')
+                found.append(row)
+    with open(osp.join(args.results, 'edges.json')) as f:
+        rows = json.load(f)['rows']
+    for row in rows:
+        for other in ('base', 'control'):
+            values = {x: row.get(f'{x} over {other}') for x in METRICS}
+            if None in values.values() or row['method'].endswith('-shuffled'):
+                continue
+            older = ', counted in all' * row['older']
+            about = f'{row["data"]} × {row["fraction"]:g}, {row["model"]}'
+            names.append(f'{row["method"]}{older}, {about}, over {other}')
+            found.append(
+                {
+                    metric: dict(zip(('difference', 'low', 'high'), value))
+                    for metric, value in values.items()
+                }
+            )
+    size = (10, 0.24 * len(found) + 1.3)
+    figure, axes = panels(1, 2, size, grid='x', sharey=True)
+    for i, (axis, metric) in enumerate(zip(axes, METRICS)):
+        differences(
+            axis, list(range(len(found))), [x[metric] for x in found],
+            flat=True, color=COLORS[i], marker='o', linestyle='',
+            markersize=4,
+        )  # fmt: skip
+        axis.axvline(0, color='#666666', linewidth=1)
+        axis.set_xlabel(f'{metric} (percentage points, 95 %)')
+    axes[0].set_yticks(range(len(names)), names, fontsize=7)
+    axes[0].invert_yaxis()
+    return figure
+
+
+PICTURES = {'forest': forest, 'shares': shares, 'edges': edges}
 
 if __name__ == '__main__':
     main()

@@ -1,6 +1,8 @@
 """Whether edges that carry news help a strong model, beyond their controls.
 
-No table of the thesis. A model is trained on the newest FRACTION of the training sessions before
+No table of the thesis.
+
+A model is trained on the newest FRACTION of the training sessions before
 those that validate, which are the newest, as many as the test set has; the
 test set is not read. Each transform stands beside the plain model and beside
 the same with its knowledge shuffled. With --older, what is known is counted

@@ -7,7 +7,7 @@ from benchmarks import pictures
 
 def test_pictures_of_the_results(tmp_path):
     pictures.main(['--output', str(tmp_path)])
-    for name in ('forest', 'shares'):
+    for name in ('forest', 'shares', 'edges'):
         head = (tmp_path / f'{name}.png').read_bytes()[:8]
         assert head == b'\x89PNG\r\n\x1a\n'
 
@@ -25,3 +25,28 @@ def test_forest_has_a_line_for_each_pair(tmp_path):
     assert names[0] == 'kmeans: diginetica × 0.125, SRGNN, cosine scores'
     lines = [x for x in axis.lines if len(x.get_xdata()) == 1]
     assert [x.get_xdata()[0] for x in lines][:1] == [pytest.approx(1.0)]
+
+
+def test_edges_beyond_base_and_control(tmp_path):
+    gain = {'difference': 1.0, 'low': 0.5, 'high': 2.0}
+    pair = {'HR@20': gain, 'MRR@20': gain}
+    duels = [
+        {'model': 'x-context', 'beside': 'x-shuffled', **pair},
+        {'model': 'x-context refit', 'beside': 'x refit', **pair},
+    ]
+    report = {'about': 'diginetica', 'rows': duels}
+    (tmp_path / 'duels-diginetica.json').write_text(json.dumps(report))
+    row = {'data': 'otto', 'model': 'x', 'older': True, 'fraction': 0.125}
+    over = {f'{x} over base': [2.0, 1.0, 3.0] for x in ('HR@20', 'MRR@20')}
+    rows = [
+        {**row, 'method': 'base', 'HR@20 over base': None},
+        {**row, 'method': 'covisit-weight', **over},
+    ]
+    (tmp_path / 'edges.json').write_text(json.dumps({'rows': rows}))
+    args = pictures.argparse.Namespace(results=str(tmp_path))
+    axis = pictures.edges(args).axes[0]
+    names = [x.get_text() for x in axis.get_yticklabels()]
+    assert names == [
+        'context, diginetica, over control',
+        'covisit-weight, counted in all, otto × 0.125, x, over base',
+    ]
