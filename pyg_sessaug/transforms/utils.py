@@ -65,7 +65,7 @@ def weights_of(data: Data) -> Tensor:
             f'one kind of nodes and edges'
         )
     weight = edge_weight(data)
-    if weight.size(0) != data.edge_index.size(1):
+    if weight.dim() > 0 and weight.size(0) != data.edge_index.size(1):
         raise ValueError(
             f'`edge_weight` has {weight.size(0)} values for '
             f'{data.edge_index.size(1)} edges; a transform that adds or '
