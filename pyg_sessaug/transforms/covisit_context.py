@@ -53,6 +53,15 @@ class CovisitContext(BaseTransform):
         - **output:** the same with :math:`K` more nodes and their edges, the
           new nodes :math:`(K)` int64 in :obj:`context_index` and their
           scores :math:`(K)` float32 in :obj:`context_weight`
+
+    Example:
+        >>> from pyg_sessaug.counts import CoVisits
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> from pyg_sessaug.transforms import CovisitContext
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> covisits = CoVisits(train.num_items).fit(train)
+        >>> CovisitContext(covisits, k=2)(train[5]).context_index.numel()
+        2
     """
 
     batchwise = True

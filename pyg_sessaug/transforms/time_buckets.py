@@ -55,6 +55,15 @@ class TimeBuckets(BaseTransform):
           :math:`(|\mathcal{E}|, 2)` in :obj:`edge_attr`
         - **output:** shares :math:`(|\mathcal{E}|, 2, C)` in
           :obj:`edge_attr`, where :math:`C` is one more than there are bounds
+
+    Example:
+        >>> import torch
+        >>> from pyg_sessaug.data.graphs import list_batch
+        >>> from pyg_sessaug.transforms import TimeBuckets
+        >>> data = list_batch([[0, 1, 2]])
+        >>> data.click_time = torch.tensor([0.0, 5.0, 100.0])
+        >>> TimeBuckets([10.0])(data).edge_attr[:, 0].tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
 
     batchwise = True

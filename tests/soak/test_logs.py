@@ -182,12 +182,13 @@ def read_otto(data):
     for line in filter(bytes.strip, data.split(b'\n')):
         entry = json.loads(line.decode())
         for x in entry['events']:
+            if x['type'] != 'clicks':
+                continue  # Whatever else they hold.
             values = entry['session'], x['aid'], x['ts']
             if any(type(value) is not int for value in values):
                 raise ValueError('no integers')
             session, item, time = map(to_int64, values)
-            if x['type'] == 'clicks':
-                rows.append((session, str(item), float(time) / 1000))
+            rows.append((session, str(item), float(time) / 1000))
     return dated(rows)
 
 
