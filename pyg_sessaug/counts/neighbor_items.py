@@ -89,9 +89,8 @@ class NeighborItems(torch.nn.Module):
         self._lists = None
         untouched = torch.arange(self.order.numel()).to(self.order)
         if self.shuffled and torch.equal(self.order, untouched):
-            item, size = self.vsknn.item.cpu(), self.vsknn.num_items
-            clicks = torch.bincount(item, minlength=size)
-            self.order = exchanged_items(clicks).to(self.order.device)
+            order = exchanged_items(self.vsknn.item, self.vsknn.num_items)
+            self.order = order.to(self.order.device)
         if folder is None or self.shuffled:
             self._lists = self._all(dataset, progress)
             return self

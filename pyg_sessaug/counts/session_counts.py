@@ -270,18 +270,20 @@ def new_keys(key: Tensor) -> Tensor:
     return is_new
 
 
-def exchanged_items(clicks: Tensor) -> Tensor:
+def exchanged_items(item: Tensor, num_items: int) -> Tensor:
     r"""A permutation of the clicked items within tenths by clicks, in which
     none stands for itself: what controls take for items that do not matter.
 
     Args:
-        clicks (Tensor): Clicks of each item, ``[num_items]``, int64.
+        item (Tensor): The item of each click, ``[L]``, int64.
+        num_items (int): Size of the vocabulary.
 
     Returns:
         Tensor: The item that each one stands for, ``[num_items]``, int64;
         itself where it has no clicks, or is the only one that has.
     """
-    order = torch.arange(clicks.numel())
+    clicks = torch.bincount(item.cpu(), minlength=num_items)
+    order = torch.arange(num_items)
     seen = (clicks > 0).nonzero().view(-1)
     ranked = seen[clicks[seen].argsort(stable=True)]
     for part in ranked.tensor_split(max(1, min(10, seen.numel() // 2))):

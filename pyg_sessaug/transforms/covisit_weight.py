@@ -90,9 +90,7 @@ class CovisitWeight(BaseTransform):
         self.shuffled = shuffled
         self.order: Optional[Tensor] = None
         if shuffled:
-            item, size = covisits.item.cpu(), covisits.num_items
-            clicks = torch.bincount(item, minlength=size)
-            self.order = exchanged_items(clicks)
+            self.order = exchanged_items(covisits.item, covisits.num_items)
 
     def set_epoch(self, epoch: int) -> None:
         r"""Counts what training needs, before other processes take it."""
