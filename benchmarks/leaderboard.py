@@ -89,6 +89,9 @@ COMPOSED: Dict[str, Setting] = {
     'blend': {'members': ['srgnn-plus', 'vsknn']},
     'blend-context': {'members': ['srgnn-plus-context', 'vsknn']},
     'blend-both': {'members': ['srgnn-plus-context', 'srgnn-plus', 'vsknn']},
+    'blend-networks': {
+        'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
+    },
 }
 
 
@@ -284,7 +287,7 @@ def compose(
 
 
 def chosen(dataset: str, model: str) -> Setting:
-    """The setting that the search found best on a data set, or on Diginetica
+    """The setting that the search found best on a data set, or on another
     where the model was not tried on it.
     """
     if model in COMPOSED:
@@ -295,8 +298,9 @@ def chosen(dataset: str, model: str) -> Setting:
     if len(CANDIDATES.get(model, [])) == 1:
         return CANDIDATES[model][0]
     rows = [x for x in read(SEARCH) if x['model'] == model]
-    tried = [x for x in rows if x['data'] == dataset]
-    tried = tried or [x for x in rows if x['data'] == 'diginetica']
+    tried: List[Setting] = []
+    for data in (dataset, 'diginetica', 'yoochoose_100k'):
+        tried = tried or [x for x in rows if x['data'] == data]
     if not tried:
         raise ValueError(
             f'no setting of {model} was tried on {dataset}; call with '

@@ -134,11 +134,14 @@ def test_settings_of_another_data_set(tmp_path, monkeypatch):
             ('yoochoose', 4.0, 0.125, 5.0),
         ]
     ]
+    other = {**rows[0], 'data': 'yoochoose_100k', 'model': 'lessr'}
+    rows.append(other)
     path = tmp_path / 'search.json'
     path.write_text(json.dumps({'rows': rows}))
     monkeypatch.setattr(leaderboard, 'SEARCH', str(path))
     assert leaderboard.chosen('diginetica', 'niser') == {'scale': 2.0}
     assert leaderboard.chosen('otto', 'niser') == {'scale': 2.0}
+    assert leaderboard.chosen('diginetica', 'lessr') == {'scale': 1.0}
     assert leaderboard.chosen('yoochoose', 'niser') == {'scale': 4.0}
     monkeypatch.setitem(
         leaderboard.VARIANTS, 'wide', ('niser', {'hidden_channels': 9})
