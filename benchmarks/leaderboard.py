@@ -74,6 +74,7 @@ VARIANTS: Dict[str, Tuple[str, Setting]] = {
         'srgnn-plus',
         {'context': 20, 'shuffled_context': True},
     ),
+    'srgnn-plus-quick': ('srgnn-plus', {'preset': 'quick', 'recency': None}),
     **{
         f'srgnn-plus-sampled-{count}': (
             'srgnn-plus',
@@ -88,6 +89,7 @@ COMPOSED: Dict[str, Setting] = {
     'srgnn-plus-context-repeats': {'members': ['srgnn-plus-context']},
     'blend': {'members': ['srgnn-plus', 'vsknn']},
     'blend-context': {'members': ['srgnn-plus-context', 'vsknn']},
+    'quick': {'members': ['srgnn-plus-quick', 'vsknn']},
     'blend-both': {'members': ['srgnn-plus-context', 'srgnn-plus', 'vsknn']},
     'blend-networks': {
         'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
