@@ -29,6 +29,7 @@ from benchmarks.experiments.report import (
     variant,
 )
 from benchmarks.experiments.results import (
+    Table,
     check_same,
     command,
     load_ranks,
@@ -114,16 +115,21 @@ def pairs(args: argparse.Namespace) -> Dict[str, Any]:
         corrected = holm([row[metric]['p'] for row in found])
         for row, p in zip(found, corrected):
             row[metric]['p_holm'] = p
-    keys = ('data', 'model', 'method', 'beside')
-    cells: List[Any] = [(key, f'{{{key}}}') for key in keys]
-    cells.append(('seeds', lambda x: len(x['seeds'])))
+    seeds = sorted({x for row in found for x in row['seeds']})
+    about = f'seeds {", ".join(map(str, seeds))}'
+    return {'about': about, 'table': pairs_table(found), 'rows': found}
+
+
+def pairs_table(found: List[Dict[str, Any]]) -> Table:
+    """What is compared, how it differs, and where."""
+    cells: List[Any] = [('method', '{method}'), ('beside', '{beside}')]
     for metric in METRICS:
         beyond = f'{metric} beyond it [95 %]'
         cells.append((beyond, lambda x, key=metric: interval(x[key])))
         cells.append(('p (Holm)', f'{{{metric}[p_holm]:.4f}}'))
-    seeds = sorted({x for row in found for x in row['seeds']})
-    about = f'seeds {", ".join(map(str, seeds))}'
-    return {'about': about, 'table': rows(found, cells), 'rows': found}
+    cells.append(('seeds', lambda x: len(x['seeds'])))
+    cells.append(('where', '{data}, {model}'))
+    return rows(found, cells)
 
 
 def groups(args: argparse.Namespace) -> Dict[str, Any]:
@@ -161,22 +167,35 @@ def groups(args: argparse.Namespace) -> Dict[str, Any]:
         row[other] = {x: 100 * float(base[x][:, mask].mean()) for x in METRICS}
         values = differences(part, args.pairs, inside)
         found.append({**row, **dict(zip(names, values))})
-    cells: List[Any] = [('test samples', '{group}')]
-    cells += [('share (%)', '{share:.1%}'), ('metric (%)', '{metric}')]
-    cells.append((other, lambda x: f'{x[other][x["metric"]]:.2f}'))
-    cells += [
-        (name, lambda x, key=name: interval(x[key][x['metric']]))
-        for name in names
-    ]
-    records = [{**row, 'metric': x} for row in found for x in METRICS]
     seeds = sorted({seed for seed, name in rank if name in (other, *names)})
     return {
         'about': f'{variant(settings)}; {data_of(settings)}; seeds '
-        f'{", ".join(map(str, seeds))}',
-        'table': rows(records, cells),
+        f'{", ".join(map(str, seeds))}; bold: the 95 % interval, which is in '
+        f'the file, leaves out 0',
+        'table': groups_table(found, other, names),
         'settings': settings,
         'groups': found,
     }
+
+
+def groups_table(
+    found: List[Dict[str, Any]], other: str, names: List[str]
+) -> Table:
+    """What each method has over the other in each group, in bold where the
+    interval leaves out 0.
+    """
+
+    def gain(row: Dict[str, Any], name: str) -> str:
+        value = row[name][row['metric']]
+        text = f'{value["difference"]:+.2f}'
+        return f'**{text}**' if value['low'] * value['high'] > 0 else text
+
+    records = [{**row, 'metric': x} for row in found for x in METRICS]
+    cells: List[Any] = [('test samples', '{group}')]
+    cells += [('share (%)', '{share:.1%}'), ('metric (%)', '{metric}')]
+    cells.append((other, lambda x: f'{x[other][x["metric"]]:.2f}'))
+    cells += [(x, lambda row, key=x: gain(row, key)) for x in names]
+    return rows(records, cells)
 
 
 def read(

@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional
 import torch
 
 from benchmarks import run
+from benchmarks.experiments.board import told
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import METHODS, Method, parse_method
 from benchmarks.experiments.options import parser as parser_with
@@ -189,14 +190,20 @@ def collect(
 
 def table(candidates: List[Dict[str, Any]]) -> Table:
     """All candidates, the best first."""
-    names = [x for x in {**PLAIN, **INJECTED, **WEIGHTED} if x != 'method']
-    found = [
-        {**x, **{name: x['setting'].get(name) for name in names}}
-        for x in sorted(candidates, key=lambda x: -x['MRR@20'])
-    ]
-    cells = [('validation', '{method}')]
-    cells += [(f'{x} (%)', f'{{{x}:.2f}}') for x in ('HR@20', 'MRR@20')]
-    return rows(found, cells + [(x, f'{{{x}:g}}') for x in names])
+
+    def settings(candidate: Dict[str, Any]) -> str:
+        given = candidate['setting'].items()
+        return told({k: v for k, v in given if v is not None})
+
+    return rows(
+        sorted(candidates, key=lambda x: -x['MRR@20']),
+        [
+            ('validation', '{method}'),
+            ('HR@20 (%)', '{HR@20:.2f}'),
+            ('MRR@20 (%)', '{MRR@20:.2f}'),
+            ('settings', settings),
+        ],
+    )
 
 
 if __name__ == '__main__':

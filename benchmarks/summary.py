@@ -1,8 +1,7 @@
 """Sums up the results of run.py: a line for each file.
 
-The base, what the thesis and the model's paper report, the augmentation of
-highest HR@20 and its control. A base alone on part of the data has no line;
-the table `whole` has those on whole data.
+The augmentation of highest HR@20, what it and its control have over the base,
+and the base. A base alone on part of the data has no line.
 """
 
 import argparse
@@ -17,15 +16,14 @@ from benchmarks.experiments.report import (
     data_of,
     interval,
     place,
-    published,
     variant,
 )
 from benchmarks.experiments.results import Table, command, load, write
 
 RESULTS = osp.join(osp.dirname(osp.abspath(__file__)), 'results')
 HEAD = [
-    *('data', 'model', 'base', 'thesis', 'published', 'best augmented'),
-    *('HR@20 over the base [95 %]', 'p (Holm)', 'its control'),
+    *('data', 'best augmented', 'HR@20 over the base [95 %]', 'p (Holm)'),
+    *('its control', 'base', 'model'),
 ]
 
 
@@ -34,46 +32,35 @@ def main(argv: Optional[List[str]] = None) -> None:
     add('--results', default=RESULTS, help='folder of the files')
     add('--output', default=RESULTS, help='folder for summary.json')
     args = parser.parse_args(argv)
-    report = {'command': command('summary.py', []), 'table': tables(args)}
+    report = {'command': command('summary.py', []), 'table': table(args)}
     write(osp.join(args.output, 'summary.json'), report)
 
 
-def tables(args: argparse.Namespace) -> Dict[str, Table]:
-    """Lines of all files, and of those on whole data."""
+def table(args: argparse.Namespace) -> Table:
+    """A line for each file that compares, or has a base on whole data."""
     compared = []
     for path in sorted(glob(osp.join(args.results, '*.json'))):
         try:
             compared.append(load(path))
         except ValueError:
             continue  # Not of run.py
-    lines = [
-        (results['settings']['fraction'] == 1, row(results))
-        for results in sorted(compared, key=lambda x: place(x['settings']))
-    ]
-    return {
-        'all': [HEAD, *(x for whole, x in lines if whole or x[5] != '–')],
-        'whole': [HEAD, *(x for whole, x in lines if whole)],
-    }
+    compared.sort(key=lambda x: place(x['settings']))
+    lines = [(x['settings']['fraction'] == 1, row(x)) for x in compared]
+    return [HEAD, *(x for whole, x in lines if whole or x[1] != '–')]
 
 
 def row(results: Dict[str, Any]) -> List[str]:
     """The line of a file."""
     settings, metrics = results['settings'], results['metrics']
-    hits = metrics['HR@20']
-    line = [
-        data_of(settings),
-        variant(settings),
-        pair({x: metrics[x]['base']['mean'] for x in METRICS}),
-        pair(results['thesis'].get('base')),
-        pair(published(settings)),
-    ]
+    hits, best = metrics['HR@20'], '–'
+    gain = p = beside = '–'
     augmented = [x for x in hits if is_augmentation(x)]
     if augmented:
         best = max(augmented, key=lambda x: hits[x]['mean'])
-        line += [best, interval(hits[best]), f'{hits[best]["p_holm"]:.4f}']
-        control = control_of(best)
-        line += [interval(hits[control])] if control in hits else []
-    return line + ['–'] * (len(HEAD) - len(line))
+        gain, p = interval(hits[best]), f'{hits[best]["p_holm"]:.4f}'
+        beside = interval(hits.get(control_of(best), {}))
+    base = ' / '.join(f'{metrics[x]["base"]["mean"]:.2f}' for x in METRICS)
+    return [data_of(settings), best, gain, p, beside, base, variant(settings)]
 
 
 def is_augmentation(name: str) -> bool:
@@ -93,13 +80,6 @@ def control_of(name: str) -> str:
         return 'base-wd-patience'
     weights, noblur, _ = name.partition('-noblur')
     return f'{weights}-shuffled{noblur}'
-
-
-def pair(values: Optional[Dict[str, float]]) -> str:
-    """HR@20 and MRR@20 as papers print them."""
-    if not values:
-        return '–'
-    return ' / '.join(f'{values[metric]:.2f}' for metric in METRICS)
 
 
 if __name__ == '__main__':

@@ -299,19 +299,16 @@ def table(found: List[Setting], dataset: str) -> Table:
 
         return show
 
-    over = product(('HR@20', 'MRR@20'), ('base', 'control'))
-    names = [f'{metric} over {other}' for metric, other in over]
+    over = product(('control', 'base'), ('HR@20', 'MRR@20'))
+    names = [f'{metric} over {other}' for other, metric in over]
     return rows(
         [x for x in found if x['data'] == dataset],
         [
-            ('model', '{model}'),
             ('edges', lambda x: x['method'] + ', older' * x['older']),
-            ('trained on (%)', '{fraction:.1%}'),
-            ('seed', '{seed}'),
-            ('HR@20 (%)', '{HR@20:.2f}'),
-            ('MRR@20 (%)', '{MRR@20:.2f}'),
             *((x, cell(x)) for x in names),
-            ('minutes', '{minutes:.0f}'),
+            ('HR@20 / MRR@20 (%)', '{HR@20:.2f} / {MRR@20:.2f}'),
+            ('model, seed', '{model}, {seed}'),
+            ('trained on (%)', '{fraction:.1%}'),
         ],
     )
 

@@ -58,7 +58,7 @@ def test_pairs_follow_from_the_runs(finished):
             assert got['low'] <= got['difference'] <= got['high']
             assert got['p'] <= got['p_holm'] <= 1
     head, *lines = report['table']
-    assert [line[2:5] for line in lines] == [
+    assert [[*line[:2], line[-2]] for line in lines] == [
         [*pair, str(len(row['seeds']))] for pair, row in zip(pairs, rows)
     ]
     assert all(len(line) == len(head) for line in lines)
@@ -122,6 +122,12 @@ def test_groups_make_up_the_results(finished):
     head, *lines = report['table']
     assert head[3:] == ['base', *methods]
     assert len(lines) == 2 * len(rows)
+    for name, _, metric, _, *cells in lines:
+        for method, cell in zip(methods, cells):
+            value = rows[name][method][metric]
+            bold = value['low'] > 0 or value['high'] < 0
+            shown = f'{value["difference"]:+.2f}'
+            assert cell == (f'**{shown}**' if bold else shown)
 
 
 def test_groups_beside_another(finished):
