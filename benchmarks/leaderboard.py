@@ -114,7 +114,8 @@ def search(args: argparse.Namespace, words: str) -> None:
     fraction = min(1.0, args.fraction + size[2] / sum(size[:2]))
     data = splits(args, fraction=fraction, val_split='time')
     for model in args.models:
-        for setting in CANDIDATES.get(model, []):
+        own = [dict(args.set)] if args.set else None
+        for setting in own or CANDIDATES.get(model, []):
             key = {
                 'data': args.dataset,
                 'model': model,
@@ -366,7 +367,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add('--search', action='store_true', help=text)
     text = 'train on everything in the end'
     add('--refit', action='store_true', help=text)
-    text = 'KEY=VALUE in place of the setting that the search chose'
+    text = 'KEY=VALUE in place of the settings of the search'
     add('--set', nargs='+', type=arguments.setting, default=[], help=text)
     text = 'make rows of the bases in these files of run.py instead'
     add('--take', nargs='+', default=[], metavar='FILE', help=text)

@@ -157,6 +157,13 @@ def test_variants_by_their_negatives(count):
     assert more.keys() <= leaderboard.FIT
 
 
+def test_an_option_tried_alone(run):
+    words = ['--models', 'niser', '--set', *SMALL]
+    found = run('--search', *words, output='options.json')
+    (row,) = found['rows']
+    assert row['settings'] == {'epochs': 2, 'hidden_channels': 4}
+
+
 def test_a_setting_of_ones_own(run):
     board = run('--models', 'niser', '--set', *SMALL, output='own.json')
     (row,) = board['rows']
