@@ -20,9 +20,16 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch_geometric.transforms import BaseTransform
 
 from benchmarks.experiments import options
 from benchmarks.experiments.board import METRICS, Setting, add, done, read
+from benchmarks.experiments.candidates import (
+    CANDIDATES,
+    COMPOSED,
+    PAPER,
+    VARIANTS,
+)
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command
@@ -34,7 +41,7 @@ from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.metrics import ranking_metrics
 from pyg_sessaug.nn import Blend
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.registry import COUNTS, MODELS, find_class
+from pyg_sessaug.registry import AUGMENTATIONS, COUNTS, MODELS, find_class
 from pyg_sessaug.training import (
     best_epoch,
     fit,
@@ -42,59 +49,13 @@ from pyg_sessaug.training import (
     fit_repeats,
     preset,
 )
+from pyg_sessaug.training.augmentations import Source, training_transform
 
 RESULTS = osp.join(osp.dirname(osp.abspath(__file__)), 'results')
 SEARCH = osp.join(RESULTS, 'leaderboard-search.json')
-# Arguments of fit; all others but `preset` are the model's.
+# Arguments of fit; all others but OTHER are the model's.
 FIT = set(inspect.signature(fit).parameters) - {'model', 'train', 'val'}
-
-# What the search tries: the paper's own by the schedule that the papers
-# share, then the model's defaults by the package's schedule, and what made
-# the strongest model strong.
-PAPER: Setting = {'preset': 'thesis'}
-STRONG: Setting = {'scale': 12.0, 'dropout': 0.2}
-CANDIDATES: Dict[str, List[Setting]] = {
-    **{name: [PAPER, {}, STRONG] for name in MODELS},
-    'tagnn': [PAPER],  # Its step is five times as dear as any other.
-    'srgnn-plus': [{'recency': 1.0}, {}, {'table_dropout': 0.1},
-                   {'weight_decay': 1e-4}],
-    'covisits': [{}, {'repeat': 3.0}, {'tau': 0.3}, {'item_power': 0.0}],
-    'vsknn': [
-        {'k': 100, 'sample_size': 1000, 'idf_weighting': 0.0},
-        {},
-        {'k': 500, 'sample_size': 5000, 'idf_weighting': 10.0},
-        {'k': 1000, 'sample_size': 5000, 'weighting': 'log',
-         'weighting_score': 'quadratic', 'idf_weighting': 2.0},
-    ],
-}  # fmt: skip
-# A model by the setting found for it, and more.
-VARIANTS: Dict[str, Tuple[str, Setting]] = {
-    'srgnn-plus-context': ('srgnn-plus', {'context': 20}),
-    'srgnn-plus-shuffled': (
-        'srgnn-plus',
-        {'context': 20, 'shuffled_context': True},
-    ),
-    'srgnn-plus-quick': ('srgnn-plus', {'preset': 'quick', 'recency': None}),
-    **{
-        f'srgnn-plus-sampled-{count}': (
-            'srgnn-plus',
-            {'loss': 'sampled', 'num_negatives': count},
-        )
-        for count in (512, 2048, 8192)
-    },
-}
-# Made of trained models.
-COMPOSED: Dict[str, Setting] = {
-    'srgnn-plus-repeats': {'members': ['srgnn-plus']},
-    'srgnn-plus-context-repeats': {'members': ['srgnn-plus-context']},
-    'blend': {'members': ['srgnn-plus', 'vsknn']},
-    'blend-context': {'members': ['srgnn-plus-context', 'vsknn']},
-    'quick': {'members': ['srgnn-plus-quick', 'vsknn']},
-    'blend-both': {'members': ['srgnn-plus-context', 'srgnn-plus', 'vsknn']},
-    'blend-networks': {
-        'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
-    },
-}
+OTHER = {'preset', 'edges', 'shuffled'}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -209,7 +170,7 @@ def train(
     if model in COMPOSED:
         return compose(args, seed, setting, data, refit)
     train_data, everything = data['train'], data.get('all')
-    ours = {k: v for k, v in setting.items() if k not in {*FIT, 'preset'}}
+    ours = {k: v for k, v in setting.items() if k not in FIT | OTHER}
     if model in COUNTS:
         start = time.perf_counter()
         net = find_class(model, COUNTS)(train_data.num_items, **ours)
@@ -220,6 +181,11 @@ def train(
     precision = choose_precision('auto', 'cpu')
     cls = find_class(VARIANTS.get(model, (model,))[0], MODELS)
     net = cls.from_dataset(train_data, precision=precision, **ours)
+    if refit and 'edges' in setting:
+        raise ValueError(
+            f'{model} counts in nine tenths of the sessions and has no row '
+            f'with refit; call without --refit'
+        )
     words = [f'{k}={v}' for k, v in setting.items()]
     kind = f'search{args.fraction:g}' if args.search else 'row'
     given = {k: v for k, v in setting.items() if k in FIT}
@@ -227,6 +193,7 @@ def train(
         net,
         train_data,
         data['val'],
+        edges(setting, train_data, seed),
         **preset(setting.get('preset', 'auto'), train_data, **given),
         seed=seed,
         checkpoint=osp.join(
@@ -242,6 +209,16 @@ def train(
         'precision': precision,
     }
     return net.eval(), cost
+
+
+def edges(setting: Setting, train: Any, seed: int) -> Optional[BaseTransform]:
+    """What the edges of a setting are told by other sessions, if anything."""
+    if 'edges' not in setting:
+        return None
+    augmentation = AUGMENTATIONS[setting['edges']]
+    given = {'shuffled': setting.get('shuffled', False)}
+    source = Source(train, seed=seed, options={augmentation.name: given})
+    return training_transform(augmentation, source.weights(augmentation))
 
 
 def compose(

@@ -113,6 +113,16 @@ def test_variant_in_a_blend_of_networks(run):
     assert minutes[2] > minutes[0] + minutes[1]
 
 
+def test_edges_of_other_sessions_and_their_control(run, capsys):
+    names = ['srgnn-plus-covisits', 'srgnn-plus-covisits-shuffled']
+    board = run('--models', 'srgnn-plus', *names, output='edges.json')
+    rows = {x['model']: x for x in board['rows']}
+    assert [rows[x]['settings'].get('shuffled') for x in names] == [None, True]
+    assert len({x['val MRR@20'] for x in board['rows']}) == 3
+    with pytest.raises(SystemExit, match='call without --refit'):
+        run('--models', names[0], '--refit', output='edges.json')
+
+
 def test_no_setting_was_tried(run, capsys):
     with pytest.raises(SystemExit, match='no setting of sasrec was tried'):
         run('--models', 'sasrec', output='none.json')

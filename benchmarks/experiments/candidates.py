@@ -1,0 +1,65 @@
+"""What the leaderboard tries: settings of each model, and what is made of
+them.
+
+A setting holds arguments of the model and of fit, the `preset` of the latter
+and `edges`, an augmentation that tells edges of other sessions, `shuffled` or
+not.
+"""
+
+from typing import Dict, List, Tuple
+
+from benchmarks.experiments.board import Setting
+from pyg_sessaug.registry import MODELS
+
+# What the search tries: the paper's own by the schedule that the papers
+# share, then the model's defaults by the package's schedule, and what made
+# the strongest model strong.
+PAPER: Setting = {'preset': 'thesis'}
+STRONG: Setting = {'scale': 12.0, 'dropout': 0.2}
+CANDIDATES: Dict[str, List[Setting]] = {
+    **{name: [PAPER, {}, STRONG] for name in MODELS},
+    'tagnn': [PAPER],  # Its step is five times as dear as any other.
+    'srgnn-plus': [{'recency': 1.0}, {}, {'table_dropout': 0.1},
+                   {'weight_decay': 1e-4}],
+    'covisits': [{}, {'repeat': 3.0}, {'tau': 0.3}, {'item_power': 0.0}],
+    'vsknn': [
+        {'k': 100, 'sample_size': 1000, 'idf_weighting': 0.0},
+        {},
+        {'k': 500, 'sample_size': 5000, 'idf_weighting': 10.0},
+        {'k': 1000, 'sample_size': 5000, 'weighting': 'log',
+         'weighting_score': 'quadratic', 'idf_weighting': 2.0},
+    ],
+}  # fmt: skip
+# A model by the setting found for it, and more.
+VARIANTS: Dict[str, Tuple[str, Setting]] = {
+    'srgnn-plus-context': ('srgnn-plus', {'context': 20}),
+    'srgnn-plus-shuffled': (
+        'srgnn-plus',
+        {'context': 20, 'shuffled_context': True},
+    ),
+    'srgnn-plus-covisits': ('srgnn-plus', {'edges': 'covisit-context'}),
+    'srgnn-plus-covisits-shuffled': (
+        'srgnn-plus',
+        {'edges': 'covisit-context', 'shuffled': True},
+    ),
+    'srgnn-plus-quick': ('srgnn-plus', {'preset': 'quick', 'recency': None}),
+    **{
+        f'srgnn-plus-sampled-{count}': (
+            'srgnn-plus',
+            {'loss': 'sampled', 'num_negatives': count},
+        )
+        for count in (512, 2048, 8192)
+    },
+}
+# Made of trained models.
+COMPOSED: Dict[str, Setting] = {
+    'srgnn-plus-repeats': {'members': ['srgnn-plus']},
+    'srgnn-plus-context-repeats': {'members': ['srgnn-plus-context']},
+    'blend': {'members': ['srgnn-plus', 'vsknn']},
+    'blend-context': {'members': ['srgnn-plus-context', 'vsknn']},
+    'quick': {'members': ['srgnn-plus-quick', 'vsknn']},
+    'blend-both': {'members': ['srgnn-plus-context', 'srgnn-plus', 'vsknn']},
+    'blend-networks': {
+        'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
+    },
+}
