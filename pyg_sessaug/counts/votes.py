@@ -38,16 +38,34 @@ def most_votes(
         num_sessions (int): Number of sessions.
         k (int): Items of each session at most.
     """
-    weight = total.float()
-    kept = weight > 0
-    key, weight = key[kept], weight[kept]
-    graph = key // num_items
+    weight, graph = total.float(), key // num_items
+    least = _kth_at_least(graph, weight, num_sessions, k)
+    kept = (weight > 0) & (weight >= least.index_select(0, graph))
+    kept = kept.nonzero().view(-1)
+    key, weight, graph = key[kept], weight[kept], graph[kept]
     # Positive numbers are in the order of their bits.
     bits = weight.view(torch.int32)
     order = ((graph << 32) + bits).sort(stable=True)[1]
     order = order[last_of_group(graph, num_sessions, k)]
     count = torch.bincount(graph[order], minlength=num_sessions)
     return Votes(key[order] % num_items, weight[order], cumsum(count))
+
+
+def _kth_at_least(
+    graph: Tensor, weight: Tensor, num_sessions: int, k: int
+) -> Tensor:
+    r"""What the :obj:`k`-th largest weight of each session reaches at least,
+    or 0, ``[num_sessions]``: few entries are left to sort then.
+
+    Entries are dealt into classes in turn. The largest of each class are
+    different entries, so the :obj:`k`-th of these bounds the :obj:`k`-th of
+    all.
+    """
+    count = 4 * k
+    deal = torch.arange(graph.numel(), device=graph.device) % count
+    largest = weight.new_zeros(num_sessions * count)
+    largest.scatter_reduce_(0, deal.add_(graph * count), weight, 'amax')
+    return largest.view(-1, count).topk(k)[0][:, -1]
 
 
 def add_equal(key: Tensor, value: Tensor) -> Tuple[Tensor, Tensor]:
@@ -58,9 +76,20 @@ def add_equal(key: Tensor, value: Tensor) -> Tuple[Tensor, Tensor]:
         key (Tensor): ``[n]``, int64.
         value (Tensor): ``[n]``, float64.
     """
+    key, place, order = sort_equal(key)
+    return key, torch.bincount(place, value[order])
+
+
+def sort_equal(key: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    r"""The distinct keys in ascending order, the place among them of each
+    key once all are sorted, ``[n]`` int64, and this order, ``[n]`` int64.
+
+    Args:
+        key (Tensor): ``[n]``, int32 or int64.
+    """
     key, order = key.sort(stable=True)
     is_new = new_keys(key)
-    return key[is_new], torch.bincount(is_new.cumsum(0) - 1, value[order])
+    return key[is_new], is_new.cumsum(0) - 1, order
 
 
 def last_of_group(group: Tensor, num_groups: int, count: int) -> Tensor:

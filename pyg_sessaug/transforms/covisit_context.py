@@ -1,21 +1,17 @@
 r"""Items that other sessions join with those of a session, as nodes."""
 
-from typing import Optional
-
-import torch
-from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
-from torch_geometric.transforms import BaseTransform
 
 from pyg_sessaug.counts import CoVisits
-from pyg_sessaug.counts.session_counts import exchanged_items, session_nodes
+from pyg_sessaug.counts.session_counts import session_nodes
 from pyg_sessaug.transforms.context import check_plain, with_context
+from pyg_sessaug.transforms.covisit_transform import CovisitTransform
 from pyg_sessaug.transforms.utils import items_of
 
 
 @functional_transform('covisit_context')
-class CovisitContext(BaseTransform):
+class CovisitContext(CovisitTransform):
     r"""Adds the strongest global neighbours of its items to session graphs
     (functional name: :obj:`covisit_context`).
 
@@ -64,27 +60,13 @@ class CovisitContext(BaseTransform):
         2
     """
 
-    batchwise = True
-
-    #: That it belongs to validation and tests too.
-    at_test = True
-
     def __init__(
         self, covisits: CoVisits, k: int = 5, shuffled: bool = False
     ) -> None:
         if k < 0:
             raise ValueError(f'CovisitContext got k={k}; pass 0 or more')
-        covisits.check(torch.empty(0, dtype=torch.long))
-        self.covisits = covisits
+        super().__init__(covisits, shuffled)
         self.k = k
-        self.shuffled = shuffled
-        self.order: Optional[Tensor] = None
-        if shuffled:
-            self.order = exchanged_items(covisits.item, covisits.num_items)
-
-    def set_epoch(self, epoch: int) -> None:
-        r"""Counts what training needs, before other processes take it."""
-        self.covisits.cross_fit()
 
     def forward(self, data: Data) -> Data:
         if self.k == 0:

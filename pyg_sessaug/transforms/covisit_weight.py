@@ -1,17 +1,15 @@
 r"""Edge weights by how often other sessions take the same step."""
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
-from torch_geometric.transforms import BaseTransform
-from torch_geometric.utils import cumsum
 
 from pyg_sessaug.counts import CoVisits
-from pyg_sessaug.counts.session_counts import exchanged_items
 from pyg_sessaug.data.graphs import node_batch, with_edges
+from pyg_sessaug.transforms.covisit_transform import CovisitTransform
 from pyg_sessaug.transforms.utils import (
     check_probability,
     items_of,
@@ -21,7 +19,7 @@ from pyg_sessaug.transforms.utils import (
 
 
 @functional_transform('covisit_weight')
-class CovisitWeight(BaseTransform):
+class CovisitWeight(CovisitTransform):
     r"""Weighs the edges of a session by what other sessions say of their
     items (functional name: :obj:`covisit_weight`).
 
@@ -75,26 +73,17 @@ class CovisitWeight(BaseTransform):
         True
     """
 
-    batchwise = True
-
-    #: That it belongs to validation and tests too.
-    at_test = True
-
     def __init__(
         self, covisits: CoVisits, p: float = 1.0, shuffled: bool = False
     ) -> None:
         check_probability('CovisitWeight', p)
-        covisits.check(torch.empty(0, dtype=torch.long))
-        self.covisits = covisits
+        super().__init__(covisits, shuffled)
         self.p = p
-        self.shuffled = shuffled
-        self.order: Optional[Tensor] = None
-        if shuffled:
-            self.order = exchanged_items(covisits.item, covisits.num_items)
 
     def set_epoch(self, epoch: int) -> None:
-        r"""Counts what training needs, before other processes take it."""
-        self.covisits.cross_fit()
+        super().set_epoch(epoch)
+        if self.shuffled:
+            self.covisits.steps()
 
     def forward(self, data: Data) -> Data:
         counts = self.covisits
@@ -120,9 +109,9 @@ class CovisitWeight(BaseTransform):
         session that takes it.
         """
         assert self.order is not None
-        counts, device = self.covisits, source.device
-        step, ptr = _steps(counts)
-        other = self.order.to(device)[source]
+        counts = self.covisits
+        step, ptr = counts.steps()
+        other = self.order.to(source.device)[source]
         count = ptr[other + 1] - ptr[other]
         # Any rule does that sends equal steps to the same one.
         place = ptr[other] + (31 * source + 7919 * target) % count.clamp(min=1)
@@ -135,15 +124,3 @@ class CovisitWeight(BaseTransform):
         return (
             f'{self.__class__.__name__}(p={self.p}, shuffled={self.shuffled})'
         )
-
-
-def _steps(counts: CoVisits) -> Tuple[Tensor, Tensor]:
-    r"""Clicks that another one follows, by their item, and the first of each
-    item.
-    """
-    follows = torch.ones_like(counts.item, dtype=torch.bool)
-    follows[counts.ptr[1:] - 1] = False
-    click = follows.nonzero().view(-1)
-    item = counts.item[click]
-    size = torch.bincount(item, minlength=counts.num_items)
-    return click[item.argsort(stable=True)], cumsum(size)

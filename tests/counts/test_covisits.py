@@ -120,6 +120,21 @@ def test_parts_of_counted_sessions_are_scored_without_their_fold(options):
     assert model.score(batch(LATER)).equal(outside)
 
 
+def test_steps_click_by_click():
+    model = CoVisits(NUM_ITEMS).update(flat(TRAIN))
+    for sessions in (TRAIN, [*TRAIN, *LATER]):
+        item = [i for session in sessions for i in session]
+        last, steps = -1, [[] for _ in range(NUM_ITEMS)]
+        for session in sessions:
+            for click in range(last + 1, last + len(session)):
+                steps[item[click]].append(click)
+            last += len(session)
+        step, ptr = model.steps()
+        assert [x.tolist() for x in step.tensor_split(ptr[1:-1])] == steps
+        if sessions is TRAIN:
+            model.update(flat(LATER))
+
+
 def test_more_folds_than_sessions():
     model = CoVisits(3, folds=9).update(flat([[0, 1, 2]]))
     assert model.score(parts([[0, 1, 2]])).count_nonzero() == 0

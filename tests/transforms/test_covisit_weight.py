@@ -10,6 +10,8 @@ from torch_geometric.transforms import Compose
 from pyg_sessaug.counts import CoVisits
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn import GCEGNN, SRGNN
+from pyg_sessaug.serving.model_file import restore_transform, transform_state
+from pyg_sessaug.training.describe import describe
 from pyg_sessaug.transforms import CovisitWeight, NormalizeEdges
 from tests.counts.logs import (
     LATER,
@@ -182,6 +184,19 @@ def test_a_stock_attention_learns_from_it(tmp_path):
     grad = conv.lin_edge.weight.grad
     assert bool(grad.isfinite().all())
     assert float(grad.abs().sum()) > 0
+
+
+def test_what_was_sorted_is_in_no_file():
+    transform = CovisitWeight(fitted(), shuffled=True)
+    before, data = describe(transform), parts(TRAIN)
+    weight = transform(data.clone()).edge_weight
+    transform.set_epoch(0)
+    assert describe(transform) == before
+    state = transform_state(transform)
+    assert set(state['tensors']) == {'order'}
+    assert set(state['settings']['covisits']['weights']) == {'item', 'ptr'}
+    again = restore_transform(state)(data.clone()).edge_weight
+    assert torch.equal(again, weight)
 
 
 def test_repr_and_errors():
