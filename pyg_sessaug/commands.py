@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import torch
 
 from pyg_sessaug import evaluation
+from pyg_sessaug.data.progress import quietly
 from pyg_sessaug.datasets.arguments import check_same_split, load_data
 from pyg_sessaug.datasets.report import format_report
 from pyg_sessaug.datasets.values import parse_id
@@ -144,9 +145,7 @@ def evaluate(args: argparse.Namespace) -> None:
             f'measure it on --split test'
         )
     check_same_split(args.recommender, recommender.about, data)
-    metrics = evaluation.evaluate(
-        recommender, data, args.k, progress=sys.stderr.isatty()
-    )
+    metrics = evaluation.evaluate(recommender, data, args.k)
     result: Dict[str, Any] = {'split': args.split, 'samples': len(data)}
     result.update(metrics)
     result['unseen_target_share'] = data.unseen_target_share
@@ -336,5 +335,5 @@ def run(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     if hasattr(args, 'device'):
         args.device = device(args.device)
-    with process_group():
+    with process_group(), quietly(getattr(args, 'quiet', False)):
         COMMANDS[args.command](args)

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_sessaug.data.progress import progress_bar
 from pyg_sessaug.datasets import SessionDataset
 
 
@@ -68,7 +69,7 @@ def paired_bootstrap(
     total = total.index_add_(1, session, values).t()
     generator = torch.Generator().manual_seed(seed)
     means = []
-    for draws in torch.arange(num_draws).split(100):
+    for draws in progress_bar(torch.arange(num_draws).split(100), 'draws'):
         size = (draws.numel(), num_sessions)
         drawn = torch.randint(num_sessions, size, generator=generator)
         count = total.new_zeros(size)

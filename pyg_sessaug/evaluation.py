@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Batch
-from tqdm import tqdm
 
 from pyg_sessaug.data.ids import check_ids
+from pyg_sessaug.data.progress import progress_bar
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import (
     list_metrics,
@@ -67,7 +67,7 @@ def rank_samples(
     model: Any,
     dataset: Any,
     batch_size: Optional[int] = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Tensor:
     r"""Rank of every sample's target among all items, on plain graphs or
     those of the model's :obj:`test_transform`.
@@ -80,8 +80,8 @@ def rank_samples(
             is not used.
         batch_size (int, optional): Samples scored at once.
             (default: :obj:`None`, bounded by memory and catalogue size)
-        progress (bool): Whether to show a progress bar.
-            (default: :obj:`False`)
+        progress (bool): Whether a terminal shows a bar where it takes over
+            five seconds. (default: :obj:`True`)
     """
     model = _scorer(model, dataset)
 
@@ -104,7 +104,7 @@ def session_vectors(
     model: Ranker,
     dataset: Any,
     batch_size: int = 500,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Tensor:
     r"""Session vector of every sample, ``[num_samples, d]``, on the CPU.
 
@@ -112,8 +112,8 @@ def session_vectors(
         model (SessionModel): The model.
         dataset (SessionDataset or Subset): The samples.
         batch_size (int): Samples at once. (default: :obj:`500`)
-        progress (bool): Whether to show a progress bar.
-            (default: :obj:`False`)
+        progress (bool): Whether a terminal shows a bar where it takes over
+            five seconds. (default: :obj:`True`)
     """
     run: Any = model
     return run_batches(model, run, dataset, batch_size, progress)
@@ -125,7 +125,7 @@ def run_batches(
     run: Callable[[Batch], Tensor],
     dataset: Any,
     batch_size: Optional[int],
-    progress: bool = False,
+    progress: bool = True,
 ) -> Tensor:
     r"""Runs a function of a model, in evaluation mode, on plain graphs or
     those of its :obj:`test_transform`.
@@ -139,8 +139,8 @@ def run_batches(
             is not used.
         batch_size (int, optional): Samples at once; fewer if they are long.
             :obj:`None` is bounded by memory and catalogue size.
-        progress (bool): Whether to show a progress bar.
-            (default: :obj:`False`)
+        progress (bool): Whether a terminal shows a bar where it takes over
+            five seconds. (default: :obj:`True`)
 
     Returns:
         Tensor: The rows of all batches, one after another, on the CPU.
@@ -160,7 +160,7 @@ def run_batches(
         batch_sampler=split_sessions(samples.num_clicks.tolist(), batch_size),
         transform=ScoredGraphs(model),
     )
-    bar = tqdm(loader, 'evaluate', leave=False, disable=not progress)
+    bar = progress_bar(loader, 'evaluate', progress)
     if network is not None:
         network.eval()
     try:
@@ -211,7 +211,7 @@ def evaluate(
     dataset: Any,
     k: Union[int, Sequence[int]] = 20,
     batch_size: Optional[int] = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Dict[str, float]:
     r"""Hit rate, mean reciprocal rank and NDCG over the full catalogue, and
     how much of it the lists cover, with items how popular.
@@ -228,8 +228,8 @@ def evaluate(
             (default: :obj:`20`)
         batch_size (int, optional): Samples scored at once.
             (default: :obj:`None`, bounded by memory and catalogue size)
-        progress (bool): Whether to show a progress bar.
-            (default: :obj:`False`)
+        progress (bool): Whether a terminal shows a bar where it takes over
+            five seconds. (default: :obj:`True`)
 
     Returns:
         dict: ``HR@k`` (the papers' P@k), ``MRR@k`` and ``NDCG@k`` for each,

@@ -50,7 +50,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     todo = [*product(sorted({*args.num_clusters, args.shown}), STYLE)]
     found = [
         describe(runs, embedding, method, k)
-        for k, method in tqdm(todo, 'clusters', disable=None)
+        for k, method in tqdm(todo, 'clusters', delay=5, disable=None)
     ]
     seen = runs.data['train'].seen_items
     results = {

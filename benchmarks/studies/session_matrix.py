@@ -96,7 +96,9 @@ def diameter(points: Tensor) -> float:
     """Largest distance between any two points; all pairs are looked at."""
     best, pair = -1.0, (0, 0)
     parts = list(points.split(BLOCK))
-    for i, part in enumerate(tqdm(parts, 'largest distance', disable=None)):
+    for i, part in enumerate(
+        tqdm(parts, 'largest distance', delay=5, disable=None)
+    ):
         for j in range(i, len(parts)):
             length = torch.cdist(part, parts[j])
             value, at = length.view(-1).max(dim=0)

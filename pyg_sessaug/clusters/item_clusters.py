@@ -6,6 +6,7 @@ from typing import Any, Optional, Tuple
 import torch
 from torch import Tensor
 
+from pyg_sessaug.data.progress import iterations
 from pyg_sessaug.files import load_state, save_atomically
 
 __all__ = ['ItemClusters']
@@ -264,7 +265,7 @@ def kmeans(points: Tensor, num_clusters: int) -> Any:
     model = KMeans(num_clusters, n_init=1, random_state=seed)
     # More threads add up in the order in which they come: the last bits of
     # the centres would be others every time.
-    with threadpool_limits(1):
+    with threadpool_limits(1), iterations(model, 'KMeans'):
         return model.fit(points.numpy())
 
 
@@ -297,7 +298,7 @@ def gaussian_mixture(points: Tensor, num_clusters: int) -> Any:
     )
     # Its products are tall and thin: more threads wait longer for
     # one another than they compute, up to ten times on a busy machine.
-    with threadpool_limits(1):
+    with threadpool_limits(1), iterations(model, 'mixture'):
         return model.fit(points.numpy())
 
 

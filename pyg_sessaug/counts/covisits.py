@@ -17,6 +17,7 @@ from pyg_sessaug.counts.votes import (
     most_votes,
     sort_equal,
 )
+from pyg_sessaug.data.progress import progress_bar
 
 # What rare items and short rows are damped as if they had more of.
 ITEM_PRIOR, ROW_PRIOR = 3, 1
@@ -142,7 +143,8 @@ class CoVisits(SessionCounts):
 
     def _count(self, cross_fit: bool = False) -> None:
         left_out = range(-1, self.folds if cross_fit else 0)
-        count, column, value = zip(*map(self._table, left_out))
+        bar = progress_bar(left_out, 'co-visits')
+        count, column, value = zip(*map(self._table, bar))
         self.row_ptr = cumsum(torch.cat(count))
         self.column, self.value = torch.cat(column), torch.cat(value)
         self.step_ptr = self.step_ptr.new_empty(0)

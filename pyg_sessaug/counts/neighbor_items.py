@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
-from tqdm import tqdm
 
 from pyg_sessaug.counts.session_counts import (
     SessionNodes,
@@ -18,6 +17,7 @@ from pyg_sessaug.counts.session_counts import (
 )
 from pyg_sessaug.counts.votes import Votes, add_equal, most_votes
 from pyg_sessaug.counts.vsknn import VSKNN
+from pyg_sessaug.data.progress import progress_bar
 from pyg_sessaug.files import load_state, save_atomically
 
 # Samples whose neighbours are sought at once.
@@ -190,11 +190,7 @@ class NeighborItems(torch.nn.Module):
         item = torch.zeros(size, dtype=torch.int)
         weight = torch.zeros(size)
         samples = torch.arange(sessions.num_samples).split(BATCH)
-        bar = tqdm(
-            samples, 'neighbours', leave=False, delay=5,
-            disable=None if progress else True,
-        )  # fmt: skip
-        for index in bar:
+        for index in progress_bar(samples, 'neighbours', progress):
             votes = self._ask(session_nodes(dataset.graphs.batch(index)))
             count = votes.ptr.diff()
             row = torch.repeat_interleave(sessions.target[index] - 1, count)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
+from pyg_sessaug.data.progress import progress_bar
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.datasets.base import SessionDataset
 
@@ -180,14 +181,16 @@ class MultimodalSessions(SessionDataset):
         length = (length.long() + 1).clamp_(max=MAX_LENGTH)
         near, items = self._near_items(), []
         periods = length.tensor_split(self.item_popularity.size(0))
-        for popularity, part in zip(self.item_popularity, periods):
-            first = self._first_clicks(popularity, part.numel(), generator)
-            items += [
-                self._walk(place, steps, near, popularity, generator)
+        with progress_bar(None, 'sessions', total=num_sessions) as bar:
+            for popularity, part in zip(self.item_popularity, periods):
+                first = self._first_clicks(popularity, part.numel(), generator)
                 for place, steps in zip(
                     first.split(BLOCK_SIZE), part.split(BLOCK_SIZE)
-                )
-            ]
+                ):
+                    items.append(
+                        self._walk(place, steps, near, popularity, generator)
+                    )
+                    bar.update(steps.numel())
         item = torch.cat(items)
         sessions = Sessions.from_lengths(item, length)
         order = torch.arange(num_sessions)

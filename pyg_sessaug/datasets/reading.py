@@ -21,6 +21,7 @@ from urllib.parse import unquote
 import duckdb
 import torch
 
+from pyg_sessaug.data.progress import watched
 from pyg_sessaug.datasets.text_files import (
     ANEW,
     GZIP,
@@ -139,7 +140,11 @@ def connect(
             ) from error
         try:
             con.execute("set timezone = 'UTC'")
-            yield con
+            # Counts how far a query is, and prints nothing.
+            con.execute('set enable_progress_bar = true')
+            con.execute('set enable_progress_bar_print = false')
+            with watched(con.query_progress, 'read'):
+                yield con
         finally:
             con.close()
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import duckdb
 
+from pyg_sessaug.data.progress import progress_bar
 from pyg_sessaug.datasets.reading import (
     Source,
     check_rows,
@@ -294,7 +295,7 @@ def _answer(
     ids: Dict[Any, None] = {}
     counts = dict.fromkeys(('fallback', 'unanswered', 'unknown'), 0)
     ((total,),) = con.execute('select count(*) from sessions').fetchall()
-    for start in range(0, total, SESSIONS):
+    for start in progress_bar(range(0, total, SESSIONS), 'recommend'):
         rows = con.execute(
             f'select number, items from sessions where number > {start} and '
             f'number <= {start + SESSIONS} order by number'

@@ -12,7 +12,7 @@ from pyg_sessaug.nn.models.blend import Blend, log_probability
 
 
 def fit_blend(
-    members: Sequence[Module], val: Any, progress: bool = False
+    members: Sequence[Module], val: Any, progress: bool = True
 ) -> Blend:
     r"""Mixes trained models by the weights that validation likes best.
 
@@ -24,8 +24,8 @@ def fit_blend(
             are.
         val (SessionDataset or Subset): Samples that chose their epochs and
             that none was trained on.
-        progress (bool): Whether to show progress bars.
-            (default: :obj:`False`)
+        progress (bool): Whether a terminal shows bars where it takes over
+            five seconds. (default: :obj:`True`)
     """
     blend = Blend(members)
     columns = []

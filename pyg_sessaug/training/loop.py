@@ -13,6 +13,7 @@ from torch.utils.data import RandomSampler, Subset
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
+from pyg_sessaug.data.progress import progress_bar, quietly
 from pyg_sessaug.evaluation import check_items, run_batches
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import Learner, device_of
@@ -229,7 +230,8 @@ class Loop:
         sizes = part_sizes(self.num_samples, self.options.batch_size)
         entry['train_loss'] = self._train(number, sizes)
         if self.val is not None:
-            entry['val_loss'] = validation_loss(self.scored, self.val)
+            with quietly(not self.progress):
+                entry['val_loss'] = validation_loss(self.scored, self.val)
             _check_finite('validation', [entry['val_loss']], number)
         return {**entry, 'seconds': time.perf_counter() - start}
 
@@ -237,9 +239,7 @@ class Loop:
         run = self.state
         self.model.train()
         device = device_of(self.model)
-        # No bars in log files: None shows them on terminals alone.
-        hide = None if self.progress else True
-        bar = tqdm(self.loader, f'epoch {number}', leave=False, disable=hide)
+        bar = progress_bar(self.loader, f'epoch {number}', self.progress)
         # Elsewhere the host would wait for every loss that it reads.
         every = 1 if device.type == 'cpu' else READ_EVERY
         losses: List[Tuple[Tensor, int]] = []

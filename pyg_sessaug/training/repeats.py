@@ -14,7 +14,7 @@ from pyg_sessaug.nn.models.repeat_term import RepeatTerm
 
 
 def fit_repeats(
-    model: Module, val: Any, num_clicks: int = 12, progress: bool = False
+    model: Module, val: Any, num_clicks: int = 12, progress: bool = True
 ) -> RepeatTerm:
     r"""Gives a trained model the term for repeats that validation likes
     best.
@@ -36,8 +36,8 @@ def fit_repeats(
         val (SessionDataset or Subset): Samples that it was not trained on.
         num_clicks (int): See :class:`~pyg_sessaug.nn.RepeatTerm`.
             (default: :obj:`12`)
-        progress (bool): Whether to show a progress bar.
-            (default: :obj:`False`)
+        progress (bool): Whether a terminal shows bars where it takes over
+            five seconds. (default: :obj:`True`)
     """
     term = RepeatTerm(model, num_clicks)
     done = 0

@@ -63,8 +63,10 @@ def fit_strongest(
         kwargs['checkpoint'] = checkpoint or osp.join(folder, 'state')
         model = new_model(make_model, seed)
         history = fit(model, train, val, resume=resume, **kwargs)
-        term = fit_repeats(model, val)
-        blend = fit_blend([term, VSKNN(train.num_items).fit(train)], val)
+        show = kwargs.get('progress', True)
+        term = fit_repeats(model, val, progress=show)
+        members = [term, VSKNN(train.num_items).fit(train)]
+        blend = fit_blend(members, val, progress=show)
         if refit:
             model = new_model(make_model, seed)
             again = {**kwargs, 'resume': True, 'refit': everything}
