@@ -42,7 +42,6 @@ html_title = f'pyg_sessaug {release}'
 html_math_renderer = 'mathml'
 html_static_path = ['_static']
 html_css_files = ['pages.css']
-html_js_files = ['light.js']
 html_copy_source = False
 
 

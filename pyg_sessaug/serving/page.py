@@ -28,6 +28,7 @@ STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #222; --line: #8888 }
 @media (prefers-color-scheme: dark) {
   :root { --back: #17191c; --text: #e4e4e4 }
+  svg circle, svg polyline, svg .key { filter: brightness(1.5) }
 }
 body { background: var(--back); color: var(--text); margin: 2rem auto;
   max-width: 44rem; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif }
@@ -37,7 +38,7 @@ svg text { fill: var(--text); font: 12px system-ui, sans-serif;
   paint-order: stroke; stroke: var(--back); stroke-width: 4px }
 @media (max-width: 30rem) { svg text { font-size: 19px } }
 svg .edge { stroke: var(--text); fill: none }
-svg .chosen { stroke: var(--text); stroke-width: 3 }
+svg .chosen { stroke: var(--text); stroke-width: 3; r: 8px }
 circle.item { cursor: pointer }
 td, th { padding: .1rem .8rem .1rem 0; text-align: left }
 h2 { margin-top: 2rem }
@@ -301,7 +302,7 @@ def _curves(history: Dict[str, List[Dict[str, float]]]) -> str:
         stroke = f'stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"'
         marks.append(
             f'<polyline points="{points}" fill="none" {stroke}/>'
-            f'<path d="M{WIDTH - 140} {y - 4}h24" {stroke}/>'
+            f'<path class="key" d="M{WIDTH - 140} {y - 4}h24" {stroke}/>'
             f'<text x="{WIDTH - 110}" y="{y}">{html.escape(label)}</text>'
         )
     return _svg(''.join(marks), 'Losses')
