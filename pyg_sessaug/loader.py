@@ -1,13 +1,14 @@
 r"""Mini-batches of session graphs, built for a whole batch at once."""
 
 import warnings
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import torch
 from torch.utils.data import DataLoader, Subset
 from torch_geometric.data import Batch
 
 from pyg_sessaug.data.graphs import graph_by_graph
+from pyg_sessaug.data.sessions import look_up
 from pyg_sessaug.datasets.base import SessionDataset
 
 FIXED: Dict[str, List[str]] = {
@@ -81,7 +82,7 @@ class SessionLoader(DataLoader[Batch]):
         kwargs.pop('collate_fn', None)
         self._batches = _Batches(dataset, transform)
         if kwargs.get('num_workers', 0) > 0:
-            # Made once here, and not by every worker in every epoch.
+            # Checked once here, and not by every worker in every epoch.
             self._batches.dataset.graphs  # noqa: B018
         super().__init__(
             self._batches,
@@ -121,12 +122,31 @@ class SessionLoader(DataLoader[Batch]):
         return [*tensors, self._batches.index]
 
     @property
+    def places(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        r"""Session of each sample, and position of its target among the
+        clicks, both ``[num_samples]``, int64.
+        """
+        index = self._batches.index.numpy()
+        sessions = self._batches.dataset.flat_sessions
+        session, target = map(torch.from_numpy, sessions.locate(index))
+        return session, target
+
+    @property
+    def targets(self) -> torch.Tensor:
+        r"""Target of each sample, ``[num_samples]``, integers."""
+        _, target = self.places
+        return look_up(self._batches.dataset.flat_sessions.kept, target)
+
+    @property
     def num_clicks(self) -> torch.Tensor:
         r"""Clicks of each sample, ``[num_samples]``, int64."""
-        _, ptr, target, index = self.samples
-        place = target[index]
-        session = torch.searchsorted(ptr, place, right=True) - 1
-        return place - ptr[session]
+        session, target = self.places
+        return target - self._batches.dataset.flat_sessions.ptr[session]
+
+    @property
+    def num_sessions(self) -> int:
+        r"""Sessions that samples are of."""
+        return self._batches.dataset.sessions
 
     @property
     def num_items(self) -> int:
@@ -162,7 +182,10 @@ class _Batches(torch.utils.data.Dataset[Batch]):
                 f'got {type(dataset).__name__}; use '
                 f'torch_geometric.loader.DataLoader for other data sets'
             )
-        own = torch.as_tensor(dataset.indices())
+        own = dataset.indices()
+        if isinstance(own, range):  # As long as a data set is no slice.
+            own = torch.arange(own.start, own.stop, own.step)
+        own = torch.as_tensor(own)
         self.dataset = dataset
         self.index = own if index is None else own[index]
         self.own_transform = transform

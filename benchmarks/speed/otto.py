@@ -8,11 +8,14 @@ Time is that of the processor.
 """
 
 import argparse
+import json
 import os
 import os.path as osp
+import shutil
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -26,6 +29,7 @@ from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import Table, command, rows, write
 from benchmarks.speed.memory import alone, peak_mb
 from benchmarks.speed.prepare import DAY, START, prepare, write_otto
+from pyg_sessaug import SessionLoader
 from pyg_sessaug.datasets import Otto
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import fit
@@ -34,6 +38,7 @@ SESSIONS, EVENTS, ITEMS = 12_900_000, 216_000_000, 1_860_000
 AT_ONCE = 100_000  # Sessions
 # Of the logarithm of a session's events, of which half have at most 6.
 MEDIAN, SIGMA, LONGEST = 6.0, 1.5, 500
+VALIDATION = 20  # Samples, whose scores are of all items.
 
 
 def generate(share: float, seed: int) -> Iterator[Dict[str, Any]]:
@@ -62,13 +67,32 @@ def generate(share: float, seed: int) -> Iterator[Dict[str, Any]]:
 
 
 def write_log(root: str, share: float, seed: int) -> int:
-    """Writes the log, and tells its events."""
-    raw, events = Path(root) / 'raw', 0
-    raw.mkdir(parents=True)
+    """Writes the log unless it is there, and tells its events."""
+    about, events = {'share': share, 'seed': seed}, 0
+    written, part = Path(root) / 'log.json', Path(root) / 'part'
+    if written.exists():
+        there = json.loads(written.read_text())
+        events = there.pop('events')
+        if there != about:
+            raise ValueError(
+                f'{root} holds the log of {there} and not of {about}; name '
+                f'another folder, or remove it'
+            )
+        return events
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
     for i, table in enumerate(generate(share, seed)):
-        write_otto(raw, table, append=i > 0)
+        write_otto(part, table, append=i > 0)
         events += table['item'].size
+    part.rename(Path(root) / 'raw')
+    written.write_text(json.dumps({**about, 'events': events}))
     return events
+
+
+def prepare_anew(root: str, events: int) -> Dict[str, Any]:
+    """Prepares the log, whatever was prepared before."""
+    shutil.rmtree(Path(root) / 'processed', ignore_errors=True)
+    return prepare('Otto', root, events)
 
 
 def train(root: str, steps: int, num_negatives: int) -> Dict[str, Any]:
@@ -76,13 +100,14 @@ def train(root: str, steps: int, num_negatives: int) -> Dict[str, Any]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     data, val = Otto(root), Otto(root, 'val')
-    some = torch.randint(len(data), (100 * steps,)).tolist()
+    some = Subset(data, torch.randint(len(data), (100 * steps,)).tolist())
+    clicks = int(SessionLoader(some).num_clicks.sum())
     model = SRGNN(data.num_items)
     start = time.process_time()
     fit(
         model,
-        Subset(data, some),
-        Subset(val, range(min(len(val), 100))),
+        some,
+        Subset(val, range(min(len(val), VALIDATION))),
         epochs=1,
         loss='sampled',
         num_negatives=num_negatives,
@@ -94,6 +119,7 @@ def train(root: str, steps: int, num_negatives: int) -> Dict[str, Any]:
         'steps': steps,
         'seconds': round(seconds, 1),
         'samples_per_second': round(100 * steps / seconds),
+        'clicks_per_second': round(clicks / seconds),
         'gib': round(peak_mb() / 1024, 2),
         'epoch_hours': round(len(data) * seconds / (100 * steps) / 3600, 2),
     }
@@ -112,6 +138,7 @@ def tables(row: Dict[str, Any]) -> Dict[str, Table]:
             ('samples of an epoch', '{train_samples:,}'),
             ('steps', '{steps:,}'),
             ('samples a second', '{samples_per_second:,}'),
+            ('clicks a second', '{clicks_per_second:,}'),
             ('GiB', '{gib:.2f}'), ('hours of an epoch', '{epoch_hours:.2f}'),
         ]),
     }  # fmt: skip
@@ -124,22 +151,26 @@ def parse(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add('--share', type=fraction, default=0.01, help=text)
     add('--steps', type=positive, default=2000, help='of training')
     add('--negatives', type=positive, default=2048, help='items of a step')
-    add('--data', help='folder for the log, about 55 bytes an event, and as '
-                       'much again; the system\'s own without it')  # fmt: skip
+    add('--log', help='folder that keeps the log, about 52 bytes an event, '
+                      'for another run, and meanwhile as much again; without '
+                      'it the log is gone afterwards')  # fmt: skip
     add('--beside', default='nothing', help='what else the machine does')
     return parser.parse_args(argv)
 
 
 def main(argv: Optional[List[str]] = None) -> None:
     args = parse(argv)
-    with tempfile.TemporaryDirectory(dir=args.data) as root:
+    with ExitStack() as stack:
+        root = args.log
+        if root is None:
+            root = stack.enter_context(tempfile.TemporaryDirectory())
         try:
             events = alone(write_log, root, args.share, args.seed)
-            prepared = alone(prepare, 'Otto', root, events)
+            prepared = alone(prepare_anew, root, events)
             print(prepared, flush=True)
             trained = alone(train, root, args.steps, args.negatives)
             print(trained, flush=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             sys.exit(f'error: {error}')
     row = {
         'sessions': round(args.share * SESSIONS),

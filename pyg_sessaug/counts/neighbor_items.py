@@ -189,11 +189,12 @@ class NeighborItems(torch.nn.Module):
         size = sessions.num_clicks, self.k
         item = torch.zeros(size, dtype=torch.int)
         weight = torch.zeros(size)
-        samples = torch.arange(sessions.num_samples).split(BATCH)
+        target = sessions.target
+        samples = torch.arange(target.numel()).split(BATCH)
         for index in progress_bar(samples, 'neighbours', progress):
             votes = self._ask(session_nodes(dataset.graphs.batch(index)))
             count = votes.ptr.diff()
-            row = torch.repeat_interleave(sessions.target[index] - 1, count)
+            row = torch.repeat_interleave(target[index] - 1, count)
             place = torch.arange(row.numel()) - torch.repeat_interleave(
                 votes.ptr[:-1], count
             )

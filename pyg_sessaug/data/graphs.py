@@ -16,14 +16,17 @@ from pyg_sessaug.data.sessions import Array, Sessions, expand_numpy_ranges
 # Made once: a batch is of a class that PyG makes up anew each time.
 _EMPTY = Batch(_base_cls=Data)
 
+#: A value of all graphs, where each one's part of it begins, and whether it
+#: counts nodes.
+Part = Tuple[Tensor, Tensor, bool]
+
 
 class SessionGraphs:
     r"""The graphs of all samples of a set of sessions.
 
     Nodes stand in order of first click and edges in order of first
-    transition, so that nodes and edges of every prefix are a prefix of those
-    of its session. They are listed once per session here; a graph or a batch
-    of graphs is then gathered by pointers.
+    transition. They are found when a graph or a batch of graphs is asked
+    for, all graphs at once, so that memory holds no more than the sessions.
 
     Args:
         sessions (Sessions): The sessions and their samples.
@@ -38,53 +41,14 @@ class SessionGraphs:
     def __init__(
         self, sessions: Sessions, number: Optional[Tensor] = None
     ) -> None:
-        self.sessions = sessions
-        item, ptr, time = sessions.item, sessions.ptr, sessions.time
-        session = torch.repeat_interleave(sessions.length)
-        if time is not None:  # Seconds since the session began.
-            time = (time - time[ptr[session]]).float()
+        self.sessions, self.number = sessions, number
+        item = sessions.kept
         low, high = map(int, item.aminmax()) if item.numel() > 0 else (0, 0)
-        num_items = high + 1
-        if low < 0 or sessions.num_sessions * num_items > 2**63:
+        if low < 0 or sessions.num_sessions * (high + 1) > 2**63:
             raise ValueError(
                 f'the sessions hold items from {low} to {high}; number them '
                 f'0 to num_items - 1'
             )
-
-        # Nodes: the distinct items of a session, by first click.
-        is_new, first = _first_occurrence(session * num_items + item)
-        count = cumsum(is_new.long())
-        node_ptr, node = count[ptr], item[is_new]
-        # 32 bits hold what is kept per click: half the memory.
-        click_node = (count[first] - node_ptr[session]).int()
-        self.nodes_at = (count[1:] - node_ptr[session]).int()
-
-        # Edges: the distinct transitions of a session, by first occurrence.
-        head = torch.ones_like(item, dtype=torch.bool)
-        head[ptr[:-1]] = False
-        click = head.nonzero().view(-1)
-        src, dst = click_node[click - 1], click_node[click]
-        width = int(self.nodes_at.max()) if item.numel() > 0 else 1
-        key = (session[click] * width + src) * width + dst
-        is_new, _ = _first_occurrence(key)
-        new_at = torch.zeros_like(item)
-        new_at[click] = is_new.long()
-        count = cumsum(new_at)
-        edge_ptr = count[ptr]
-
-        lists = {
-            **{**vars(sessions), 'time': time},
-            'session': session.int(),
-            'number': number,
-            'node': node,
-            'node_ptr': node_ptr,
-            'nodes_at': self.nodes_at,
-            'click_node': click_node,
-            'edge': torch.stack([src[is_new], dst[is_new]]),
-            'edge_ptr': edge_ptr,
-            'edges_at': (count[1:] - edge_ptr[session]).int(),
-        }
-        self._lists = {k: v for k, v in lists.items() if v is not None}
 
     def data(self, index: int) -> Data:
         r"""The graph of one sample.
@@ -98,28 +62,8 @@ class SessionGraphs:
             :obj:`y` [1] int64 and, where known, :obj:`session` [1] int64
             and :obj:`click_time` [L] float32.
         """
-        lists, tensor = self._arrays(), torch.from_numpy
-        target = int(lists['target'][index])
-        session = int(lists['session'][target])
-        start = int(lists['ptr'][session])
-        node, edge = lists['node_ptr'][session], lists['edge_ptr'][session]
-        nodes = slice(node, node + lists['nodes_at'][target - 1])
-        edges = slice(edge, edge + lists['edges_at'][target - 1])
-        data = Data(
-            x=tensor(lists['node'][nodes].copy()),
-            edge_index=tensor(lists['edge'][:, edges]).long(),
-            edge_weight=torch.ones(
-                edges.stop - edges.start, dtype=torch.float
-            ),
-            click_index=tensor(lists['click_node'][start:target]).long(),
-            y=tensor(lists['item'][target : target + 1].copy()),
-        )
-        if 'number' in lists:
-            number = lists['number'][session : session + 1]
-            data.session = tensor(number.copy())
-        if 'time' in lists:
-            data.click_time = tensor(lists['time'][start:target].copy())
-        return data
+        values, _ = self._graphs(np.array([index]))
+        return Data(**{key: value for key, (value, _, _) in values.items()})
 
     def batch(self, index: Tensor) -> Batch:
         r"""The graphs of several samples as one batch.
@@ -130,48 +74,60 @@ class SessionGraphs:
         Args:
             index (Tensor): Sample numbers, ``[B]``, int64.
         """
-        lists, tensor = self._arrays(), torch.from_numpy
-        target = lists['target'][index.numpy()]
-        last = target - 1
-        session = lists['session'][last]
-        start = lists['ptr'][session]
-        node, node_graph, ptr = expand_numpy_ranges(
-            lists['node_ptr'][session], lists['nodes_at'][last]
-        )
-        edge, edge_graph, edge_ptr = expand_numpy_ranges(
-            lists['edge_ptr'][session], lists['edges_at'][last]
-        )
+        values, pointers = self._graphs(index.numpy())
+        return _make_batch(values, *pointers)
+
+    def _graphs(self, index: Array) -> Tuple[Dict[str, Part], List[Tensor]]:
+        r"""What :func:`_make_batch` makes a batch of."""
+        # At the size of a batch NumPy's calls cost half of torch's. Views of
+        # sessions are not kept: a tensor that goes to a worker by other means
+        # than a fork moves to shared memory, and a view would stay behind.
+        kept, time = self.sessions.kept.numpy(), self.sessions.time
+        session, target = self.sessions.locate(index)
+        start = self.sessions.ptr.numpy()[session]
         click, click_graph, click_ptr = expand_numpy_ranges(
             start, target - start
         )
-        first_node = ptr[:-1]
-        edge_index = lists['edge'].take(edge, 1) + first_node[edge_graph]
-        click_index = lists['click_node'][click] + first_node[click_graph]
-        sample_ptr = np.arange(target.size + 1)
+        item = kept[click].astype(np.int64)
+        graphs = np.arange(index.size + 1)
+
+        # Nodes: the distinct items of a session, by first click.
+        width = item.max(initial=0) + 1
+        is_new, first = _first_occurrence(click_graph * width + item)
+        node_graph = click_graph[is_new]
+        ptr = node_graph.searchsorted(graphs)
+        click_node = (is_new.cumsum() - 1)[first]
+
+        # Edges: the distinct transitions of a session, by first occurrence.
+        step = (click_graph[1:] == click_graph[:-1]).nonzero()[0]
+        src, dst = click_node[step], click_node[step + 1]
+        new_edge, _ = _first_occurrence(src * node_graph.size + dst)
+        edge_ptr = click_graph[step[new_edge]].searchsorted(graphs)
+        edge_index = np.stack([src[new_edge], dst[new_edge]])
+        weight = np.ones(edge_index.shape[1], np.float32)
 
         # Value, its pointers, and whether it counts nodes of the batch:
         values = {
-            'x': (lists['node'][node], ptr, False),
+            'x': (item[is_new], ptr, False),
             'edge_index': (edge_index, edge_ptr, True),
-            'edge_weight': (np.ones(edge.size, np.float32), edge_ptr, False),
-            'click_index': (click_index, click_ptr, True),
-            'y': (lists['item'][target], sample_ptr, False),
+            'edge_weight': (weight, edge_ptr, False),
+            'click_index': (click_node, click_ptr, True),
+            'y': (kept[target].astype(np.int64), graphs, False),
         }
-        if 'number' in lists:
-            values['session'] = (lists['number'][session], sample_ptr, False)
-        if 'time' in lists:
-            values['click_time'] = (lists['time'][click], click_ptr, False)
-
-        return _make_batch(
+        if self.number is not None:
+            number = self.number.numpy()[session]
+            values['session'] = (number, graphs, False)
+        if time is not None:  # Seconds since the session began.
+            seconds = time.numpy()
+            since = seconds[click] - seconds[start][click_graph]
+            values['click_time'] = (
+                since.astype(np.float32), click_ptr, False
+            )  # fmt: skip
+        tensor = torch.from_numpy
+        return (
             {k: (tensor(v[0]), tensor(v[1]), v[2]) for k, v in values.items()},
-            *map(tensor, (node_graph, ptr, click_graph, click_ptr)),
+            [*map(tensor, (node_graph, ptr, click_graph, click_ptr))],
         )
-
-    def _arrays(self) -> Dict[str, Array]:
-        # At the size of a batch NumPy's calls cost half of torch's. The views
-        # are not kept: a tensor that goes to a worker by other means than a
-        # fork moves to shared memory, and a view would stay behind.
-        return {key: value.numpy() for key, value in self._lists.items()}
 
 
 def graph_by_graph(
@@ -305,16 +261,15 @@ def with_edges(
     return data
 
 
-def _first_occurrence(key: Tensor) -> Tuple[Tensor, Tensor]:
+def _first_occurrence(key: Array) -> Tuple[Array, Array]:
     r"""Whether each key is new, and where it stood first."""
-    value, order = key.sort(stable=True)
-    is_new = torch.ones_like(value, dtype=torch.bool)
-    is_new[1:] = value[1:] != value[:-1]
-    first = torch.empty_like(order)
-    first[order] = order[is_new][is_new.cumsum(0) - 1]
-    mask = torch.zeros_like(is_new)
-    mask[order[is_new]] = True
-    return mask, first
+    order = key.argsort(kind='stable')
+    value = key[order]
+    begins = np.ones(key.size, bool)
+    begins[1:] = value[1:] != value[:-1]
+    first = np.empty_like(order)
+    first[order] = order[begins][begins.cumsum() - 1]
+    return first == np.arange(key.size), first
 
 
 def session_batch(item: Tensor, length: Tensor) -> Batch:
@@ -371,7 +326,7 @@ def list_batch(sessions: List[List[int]]) -> Batch:
 
 
 def _make_batch(
-    values: Dict[str, Tuple[Tensor, Tensor, bool]],
+    values: Dict[str, Part],
     node_graph: Tensor,
     ptr: Tensor,
     click_graph: Tensor,

@@ -15,8 +15,12 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_sessaug.data.graphs import SessionGraphs, graph_by_graph
-from pyg_sessaug.data.sessions import Sessions, take
-from pyg_sessaug.datasets.report import check_prepared, make_report
+from pyg_sessaug.data.sessions import Sessions, count_items, take
+from pyg_sessaug.datasets.report import (
+    check_prepared,
+    find_repeats,
+    make_report,
+)
 from pyg_sessaug.files import (
     alone_in,
     explain_os_errors,
@@ -194,8 +198,7 @@ class SessionDataset(Dataset, ABC):
         check_prepared(type(self).__name__, raw)
         parts, num_items = self._split(raw), len(raw['item_ids'])
         report = make_report(parts, num_items, raw.get('report', {}))
-        seen = torch.zeros(num_items, dtype=torch.bool)
-        seen[parts['train'].item] = True
+        seen = count_items(parts['train'].kept, num_items) > 0
         common = {
             **{key: raw[key] for key in ('item_ids', 'categories')},
             'seen_items': seen,
@@ -210,7 +213,7 @@ class SessionDataset(Dataset, ABC):
         with explain_os_errors(f'write to {self.processed_dir}', ELSEWHERE):
             save_together(
                 {
-                    path: {**vars(part), **common}
+                    path: {**part.state(), **common}
                     for part, path in zip(parts.values(), self.processed_paths)
                 }
             )
@@ -260,9 +263,7 @@ class SessionDataset(Dataset, ABC):
             self.categories = state.pop('categories')
             self.seen_items = state.pop('seen_items')
             self.report = json.loads(state.get('report', '{}'))
-            self.flat_sessions = Sessions(
-                *(state[x] for x in ('item', 'ptr', 'target', 'time'))
-            )
+            self.flat_sessions = Sessions.from_state(state)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f'{path} holds no sessions ({type(error).__name__}: '
@@ -303,7 +304,7 @@ class SessionDataset(Dataset, ABC):
 
     @property
     def graphs(self) -> SessionGraphs:
-        r"""Node and edge lists, made at first use."""
+        r"""The graphs of all samples."""
         if self._graphs is None:
             number = torch.arange(self.sessions)
             if self.split != 'train':
@@ -379,10 +380,10 @@ class SessionDataset(Dataset, ABC):
         other splits read its file at first use.
         """
         if self._popularity is None:
-            item = self.flat_sessions.item
+            item = self.flat_sessions.kept
             if self.split != 'train':
                 item = load_state(self.processed_paths[0], AGAIN)['item']
-            self._popularity = torch.bincount(item, minlength=self.num_items)
+            self._popularity = count_items(item, self.num_items)
         return self._popularity
 
     @property
@@ -395,6 +396,5 @@ class SessionDataset(Dataset, ABC):
     @property
     def repeat_share(self) -> float:
         r"""Share of targets that were clicked before in their session."""
-        target = self.flat_sessions.target
-        nodes = self.graphs.nodes_at
-        return float((nodes[target] == nodes[target - 1]).double().mean())
+        repeats = find_repeats(self.flat_sessions)
+        return float(repeats[self.flat_sessions.target].double().mean())

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Union
 import torch
 from torch import Tensor
 
-from pyg_sessaug.data.sessions import masked
+from pyg_sessaug.data.sessions import look_up, masked
 
 
 @dataclass
@@ -75,8 +75,3 @@ class Clicks:
             if isinstance(value, Tensor) and key != 'item_names'
         }
         return replace(self, **values)
-
-
-def look_up(table: Tensor, index: Tensor) -> Tensor:
-    r"""``table[index]``, where indices of 32 bits stay as they are."""
-    return table.index_select(0, index)

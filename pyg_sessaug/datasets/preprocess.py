@@ -8,13 +8,20 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
-from pyg_sessaug.data.sessions import Sessions, masked, positions, repeat
-from pyg_sessaug.datasets.clicks import Clicks, look_up
+from pyg_sessaug.data.sessions import (
+    CHUNK,
+    Sessions,
+    count_items,
+    gather,
+    look_up,
+    masked,
+    repeat,
+)
+from pyg_sessaug.datasets.clicks import Clicks
 
 DAY = 86_400
 #: Ids that span no more are looked up in a table, and not sorted.
 NARROW = 1 << 25
-CHUNK = 1 << 20  # Clicks
 
 
 def prepare_clicks(
@@ -100,11 +107,9 @@ def prepare_clicks(
     # Masks, so that clicks are copied once.
     least = min_session_length
     keep = repeat(size >= least, size)
-    count = _count(masked(item, keep), len(ids))
+    count = count_items(masked(item, keep), len(ids))
     both = keep & look_up(count >= min_item_clicks, item)
-    length = torch.from_numpy(
-        np.add.reduceat(both.numpy(), start.numpy(), dtype=np.int64)
-    )
+    length = _lengths(both, start)
     kept = (length >= least).nonzero().view(-1)
     few = keep.numel() - int(keep.sum())
     rare = int(keep.sum()) - int(both.sum())
@@ -120,7 +125,8 @@ def prepare_clicks(
             f'(--min-item-clicks)'
         )
     keep = both & repeat(length >= least, size)
-    item, time = masked(item, keep), masked(time, keep)
+    item = masked(item, keep)
+    time = masked(time, keep)
     category = None if category is None else masked(category, keep)
     del both, keep, start, size
     length = length[kept]
@@ -144,45 +150,47 @@ def prepare_clicks(
         )
     train = by_date[masks['train']]
     train_start, train_length = ptr[train], length[train]
-    click = positions(train_start, train_length)
-    number_of, known = _vocabulary(look_up(item, click), len(ids))
-    del click
+    number_of, known = _vocabulary(
+        gather(item, train_start, train_length), len(ids)
+    )
     out: Dict[str, Any] = {}
     for name in ('val', 'test'):
         chosen = by_date[masks[name]]
-        click = positions(ptr[chosen], length[chosen])
-        owner = torch.repeat_interleave(length[chosen])
-        keep = look_up(number_of, item[click]) >= 0
-        click, owner = click[keep], owner[keep]
-        enough = (owner.bincount() >= 2)[owner]
-        unknown = int(length[chosen].sum()) - int(enough.sum())
+        begin, size = ptr[chosen], length[chosen]
+        numbers = look_up(number_of, gather(item, begin, size))
+        keep = numbers >= 0
+        left = _lengths(keep, cumsum(size)[:-1])
+        keep &= repeat(left >= 2, size)
+        unknown = keep.numel() - int(keep.sum())
         if unknown:
             reason = 'of val or test on items unknown to training'
             dropped[reason] = dropped.get(reason, 0) + unknown
-        if chosen.numel() > 0 and not enough.any():
+        if chosen.numel() > 0 and not keep.any():
             raise ValueError(
                 f'no {name} session has 2 clicks on items of the training '
                 f'sessions; change `test_days` (--test-days)'
             )
-        click = click[enough]
-        _, test_length = owner[enough].unique_consecutive(return_counts=True)
         out[name] = Sessions.from_lengths(
-            look_up(number_of, item[click]), test_length, time[click]
+            masked(numbers, keep),
+            left[left >= 2],
+            masked(gather(time, begin, size), keep),
         )
         if chosen.numel() > 0:
             report[f'{name}_from'] = float(date[masks[name]].min())
     # Last, as they take most memory, and without what they are made of.
-    del train, chosen, by_date, ptr, length, kept, date, masks
-    click = positions(train_start, train_length)
-    train_item = look_up(number_of, look_up(item, click))
+    del train, chosen, by_date, ptr, length, kept, date, masks, keep, numbers
+    train_item = gather(item, train_start, train_length)
     del item
+    train_item = look_up(number_of, train_item)
     categories = None
     if category is not None:
         categories = _item_categories(
-            train_item, category[click], known.numel()
+            train_item.long(),
+            gather(category, train_start, train_length),
+            known.numel(),
         )
-    train_time = look_up(time, click)
-    del click, time
+    train_time = gather(time, train_start, train_length)
+    del time
     out['train'] = Sessions.from_lengths(train_item, train_length, train_time)
     if part is None:
         del out['val']
@@ -261,7 +269,9 @@ def _begins_session(clicks: Clicks, gap: Optional[float]) -> Tensor:
     if clicks.part is not None:
         is_new[1:] |= clicks.part[1:] != clicks.part[:-1]
     if gap is not None:
-        is_new[1:] |= clicks.time.diff() > gap
+        parts = is_new[1:], clicks.time[1:], clicks.time[:-1]
+        for new, later, earlier in zip(*(x.split(CHUNK) for x in parts)):
+            new |= later - earlier > gap
     return is_new
 
 
@@ -270,16 +280,20 @@ def _distinct(item: Tensor) -> Tuple[Tensor, Tensor]:
     low, high = map(int, item.aminmax())
     if high - low >= NARROW:
         return item.unique(return_inverse=True)
-    item = item - low
-    place = _count(item, high - low + 1) > 0
+    place = count_items(item - low if low else item, high - low + 1) > 0
     ids = place.nonzero().view(-1) + low
-    return ids, look_up(place.cumsum(0, dtype=torch.int32) - 1, item)
+    number = place.cumsum(0, dtype=torch.int32) - 1
+    out = torch.empty(item.shape, dtype=torch.int32)
+    for into, raw in zip(out.split(CHUNK), item.split(CHUNK)):
+        into.copy_(look_up(number, raw - low))
+    return ids, out
 
 
-def _count(item: Tensor, size: int) -> Tensor:
-    # In pieces, since each is made 64 bits wide.
-    pieces = (torch.bincount(x, minlength=size) for x in item.split(CHUNK))
-    return sum(pieces, torch.zeros(size, dtype=torch.int64))
+def _lengths(keep: Tensor, start: Tensor) -> Tensor:
+    r"""How many clicks of each session are kept, ``[num_sessions]`` int64."""
+    return torch.from_numpy(
+        np.add.reduceat(keep.numpy(), start.numpy(), dtype=np.int64)
+    )
 
 
 def _count_duplicates(clicks: Clicks, is_new: Tensor) -> int:
@@ -324,8 +338,8 @@ def _vocabulary(item: Tensor, size: int) -> Tuple[Tensor, Tensor]:
         first[item.numpy()[part]] = part
     order = torch.from_numpy(first).argsort()
     known = order[: int((first < item.numel()).sum())]
-    number = torch.full((size,), -1)
-    number[known] = torch.arange(known.numel())
+    number = torch.full((size,), -1, dtype=torch.int32)
+    number[known] = torch.arange(known.numel(), dtype=torch.int32)
     return number, known
 
 

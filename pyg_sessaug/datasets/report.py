@@ -1,14 +1,13 @@
 r"""What was prepared: checked, and told in ten lines before training."""
 
 from datetime import datetime, timedelta
-from typing import Any, Dict
+from typing import Any, Dict, Iterator, Tuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from pyg_sessaug.data.sessions import Sessions
-
-CHUNK = 1 << 20  # Clicks
+from pyg_sessaug.data.sessions import CHUNK, Array, Sessions
 
 
 def check_prepared(name: str, raw: Dict[str, Any]) -> None:
@@ -27,7 +26,7 @@ def check_prepared(name: str, raw: Dict[str, Any]) -> None:
         if split not in raw:
             continue
         sessions, where = raw[split], f"{name}.prepare(): {split}'s"
-        item, ptr, target = sessions.item, sessions.ptr, sessions.target
+        item, ptr, target = sessions.kept, sessions.ptr, sessions.listed
         bad = ((item < 0) | (item >= num_items)).nonzero().view(-1)
         if bad.numel() > 0:
             raise ValueError(
@@ -45,14 +44,15 @@ def check_prepared(name: str, raw: Dict[str, Any]) -> None:
                 f'{where} session {int((ptr.diff() < 1).nonzero()[0])} has '
                 f'no clicks; leave it out'
             )
-        first = torch.zeros(item.numel() + 1, dtype=torch.bool)
-        first[ptr] = True
-        outside = ((target < 0) | (target >= item.numel())).any()
-        if outside or first[target].any():
-            raise ValueError(
-                f'{where} targets must be positions of clicks that are not '
-                f'the first of their session'
-            )
+        if target is not None:
+            first = torch.zeros(item.numel() + 1, dtype=torch.bool)
+            first[ptr] = True
+            outside = ((target < 0) | (target >= item.numel())).any()
+            if outside or first[target].any():
+                raise ValueError(
+                    f'{where} targets must be positions of clicks that are '
+                    f'not the first of their session'
+                )
         if sessions.time is not None and sessions.time.shape != item.shape:
             raise ValueError(
                 f'{where} times are of shape {list(sessions.time.shape)}, '
@@ -166,20 +166,40 @@ def _start(sessions: Sessions) -> Any:
     return float(sessions.time[sessions.ptr[1:] - 1].min())
 
 
+def find_repeats(sessions: Sessions) -> Tensor:
+    r"""Whether each click is on an item that was clicked before in its
+    session, ``[num_clicks]`` bool.
+    """
+    repeats = torch.zeros(sessions.num_clicks, dtype=torch.bool)
+    for clicks, key in _chunks(sessions):
+        order = key.argsort(kind='stable')
+        value = torch.from_numpy(key[order])
+        again = torch.from_numpy(order[1:])[value[1:] == value[:-1]]
+        repeats[clicks][again] = True
+    return repeats
+
+
 def _count_repeats(sessions: Sessions) -> int:
-    r"""Clicks on an item that was clicked before in their session."""
-    item, ptr = sessions.item.numpy(), sessions.ptr.numpy()
-    repeats, first = 0, 0
-    width = 1 + int(item.max()) if item.size else 1
+    r"""How many these are, in less time than it takes to find them."""
+    repeats = 0
+    for _, key in _chunks(sessions):
+        key.sort()
+        repeats += int((key[1:] == key[:-1]).sum())
+    return repeats
+
+
+def _chunks(sessions: Sessions) -> Iterator[Tuple[slice, Array]]:
+    r"""Clicks of whole sessions, about a chunk of them at a time, and what
+    tells their session and item.
+    """
+    item, ptr = sessions.kept.numpy(), sessions.ptr.numpy()
+    first, width = 0, 1 + int(item.max(initial=0))
     while first < ptr.size - 1:
-        # Whole sessions, about a chunk of clicks at a time:
         end = int(np.searchsorted(ptr, ptr[first] + CHUNK, 'right')) - 1
         end = max(first + 1, end)
         owner = np.repeat(
             np.arange(end - first), np.diff(ptr[first : end + 1])
         )
-        key = owner * width + item[ptr[first] : ptr[end]]
-        key.sort()
-        repeats += int((key[1:] == key[:-1]).sum())
+        clicks = slice(int(ptr[first]), int(ptr[end]))
+        yield clicks, owner * width + item[clicks]
         first = end
-    return repeats

@@ -3,7 +3,6 @@ r"""The files of SR-GNN's preprocessing, the field's exchange format."""
 import os.path as osp
 import pickle
 import reprlib
-from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Dict, List, NoReturn, Sequence, Tuple
 
@@ -100,8 +99,8 @@ def read_srgnn_files(raw_dir: str) -> Dict[str, Any]:
         categories = torch.full((last - first + 1,), -1)
         categories[item - first] = category
     return dict(
-        train=replace(train, item=train.item - first),
-        test=replace(test, item=test.item - first),
+        train=Sessions(train.kept - first, train.ptr, train.listed),
+        test=Sessions(test.kept - first, test.ptr, test.listed),
         categories=categories,
         item_ids=torch.arange(first, last + 1),
     )

@@ -65,9 +65,8 @@ def sampled_loss(
             :class:`~pyg_sessaug.nn.Negatives`.
         power (float): Likewise.
     """
-    item, _, target, index = loader.samples
     popularity = torch.bincount(
-        item[target[index]],
+        loader.targets,
         getattr(sampler, 'weight', None),
         minlength=model.num_items,
     )

@@ -90,6 +90,5 @@ def by_recency(loader: Any, tau: float) -> RecencySampler:
         loader (SessionLoader): The samples.
         tau (float): See :class:`RecencySampler`.
     """
-    _, ptr, target, index = loader.samples
-    session = torch.searchsorted(ptr, target[index], right=True) - 1
-    return RecencySampler(session, ptr.numel() - 1, tau)
+    session, _ = loader.places
+    return RecencySampler(session, loader.num_sessions, tau)

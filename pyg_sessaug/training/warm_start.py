@@ -84,16 +84,16 @@ def warm_start(model: Any, earlier: Any, train: Any) -> Dict[str, int]:
 
 def _start_new(table: Tensor, kept: Tensor, sessions: Sessions) -> None:
     r"""Sets the vectors of items that were not kept."""
-    session = torch.repeat_interleave(sessions.length)
-    is_new = ~kept[sessions.item]
+    clicked, session = sessions.item, torch.repeat_interleave(sessions.length)
+    is_new = ~kept[clicked]
     # Each new item once per session.
-    key = session[is_new] * kept.numel() + sessions.item[is_new]
+    key = session[is_new] * kept.numel() + clicked[is_new]
     key = key.unique()
     session, item = key // kept.numel(), key % kept.numel()
     click, pair, _ = expand_ranges(
         sessions.ptr[session], sessions.length[session]
     )
-    other = sessions.item[click]
+    other = clicked[click]
     keep = kept[other]
     item, other = item[pair[keep]], other[keep]
     clicks = torch.bincount(item, minlength=kept.numel())
