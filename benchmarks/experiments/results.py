@@ -20,6 +20,7 @@ PLACES = {
     '--root': 'data',
     '--run': 'runs',
     '--data': None,
+    '--log': None,
     '--output': None,
     '--runs': None,
 }

@@ -26,13 +26,25 @@ def test_the_shape_is_that_of_otto(monkeypatch):
 def test_report(tmp_path, monkeypatch):
     # What a process of its own imports takes long.
     monkeypatch.setattr(otto, 'alone', lambda work, *args: work(*args))
-    places = ['--data', str(tmp_path), '--output', str(tmp_path)]
+    log = tmp_path / 'log'
+    places = ['--log', str(log), '--output', str(tmp_path)]
     few = ['--share', '1e-4', '--steps', '2', '--negatives', '20']
     otto.main([*few, *places])
+    written = log / 'raw' / 'train.jsonl'
+    before = written.stat()
     report = json.loads((tmp_path / 'otto.json').read_text())
     assert report['sessions'] == 1290
     assert report['prepared']['num_items'] <= 186
     assert report['trained']['steps'] == 2
     assert list(report['table']) == ['prepared', 'trained']
-    assert [x.name for x in tmp_path.iterdir()].count('otto.json') == 1
+    trained = report['trained']
+    assert trained['clicks_per_second'] >= trained['samples_per_second']
     assert str(tmp_path) not in str(report)
+
+    # The log stays for another run, which is not of another log.
+    otto.main([*few, *places])
+    assert written.stat() == before
+    again = json.loads((tmp_path / 'otto.json').read_text())
+    assert again['prepared']['clicks'] == report['prepared']['clicks']
+    with pytest.raises(SystemExit, match='holds the log of'):
+        otto.main([*few, *places, '--seed', '1'])

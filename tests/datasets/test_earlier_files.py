@@ -43,8 +43,12 @@ def digest(value):
 
 
 def digests(data):
+    sessions = data.flat_sessions
     fields = {
-        **vars(data.flat_sessions),
+        'item': sessions.item,
+        'ptr': sessions.ptr,
+        'target': sessions.target,
+        'time': sessions.time,
         'item_ids': data.item_ids,
         'categories': data.categories,
         'seen_items': data.seen_items,

@@ -187,7 +187,11 @@ class Broken(SessionDataset):
         sessions = Sessions.from_lengths(
             torch.tensor([0, 1, 2, 0]), torch.tensor([2, 2])
         )
-        changed = Sessions(**{**vars(sessions), **self.changes})
+        kept = {
+            key: getattr(sessions, key)
+            for key in ('item', 'ptr', 'target', 'time')
+        }
+        changed = Sessions(**{**kept, **self.changes})
         return {
             'train': sessions,
             'test': changed,
