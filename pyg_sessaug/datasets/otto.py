@@ -39,7 +39,8 @@ class Otto(LogDataset):
         **kwargs (optional): Further arguments of
             :class:`~pyg_sessaug.datasets.LogDataset`, with
             :obj:`event_types` (:obj:`["clicks"]`): which of
-            :obj:`"clicks"`, :obj:`"carts"` and :obj:`"orders"` to read.
+            :obj:`"clicks"`, :obj:`"carts"` and :obj:`"orders"` to read; the
+            others are left out, and an event of any other type is an error.
 
     Example:
         >>> from pyg_sessaug.datasets import Otto
@@ -102,10 +103,11 @@ def _read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
         f'row_number() over () as line, * from {lines}))'
     )
     chosen = ', '.join(map(quote, types))
+    others = [quote(x) for x in EVENT_TYPES if x not in types] or ['null']
     relation = (
-        f'(select line, session::VARCHAR as session, case when type is not '
-        f'null then aid::VARCHAR end as aid, ts::VARCHAR as ts from {events} '
-        f'where type is null or type in ({chosen}))'
+        f'(select line, type, session::VARCHAR as session, case when type in '
+        f'({chosen}) then aid::VARCHAR end as aid, ts::VARCHAR as ts from '
+        f'{events} where not coalesce(type in ({", ".join(others)}), false))'
     )
     columns = {
         'session': Column('session', 'int'),
@@ -122,10 +124,16 @@ def _read_events(path: str, types: Sequence[str], options: Options) -> Clicks:
             'time is null order by n limit 1'
         )
         if bad:
-            ((line,),) = table.sql(
-                f'select line from (select line, row_number() over () as n '
+            ((line, kind),) = table.sql(
+                f'select line, type from (select *, row_number() over () as n '
                 f'from {relation}) where n = {bad[0][0] + 1}'
             )
+            if kind is not None and kind not in types:
+                raise ValueError(
+                    f'{path}: line {line} has an event of type {kind!r}, '
+                    f'which is none of {list(EVENT_TYPES)}; correct it, or '
+                    f'remove such events'
+                )
             raise ValueError(
                 f'{path}: line {line} is not {{"session": ..., "events": '
                 f'[{{"aid": ..., "ts": ..., "type": ...}}, ...]}} with '

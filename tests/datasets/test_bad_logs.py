@@ -100,6 +100,18 @@ EVENTS = '{"session": 1, "events": [{"aid": 1, "ts": 2, "type": "clicks"}]}\n'
         (
             Otto,
             'train.jsonl',
+            EVENTS + EVENTS.replace('clicks', 'views'),
+            "line 2 has an event of type 'views', which is none of .*carts",
+        ),
+        (
+            Otto,
+            'train.jsonl',
+            EVENTS + EVENTS.replace('"clicks"', '7'),
+            "line 2 has an event of type '7'",
+        ),
+        (
+            Otto,
+            'train.jsonl',
             EVENTS + EVENTS.replace('"aid": 1', '"aid": true'),
             'line 2 is not.*64-bit integers',
         ),

@@ -193,6 +193,11 @@ def test_otto_event_types_and_gap(tmp_path):
     write(tmp_path, 'train.jsonl', otto_text(rows[:1]))
     with pytest.raises(ValueError, match=r"no events of type \['carts'\]"):
         Otto(tmp_path, event_types='carts')
+    # Whatever types are asked for, others are not left out without a word.
+    write(tmp_path, 'train.jsonl', otto_text([*rows, (3, 1, 9, 'Clicks')]))
+    for types in ('clicks', every):
+        with pytest.raises(ValueError, match=r"line 3 .* of type 'Clicks'"):
+            Otto(tmp_path, event_types=types)
 
 
 def test_ids_that_are_whole_floats(tmp_path):

@@ -182,8 +182,10 @@ def read_otto(data):
     for line in filter(bytes.strip, data.split(b'\n')):
         entry = json.loads(line.decode())
         for x in entry['events']:
-            if x['type'] != 'clicks':
+            if x['type'] in ('carts', 'orders'):
                 continue  # Whatever else they hold.
+            if x['type'] != 'clicks':
+                raise ValueError('type')
             values = entry['session'], x['aid'], x['ts']
             if any(type(value) is not int for value in values):
                 raise ValueError('no integers')
