@@ -97,7 +97,7 @@ def ranking_metrics(
         raise ValueError(
             f'ranking_metrics got the rank {low}; ranks count from 1'
         )
-    metrics = {}
+    metrics, rank = {}, rank.cpu()  # Not all devices have float64.
     for length in lengths:
         hit = rank <= length
         for name, gain in (
@@ -133,9 +133,10 @@ def list_metrics(
     """
     metrics = {}
     for k, lists in exposure.items():
+        lists = lists.cpu()
         share = lists.double() / lists.sum()
         metrics[f'Coverage@{k}'] = float((lists > 0).double().mean())
-        metrics[f'Popularity@{k}'] = float(share @ popularity.double())
+        metrics[f'Popularity@{k}'] = float(share @ popularity.cpu().double())
     return metrics
 
 

@@ -8,14 +8,17 @@ from torch_geometric.transforms import Compose
 
 from pyg_sessaug import evaluate, fit
 from pyg_sessaug.clusters import ItemClusters, ItemMixture
+from pyg_sessaug.counts import VSKNN, CoVisits, NeighborItems
+from pyg_sessaug.counts.session_counts import session_nodes
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import target_rank, top_items
-from pyg_sessaug.nn import SRGNN, TAGNN, SRGNNPlus
+from pyg_sessaug.nn import SRGNN, TAGNN, SRGNNPlus, SwitchCase
 from pyg_sessaug.nn.models.session_model import to_device
 from pyg_sessaug.training import distributed
 from pyg_sessaug.transforms import (
     ClusterDistance,
+    CovisitContext,
     GaussianBlur,
     ItemDistance,
     NormalizeEdges,
@@ -23,7 +26,7 @@ from pyg_sessaug.transforms import (
     TimeDecay,
     WeightChannels,
 )
-from tests.waits import OneDevice, Waits
+from tests.waits import Narrow, OneDevice, Waits
 
 N = 40
 MODELS = {
@@ -167,6 +170,65 @@ def test_transforms_never_wait_nor_need_float64(
         out = transform(batch)
     assert not waits.count
     assert_close(out.edge_attr, expected.edge_attr)
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """What a device without float64, such as MPS, has modules believe."""
+    modules = (
+        'counts.covisits',
+        'counts.neighbor_items',
+        'counts.vsknn',
+        'nn.models.switch_case',
+    )
+    for module in modules:
+        path = f'pyg_sessaug.{module}.widest'
+        monkeypatch.setattr(path, lambda x: torch.float32)
+
+
+def counted(name, train):
+    """A model of counts, and what else is asked of it."""
+    if name == 'neighbors':
+        counts = VSKNN(N).fit(train)
+        return counts, NeighborItems(counts, 5)
+    counts = {'covisits': CoVisits, 'vsknn': VSKNN}[name](N).fit(train)
+    return counts, CovisitContext(counts, 3) if name == 'covisits' else None
+
+
+@pytest.mark.parametrize('name', ['covisits', 'vsknn', 'neighbors'])
+def test_counts_need_no_float64(name, data, request):
+    batch = next(iter(SessionLoader(data[0], 16)))
+
+    def ask():
+        model, more = counted(name, data[0])
+        found = [model.score(batch)]
+        if isinstance(more, NeighborItems):
+            found += more._ask(session_nodes(batch))
+        elif more is not None:
+            found += [more(batch)['context_weight']]
+        return found
+
+    expected = ask()
+    request.getfixturevalue('narrow')
+    with Narrow():
+        assert_close(ask(), expected)
+
+
+def test_switch_case_needs_no_float64(batch, request):
+    torch.manual_seed(0)
+    wide = SwitchCase(make('srgnn'), 3).eval()
+    wide.fit_clusters(torch.randn(60, 8))
+    with torch.no_grad():
+        expected = wide.label(batch), wide.score(batch)
+    assert wide.to('cpu').mean.dtype == torch.float64
+    request.getfixturevalue('narrow')
+    model = wide.to('cpu')  # As to a device without it.
+    assert model.mean.dtype == torch.float32
+    with Narrow(), torch.no_grad():
+        label, score = model.label(batch), model.score(batch)
+    assert label.tolist() == expected[0].tolist()
+    assert len(set(label.tolist())) > 1
+    assert_close(score, expected[1])
 
 
 def test_noise_is_drawn_without_a_look_at_values(batch):

@@ -59,17 +59,22 @@ class Waits(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-class OneDevice(TorchFunctionMode):
-    """Refuses tensors made with no device named, copies to the host and
-    float64.
-    """
+class Narrow(TorchFunctionMode):
+    """Refuses float64, which not all devices have."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        is_tensor = isinstance(out, torch.Tensor)
+        assert not (is_tensor and out.dtype == torch.float64), here()
+        return out
+
+
+class OneDevice(Narrow):
+    """Refuses copies to the host and tensors without a device, too."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         assert func not in COPIES, f'{func} in {here()}'
         if func in CONSTRUCTORS:
             assert kwargs.get('device') is not None, f'{func} in {here()}'
-        out = func(*args, **kwargs)
-        is_tensor = isinstance(out, torch.Tensor)
-        assert not (is_tensor and out.dtype == torch.float64), here()
-        return out
+        return super().__torch_function__(func, types, args, kwargs)

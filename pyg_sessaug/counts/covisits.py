@@ -17,10 +17,13 @@ from pyg_sessaug.counts.votes import (
     most_votes,
     sort_equal,
 )
+from pyg_sessaug.data.devices import widest
 from pyg_sessaug.data.progress import progress_bar
 
 # What rare items and short rows are damped as if they had more of.
 ITEM_PRIOR, ROW_PRIOR = 3, 1
+# Of what is counted one by one, lest a file ask for work without an end.
+MOST = 10_000
 
 
 class CoVisits(SessionCounts):
@@ -74,7 +77,8 @@ class CoVisits(SessionCounts):
 
     Raises:
         ValueError: If :obj:`max_gap` or :obj:`num_clicks` is not positive,
-            :obj:`tau` is not, or there are fewer than two folds.
+            :obj:`tau` is not, there are fewer than two folds, or one of the
+            counts is above 10,000.
 
     Example:
         >>> from pyg_sessaug.counts import CoVisits
@@ -111,9 +115,10 @@ class CoVisits(SessionCounts):
             ('num_clicks', num_clicks, 1),
             ('folds', folds, 2),
         ):
-            if value < least:
+            if not least <= value <= MOST:
                 raise ValueError(
-                    f'CoVisits got {name}={value}; pass at least {least}'
+                    f'CoVisits got {name}={value}; pass at least {least} and '
+                    f'at most {MOST:,}'
                 )
         if not tau > 0:
             raise ValueError(f'CoVisits got tau={tau}; pass more than 0')
@@ -157,7 +162,8 @@ class CoVisits(SessionCounts):
         session = torch.repeat_interleave(self.ptr.diff())
         kept = session % self.folds != left_out
         end = self.ptr[1:][session]
-        age = (self.num_sessions - 1 - session).double() / self.num_sessions
+        dtype = widest(session)
+        age = (self.num_sessions - 1 - session).to(dtype) / self.num_sessions
         weight = torch.exp(-age / self.tau)
 
         keys, values = [], []
@@ -166,6 +172,8 @@ class CoVisits(SessionCounts):
             click = click[click + gap < end[click]]
             keys.append(self.item[click] * n + self.item[click + gap])
             values.append(weight[click] * gap**-self.gap_power)
+            if click.numel() == 0:  # No session is longer.
+                break
         key, value = add_equal(torch.cat(keys), torch.cat(values))
         key, value = add_equal(
             torch.cat([key, key % n * n + key // n]),
@@ -174,7 +182,7 @@ class CoVisits(SessionCounts):
 
         row, column = key // n, key % n
         clicks = torch.bincount(self.item[kept], minlength=n)
-        item_factor = (clicks.double() + ITEM_PRIOR) ** -self.item_power
+        item_factor = (clicks.to(dtype) + ITEM_PRIOR) ** -self.item_power
         value = value * item_factor[column]
         total = torch.bincount(row, value, minlength=n)
         row_factor = (total + ROW_PRIOR) ** -self.row_power
@@ -274,7 +282,7 @@ class CoVisits(SessionCounts):
         key, node = key.long(), node.index_select(0, order)
         value = self.value.index_select(0, entry.index_select(0, order))
         vote = value * weight.index_select(0, node)
-        total = torch.bincount(group, vote.double(), key.numel())
+        total = torch.bincount(group, vote.to(widest(vote)), key.numel())
         if key.numel() > 0:  # The session's own items do not count.
             own = first + nodes.item
             place = torch.searchsorted(key, own).clamp_(max=key.numel() - 1)

@@ -17,6 +17,7 @@ from pyg_sessaug.counts.session_counts import (
 )
 from pyg_sessaug.counts.votes import Votes, add_equal, most_votes
 from pyg_sessaug.counts.vsknn import VSKNN
+from pyg_sessaug.data.devices import widest
 from pyg_sessaug.data.progress import progress_bar
 from pyg_sessaug.files import load_state, save_atomically
 
@@ -178,7 +179,7 @@ class NeighborItems(torch.nn.Module):
         value = counts.item_factor.index_select(0, item)
         value = value * vote.index_select(0, owner)
         key = graph.index_select(0, owner) * n + item
-        key, total = add_equal(key, value.double())
+        key, total = add_equal(key, value.to(widest(value)))
         last = nodes.item[nodes.node[nodes.ago == 0]]
         total[key % n == last[key // n]] = 0
         return most_votes(key, total, n, size, self.k)

@@ -32,7 +32,7 @@ def most_votes(
     Args:
         key (Tensor): Session times :obj:`num_items` plus item of each entry,
             distinct and ascending, ``[n]``, int64.
-        total (Tensor): Its votes, ``[n]``, float64; what has none is left
+        total (Tensor): Its votes, ``[n]``, floating; what has none is left
             out.
         num_items (int): Size of the vocabulary.
         num_sessions (int): Number of sessions.
@@ -74,7 +74,7 @@ def add_equal(key: Tensor, value: Tensor) -> Tuple[Tensor, Tensor]:
 
     Args:
         key (Tensor): ``[n]``, int64.
-        value (Tensor): ``[n]``, float64.
+        value (Tensor): ``[n]``, floating.
     """
     key, place, order = sort_equal(key)
     return key, torch.bincount(place, value[order])

@@ -32,12 +32,13 @@ ISO = quote(
 PLAIN = quote(r'\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,6})?( UTC|Z)?)?')
 BLANKS = quote(BLANKS)
 YEAR = 366 * 86_400
-#: Seconds per unit of numbers whose size tells their unit.
+#: Seconds per unit of numbers whose size tells it; 0 for digits of a date.
 UNITS = {
     1.0: 'seconds',
     1e-3: 'milliseconds',
     1e-6: 'microseconds',
     1e-9: 'nanoseconds',
+    0.0: 'YYYYMMDDhhmmss',
 }
 DIGITS = "'%Y%m%d%H%M%S'"
 
@@ -344,27 +345,28 @@ def parse_id(text: str) -> Union[int, str]:
     return text
 
 
-def _guess_unit(
-    table: 'LogTable', name: str, low: float, high: float
-) -> float:
+def unit_of(low: float, high: float) -> float:
     r"""Seconds per unit by the numbers' size; 0 for the digits of a date."""
     begin, end = _plausible()
     last = 10_000_000_000 * (datetime.now().year + 2)
     if 19_900_101_000_000 <= low and high < last:
-        table.notes.append(
-            f'{name}: numbers such as {low:.0f} are read as YYYYMMDDhhmmss; '
-            f'`time_format` {DIGITS} (--time-format) says so'
-        )
         return 0.0
-    for unit, meaning in UNITS.items():
-        if begin <= low * unit and high * unit < end:
-            if unit != 1:
-                table.notes.append(
-                    f'{name}: numbers such as {low:.0f} are read as '
-                    f'{meaning}; `time_unit` {unit:g} (--time-unit) says so'
-                )
-            return unit
-    return 1.0
+    return next((x for x in UNITS if begin <= low * x and high * x < end), 1.0)
+
+
+def _guess_unit(
+    table: 'LogTable', name: str, low: float, high: float
+) -> float:
+    unit = unit_of(low, high)
+    how = f'`time_unit` {unit:g} (--time-unit)'
+    if unit == 0:
+        how = f'`time_format` {DIGITS} (--time-format)'
+    if unit != 1:
+        table.notes.append(
+            f'{name}: numbers such as {low:.0f} are read as {UNITS[unit]}; '
+            f'{how} says so'
+        )
+    return unit
 
 
 def _check_range(
@@ -387,11 +389,9 @@ def _check_range(
 
 
 def _plausible() -> Tuple[float, float]:
-    first, last = 1990, datetime.now().year + 2
-    return (
-        datetime(first, 1, 1, tzinfo=timezone.utc).timestamp(),
-        datetime(last, 1, 1, tzinfo=timezone.utc).timestamp(),
-    )
+    years = 1990, datetime.now().year + 2
+    low, high = (datetime(x, 1, 1, tzinfo=timezone.utc) for x in years)
+    return low.timestamp(), high.timestamp()
 
 
 def _spell(seconds: float) -> str:

@@ -88,6 +88,13 @@ def add_recommend_options(parser: argparse.ArgumentParser) -> None:
         'training, where the table has its columns)',
     )
     add(
+        '--session-gap',
+        type=seconds,
+        help='seconds without a click after which a new session begins in '
+        'that table: the clicks after the last such pause are answered; inf '
+        'for all (default: as in training, where the table has times)',
+    )
+    add(
         '--delimiter',
         type=separator,
         help='between the fields of that table (default: a tab for .tsv, else '
@@ -109,6 +116,19 @@ def separator(text: str) -> str:
             f'{text!r} is not one character between ids'
         )
     return text
+
+
+def seconds(text: str) -> float:
+    r"""Reads a positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no positive number of seconds'
+        )
+    return value
 
 
 def chosen_items(
@@ -173,14 +193,18 @@ def table_options(
     delimiter = '\t' if tsv else settings.get('delimiter', ',')
     if args.delimiter is not None:
         delimiter = args.delimiter
+    unit = settings.get('time_unit')
     return dict(
         columns={
             key: getattr(args, key) or settings.get(key, name)
             for key, name in names.items()
         },
-        needs_time=args.time is not None,
+        needs_time=args.time is not None or args.session_gap is not None,
         where=args.where or settings.get('where'),
         needs_where=args.where is not None,
         delimiter=delimiter,
         time_format=args.time_format or settings.get('time_format'),
+        # Settings hold 1 where none was given, too.
+        time_unit=None if unit == 1.0 else unit,
+        session_gap=args.session_gap or settings.get('session_gap'),
     )

@@ -21,6 +21,7 @@ from pyg_sessaug.datasets.reading import (
 from pyg_sessaug.datasets.text_files import Text, check_columns
 from pyg_sessaug.datasets.values import BLANKS, Column, values
 from pyg_sessaug.files import save_together
+from pyg_sessaug.serving.pauses import are_lists, leave_earlier
 from pyg_sessaug.serving.vocabulary import Id
 
 SESSIONS = 4096  # Answered at a time
@@ -45,6 +46,8 @@ def answer_table(
     needs_where: bool = False,
     delimiter: str = ',',
     time_format: Optional[str] = None,
+    time_unit: Optional[float] = None,
+    session_gap: Optional[float] = None,
 ) -> Dict[str, Any]:
     r"""Recommends to the sessions of a table.
 
@@ -73,13 +76,19 @@ def answer_table(
             (default: :obj:`","`)
         time_format (str, optional): How texts spell the time, in the signs of
             ``strptime``. (default: :obj:`None`, as in ISO 8601)
+        time_unit (float, optional): Seconds per unit of a time that is a
+            number. (default: :obj:`None`, told by its size)
+        session_gap (float, optional): Seconds without a click after which a
+            new session begins, as in training: the clicks after the last
+            such pause are answered. (default: :obj:`None`, all are)
 
     Returns:
         dict: Numbers of ``sessions``, of those that got popular items
         (``fallback``) or nothing (``unanswered``), of unknown clicks
         (``unknown``) with the first five of their ids (``ids``), of rows
-        without an item (``missing``) and of those that :obj:`where` leaves
-        out (``left_out``; :obj:`None` if it was not applied).
+        without an item (``missing``), of those that :obj:`where` leaves
+        out (``left_out``) and of clicks before a pause (``earlier``); the
+        last two :obj:`None` if they could not be applied.
 
     Raises:
         ValueError: If the table cannot be read, or a row has no session.
@@ -94,6 +103,9 @@ def answer_table(
             source = _open(con, path, columns, needs_time, text)
             condition = _condition(con, path, source, where, needs_where)
             rows = _read(con, path, source, columns, condition, time_format)
+            if session_gap is not None:
+                rows['earlier'] = leave_earlier(con, session_gap, time_unit)
+            _collect(con)
         counts = _answer(con, ask, to_id)
         is_int = isinstance(to_id('1'), int)
         key, item = ident(columns['session']), ident(columns['item'])
@@ -185,8 +197,8 @@ def _read(
     condition: Optional[str],
     time_format: Optional[str],
 ) -> Dict[str, Any]:
-    r"""Makes the table of sessions; returns how many rows had no item, and
-    how many the condition leaves out.
+    r"""Makes the table of rows; returns how many had no item, and how many
+    the condition leaves out.
     """
     session, item, time = (columns[x] for x in ('session', 'item', 'time'))
     key = ident(source.columns[session])
@@ -198,10 +210,10 @@ def _read(
     with explain_json(path) if source.is_json else nullcontext():
         con.execute(
             f'create table rows as select row_number() over () as n, {key} '
-            f'as key, {items} as item, coalesce({when[0]}, {when[1]}) as '
-            f'time, {when[2]} as wrong, ({items}) is null as missing, '
-            f'coalesce(({condition or "true"}), false) as kept from '
-            f'{source.relation}'
+            f'as key, {items} as item, {when[0]} as number, '
+            f'coalesce({when[0]}, {when[1]}) as time, {when[2]} as wrong, '
+            f'({items}) is null as missing, coalesce('
+            f'({condition or "true"}), false) as kept from {source.relation}'
         )
     ((rows,),) = con.execute('select count(*) from rows').fetchall()
     if source.rows is not None:
@@ -212,17 +224,8 @@ def _read(
     ((kept, missing),) = con.execute(
         'select count(*), count(*) filter (missing) from rows'
     ).fetchall()
-    counts = {'missing': missing, 'left_out': rows - kept}
-    is_list = con.execute(
-        "select data_type like '%[]' from duckdb_columns() where table_name "
-        "= 'rows' and column_name = 'item'"
-    ).fetchall() == [(True,)]
-    if is_list:
-        con.execute(
-            'create table sessions as select n as number, key, coalesce('
-            '[x for x in item if x is not null], []) as items from rows '
-            'order by n'
-        )
+    counts = {'missing': missing, 'left_out': rows - kept, 'earlier': 0}
+    if are_lists(con):
         return counts
     for condition, wrong in (
         ("coalesce(trim(key::VARCHAR), '') = ''", f'no {session}'),
@@ -242,13 +245,24 @@ def _read(
                 f'{path}: row {numbers} has {wrong}; correct it, or name '
                 f'another column (--session, --time)'
             )
+    return counts
+
+
+def _collect(con: duckdb.DuckDBPyConnection) -> None:
+    r"""Makes the table of sessions."""
+    if are_lists(con):
+        con.execute(
+            'create table sessions as select n as number, key, coalesce('
+            '[x for x in item if x is not null], []) as items from rows '
+            'order by n'
+        )
+        return
     con.execute(
         'create table sessions as select row_number() over (order by first) '
         'as number, key, items from (select key, min(n) as first, coalesce('
         'list(item order by time, n) filter (item is not null), []) as items '
         'from rows group by key) order by number'
     )
-    return counts
 
 
 def _items_sql(
@@ -347,9 +361,14 @@ def tell(counts: Dict[str, Any]) -> str:
         ('unanswered', 'sessions have no answer'),
         ('missing', 'rows have no item'),
         ('left_out', 'rows are left out by `where`'),
+        ('earlier', 'clicks are of earlier sessions, before a pause'),
     ):
         if counts[key]:
             parts.append(f'{counts[key]} {text}')
     if counts['left_out'] is None:
         parts.append('`where` of the training needs columns that are not here')
+    if counts['earlier'] is None:
+        parts.append(
+            '`session_gap` of the training needs times that are not here'
+        )
     return '; '.join(parts)

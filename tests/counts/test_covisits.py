@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.experiments.datasets import YooChoose100k
+from pyg_sessaug import Recommender
 from pyg_sessaug.counts import CoVisits
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 from tests.counts.logs import (
@@ -142,12 +143,43 @@ def test_more_folds_than_sessions():
 
 @pytest.mark.parametrize(
     'options',
-    [{'max_gap': 0}, {'num_clicks': 0}, {'folds': 1}, {'tau': 0.0}],
+    [
+        {'max_gap': 0},
+        {'num_clicks': 0},
+        {'folds': 1},
+        {'tau': 0.0},
+        {'max_gap': 10**9},
+        {'num_clicks': 10_001},
+        {'folds': 10**6},
+        {'max_gap': math.nan},
+    ],
 )
 def test_wrong_options(options):
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=f'CoVisits got {name}={value}; '):
         CoVisits(NUM_ITEMS, **options)
+
+
+def test_a_gap_longer_than_any_session():
+    longest = max(map(len, TRAIN)) - 1
+    out, expected = (
+        CoVisits(NUM_ITEMS, max_gap=gap)
+        .update(flat(TRAIN))
+        .score(batch(LATER))
+        for gap in (10_000, longest)
+    )
+    assert out.equal(expected)
+
+
+def test_a_file_asks_for_no_work_without_an_end(tmp_path):
+    path = str(tmp_path / 'counts.pt')
+    counts = CoVisits(NUM_ITEMS).update(flat(TRAIN))
+    Recommender(counts, list(range(NUM_ITEMS))).save(path)
+    state = torch.load(path, weights_only=True)
+    state['settings']['max_gap'] = 10**12
+    torch.save(state, path)
+    with pytest.raises(ValueError, match='max_gap=1000000000000'):
+        Recommender.load(path)
 
 
 @pytest.mark.data

@@ -114,7 +114,7 @@ class Blend(Module):
             ValueError: If no member knows any target, or the shape is
                 another.
         """
-        known = log_probability.double()
+        known = log_probability.cpu().double()
         if known.dim() != 2 or known.size(1) != len(self.members):
             raise ValueError(
                 f'Blend got log_probability of shape {list(known.size())}; '

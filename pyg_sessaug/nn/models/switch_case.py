@@ -1,7 +1,7 @@
 r"""One model for each cluster of sessions."""
 
 import copy
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch.nn import ModuleList
 from torch_geometric.data import Data
 
 from pyg_sessaug.clusters.item_clusters import gaussian_mixture
+from pyg_sessaug.data.devices import widest
 from pyg_sessaug.data.graphs import select_graphs
 from pyg_sessaug.nn.models.session_model import SessionModel
 
@@ -63,6 +64,16 @@ class SwitchCase(torch.nn.Module):
             unknown = torch.full([num_clusters, *size], torch.nan).double()
             self.register_buffer(name, unknown)
         self.train(training)
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Any:
+        # Where there is no float64, as on MPS, the mixture has 32 bits.
+        dtype = widest(fn(self.mean.new_empty(0, dtype=torch.float32)))
+
+        def move(x: Tensor) -> Tensor:
+            return fn(x.to(dtype) if x.dtype == torch.float64 else x)
+
+        apply: Any = super()._apply
+        return apply(move, recurse)
 
     @property
     def test_transform(self) -> Any:
@@ -142,13 +153,14 @@ class SwitchCase(torch.nn.Module):
         if len(clusters) <= 1:  # None, if there is no session.
             model = self.models[clusters[0]] if clusters else self.model
             return run(model, data)
-        out = torch.empty(0)
+        out: Optional[Tensor] = None
         for cluster in clusters:
             keep = label == cluster
             rows = run(self.models[cluster], select_graphs(data, keep))
-            if out.numel() == 0:
+            if out is None:
                 out = rows.new_empty(label.numel(), rows.size(1))
             out[keep] = rows
+        assert out is not None  # There are sessions.
         return out
 
     def train(self, mode: bool = True) -> 'SwitchCase':
