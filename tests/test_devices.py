@@ -13,7 +13,21 @@ from pyg_sessaug.counts.session_counts import session_nodes
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.metrics import target_rank, top_items
-from pyg_sessaug.nn import SRGNN, TAGNN, SRGNNPlus, SwitchCase
+from pyg_sessaug.nn import (
+    CORE,
+    GCEGNN,
+    GCSAN,
+    LESSR,
+    NISER,
+    SGNNHN,
+    SRGNN,
+    TAGNN,
+    AttenMixer,
+    GRU4Rec,
+    SASRec,
+    SRGNNPlus,
+    SwitchCase,
+)
 from pyg_sessaug.nn.models.session_model import to_device
 from pyg_sessaug.training import distributed
 from pyg_sessaug.transforms import (
@@ -26,7 +40,7 @@ from pyg_sessaug.transforms import (
     TimeDecay,
     WeightChannels,
 )
-from tests.waits import Narrow, OneDevice, Waits
+from tests.waits import Copies, Narrow, OneDevice, Waits
 
 N = 40
 MODELS = {
@@ -96,6 +110,32 @@ def test_an_epoch_waits_once_a_step(name, data):
     steps = -(-len(data[0]) // 20)
     own = {k: v for k, v in waits.count.items() if 'elsewhere' not in k}
     assert sum(own.values()) <= steps
+
+
+@pytest.mark.parametrize(
+    'cls, most',
+    [
+        (GCSAN, 1),  # Clicks of the longest session.
+        (CORE, 1),  # Pairs of clicks.
+        (SASRec, 1),  # The same.
+        (LESSR, 2),  # Shortcuts; and edges into each node, a copy.
+        (GRU4Rec, 1),  # Clicks of each session, a copy.
+        (NISER, 0),
+        (SGNNHN, 0),
+        (AttenMixer, 0),
+        (GCEGNN, 0),
+    ],
+)
+def test_what_other_models_wait_for(cls, most, batch, elsewhere):
+    """In a training step, but for what torch.nn itself reads on the host."""
+    batch._checked = True
+    torch.manual_seed(0)
+    model = cls(N, 8)
+    with Waits() as waits, Copies() as copies:
+        loss = model.loss(batch)
+        loss.backward(loss.new_full((), 1.0))
+    own = {k: v for k, v in waits.count.items() if 'gru4rec' not in k}
+    assert sum(own.values()) + copies.count <= most, waits.count
 
 
 @each_model

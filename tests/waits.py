@@ -59,6 +59,16 @@ class Waits(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+class Copies(TorchFunctionMode):
+    """Counts copies to the host."""
+
+    count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += func in COPIES
+        return func(*args, **(kwargs or {}))
+
+
 class Narrow(TorchFunctionMode):
     """Refuses float64, which not all devices have."""
 

@@ -102,5 +102,7 @@ def pack_clicks(x: Tensor, data: Data) -> PackedSequence:
     after = reversed_positions(data.click_index_ptr, x.size(0))
     place = length.index_select(0, session) - 1 - after
     click = (place * length.numel() + rank.index_select(0, session)).argsort()
-    sizes = torch.bincount(place).cpu()  # Where torch.nn wants them.
+    clicks = length.tolist()  # On the host, torch.nn wants the sizes.
+    more = torch.tensor(clicks).view(-1, 1) > torch.arange(max(clicks))
+    sizes = more.sum(dim=0)
     return PackedSequence(x.index_select(0, click), sizes, order, rank)

@@ -62,6 +62,10 @@ class LESSR(SessionModel):
     :math:`\mathbf{h} + w (\textrm{GRU}(\mathbf{x}_j, \mathbf{h}) -
     \mathbf{h})`. Edges that no clicks make come behind the others.
 
+    A shortcut graph has about half the square of a session's items in edges,
+    and memory grows so: bound long sessions by :obj:`max_length` of the data
+    set.
+
     The authors' code keeps item vectors within the unit ball, of which the
     paper says nothing, see :obj:`max_norm`.
 
@@ -139,7 +143,11 @@ class LESSR(SessionModel):
         query = self.lin_last(y[last]).index_select(0, data.batch)
         score = self.lin_score(torch.sigmoid(self.lin_node(y) + query))
         unseen = clicks_of_nodes(x, data).view(-1, 1) == 0
-        beta = softmax(score.masked_fill(unseen, -torch.inf), data.batch)
+        beta = softmax(
+            score.masked_fill(unseen, -torch.inf),
+            data.batch,
+            num_nodes=last.numel(),
+        )
         pooled = self.lin_pooled(
             scatter(beta * y, data.batch, 0, last.numel(), 'sum')
         )
@@ -250,20 +258,30 @@ def edge_steps(data: Data, weight: Tensor) -> Steps:
     # Transitions, an edge each time it is taken, and then the other edges.
     begins = torch.zeros_like(data.click_index, dtype=torch.bool)
     begins[data.click_index_ptr[:-1]] = True
-    taken = torch.stack([data.click_index[:-1], data.click_index[1:]])
-    edge, known = find_edges(edge_index, taken, num_nodes)
-    edge = edge[known & ~begins[1:]]
-    other = torch.ones_like(edge_index[0], dtype=torch.bool)
-    other[edge] = False
-    edge = torch.cat([edge, other.nonzero().view(-1)])
+    pair = torch.stack([data.click_index[:-1], data.click_index[1:]])
+    edge, known = find_edges(edge_index, pair, num_nodes)
+    taken = known & ~begins[1:]
+    every = torch.arange(edge_index.size(1), device=edge.device)
+    if every.numel() == 0:  # Pairs have none to name.
+        edge, taken = every, taken[:0]
+    uses = torch.zeros_like(every).index_add(0, edge, taken.long())
+    edge, kept = torch.cat([edge, every]), torch.cat([taken, uses == 0])
 
-    edge = edge[edge_index[1, edge].argsort(stable=True)]
-    src, dst = edge_index[:, edge]
-    into = torch.bincount(dst, minlength=num_nodes)
+    dst = edge_index[1].index_select(0, edge)
+    into = torch.zeros(num_nodes, dtype=torch.long, device=edge.device)
+    into = into.index_add(0, dst, kept.long())
+    # All that the host needs to know, at once: edges into each node. At
+    # least two steps, so that every parameter takes part.
+    degree = into.tolist()
+    more = torch.tensor(degree).view(-1, 1) > torch.arange(max(2, *degree))
+    sizes: List[int] = more.sum(dim=0).tolist()
+
+    # By target, those to leave out behind all others.
+    order = torch.where(kept, dst, num_nodes).argsort(stable=True)
+    edge = edge.index_select(0, order[: sum(sizes)])
+    src, dst = edge_index.index_select(1, edge)
     rank = torch.arange(edge.numel(), device=edge.device)
     rank = rank - cumsum(into).index_select(0, dst)
-    # At least two steps, so that every parameter takes part.
-    sizes: List[int] = torch.bincount(rank, minlength=2).tolist()
     order = rank.argsort(stable=True)
     return src[order], dst[order], weight[edge[order], 0], sizes
 
