@@ -80,12 +80,13 @@ def prepare_clicks(
     """
     if clicks.item.numel() == 0:
         raise ValueError('the log has no clicks')
-    bad = (~clicks.time.isfinite()).nonzero().view(-1)
-    if bad.numel() > 0:
-        raise ValueError(
-            f'click {int(bad[0])} of the log has time '
-            f'{float(clicks.time[bad[0]])}; remove clicks without a time'
-        )
+    for i, time in enumerate(clicks.time.split(CHUNK)):
+        bad = (~time.isfinite()).nonzero().view(-1)
+        if bad.numel() > 0:
+            raise ValueError(
+                f'click {i * CHUNK + int(bad[0])} of the log has time '
+                f'{float(time[bad[0]])}; remove clicks without a time'
+            )
     report = {**clicks.report, 'period': [*map(float, clicks.time.aminmax())]}
     dropped = dict(report.get('dropped', {}))
     given, clicks = clicks, _sorted(clicks)
@@ -251,14 +252,20 @@ def _sorted(clicks: Clicks) -> Clicks:
     if clicks.part is not None:
         return clicks  # As the reader sorts them.
     # Most logs are sorted, which is ten times faster to see than to do.
-    new = session[1:] > session[:-1]
-    same = session[1:] == session[:-1]
-    if (new | (same & (order[1:] >= order[:-1]))).all():
+    starts = range(0, session.numel() - 1, CHUNK)
+    parts = (slice(i, i + CHUNK + 1) for i in starts)
+    if all(_ascends(session[part], order[part]) for part in parts):
         return clicks
     row = order.argsort(stable=True)
     row = row[session[row].argsort(stable=True)]
     clicks = clicks.select(row)
     return clicks if clicks.row is not None else replace(clicks, row=row)
+
+
+def _ascends(session: Tensor, order: Tensor) -> bool:
+    new = session[1:] > session[:-1]
+    same = session[1:] == session[:-1]
+    return bool((new | (same & (order[1:] >= order[:-1]))).all())
 
 
 def _begins_session(clicks: Clicks, gap: Optional[float]) -> Tensor:

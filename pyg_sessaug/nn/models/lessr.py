@@ -1,5 +1,7 @@
 r"""LESSR."""
 
+from collections import Counter
+from itertools import accumulate
 from typing import Any, List, Optional, Tuple
 
 import torch
@@ -272,9 +274,9 @@ def edge_steps(data: Data, weight: Tensor) -> Steps:
     into = into.index_add(0, dst, kept.long())
     # All that the host needs to know, at once: edges into each node. At
     # least two steps, so that every parameter takes part.
-    degree = into.tolist()
-    more = torch.tensor(degree).view(-1, 1) > torch.arange(max(2, *degree))
-    sizes: List[int] = more.sum(dim=0).tolist()
+    nodes = Counter(into.tolist())
+    fewer = range(max([2, *nodes]), 0, -1)
+    sizes: List[int] = [*accumulate(nodes[k] for k in fewer)][::-1]
 
     # By target, those to leave out behind all others.
     order = torch.where(kept, dst, num_nodes).argsort(stable=True)
