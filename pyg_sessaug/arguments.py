@@ -7,7 +7,7 @@ import re
 from typing import Any, List, Optional, Sequence, Tuple
 
 from pyg_sessaug import __version__
-from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, MODELS, PRESETS
+from pyg_sessaug.registry import AUGMENTATIONS, DATASETS, NAMES, PRESETS
 from pyg_sessaug.serving.options import (
     add_plot_options,
     add_recommend_options,
@@ -194,7 +194,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add(
         '--model',
         type=model_name,
-        help=f'model: {", ".join(MODELS)}, or MODULE:CLASS of your own '
+        help=f'model: {", ".join(NAMES)}, or MODULE:CLASS of your own '
         '(default: that of INIT, else srgnn-plus for the presets quick and '
         'best and srgnn for others)',
     )
@@ -347,9 +347,9 @@ def positive(text: str) -> int:
 
 def model_name(text: str) -> str:
     r"""Reads the name of a model, or ``module:Class``."""
-    if text not in MODELS and not re.fullmatch(r'[\w.]+:\w+', text):
+    if text not in NAMES and not re.fullmatch(r'[\w.]+:\w+', text):
         raise argparse.ArgumentTypeError(
-            f'no model {text!r}; choose from {", ".join(MODELS)}, or name '
+            f'no model {text!r}; choose from {", ".join(NAMES)}, or name '
             f'MODULE:CLASS'
         )
     return text

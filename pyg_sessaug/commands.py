@@ -24,7 +24,7 @@ from pyg_sessaug.nn.constructor import (
 )
 from pyg_sessaug.nn.interface import check_interface
 from pyg_sessaug.nn.loss.catalogue import choose_precision
-from pyg_sessaug.registry import find_class
+from pyg_sessaug.registry import COUNTS, find_class
 from pyg_sessaug.serving.lines import (
     answer_lines,
     join_ids,
@@ -53,6 +53,11 @@ from pyg_sessaug.training.state import alone
 
 # What a recommender's file keeps of each epoch.
 LOSSES = ('train_loss', 'val_loss')
+# Options of networks and their training.
+TRAINING = (
+    *('init', 'hidden', 'num_layers', 'scale', 'dropout', 'epochs'),
+    *('batch_size', 'lr', 'decay_steps', 'loss', 'num_negatives'),
+)
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -77,6 +82,9 @@ def train(args: argparse.Namespace) -> None:
         )
     if osp.isdir(args.output) or not osp.basename(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
+    if args.model in COUNTS:
+        count(args)
+        return
     earlier = load_earlier(args)  # Or hours of reading are for nothing.
     files = checkpoint_files(args.output, args.augment).values()
     if args.resume and rank() == 0 and not any(map(osp.exists, files)):
@@ -124,6 +132,29 @@ def train(args: argparse.Namespace) -> None:
             recommender.popularity = everything.popularity
         recommender.save(args.output)
         remove_checkpoints(args.output, args.augment)
+    print(f'Written to {args.output}')
+
+
+def count(args: argparse.Namespace) -> None:
+    r"""Counts in all training sessions and writes a recommender."""
+    given = [x for x in TRAINING if getattr(args, x) is not None]
+    if args.preset in STRONGEST or args.augment != 'none' or given:
+        raise ValueError(
+            f'--model {args.model} counts and is not trained; drop --preset, '
+            f'--augment and options of networks and their training'
+        )
+    whole = argparse.Namespace(**{**vars(args), 'val_ratio': 0.0})
+    load = load_data if args.quiet else load_told
+    (train,), (everything,) = load(args, ['train']), load(whole, ['train'])
+    if not args.quiet and train.report:
+        print(format_report(train.report), file=sys.stderr)
+    cls = find_class(args.model, COUNTS)
+    model = cls(train.num_items, **dict(args.set)).fit(everything)
+    recommender = Recommender.from_dataset(model, train)
+    recommender.about['refit'] = True
+    recommender.popularity = everything.popularity
+    with alone(args.output):
+        recommender.save(args.output)
     print(f'Written to {args.output}')
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-#: Models by name. A new one is its file and its line here: the command line,
-#: recommender files, benchmarks and documentation read this table.
+#: Models by name. A new one is its file, its export in `pyg_sessaug/nn` and
+#: its line here: the command line, recommender files, benchmarks and
+#: documentation read this table.
 MODELS: Dict[str, str] = {
     'srgnn': 'pyg_sessaug.nn:SRGNN',
     'tagnn': 'pyg_sessaug.nn:TAGNN',
@@ -26,6 +27,9 @@ COUNTS: Dict[str, str] = {
     'covisits': 'pyg_sessaug.counts:CoVisits',
     'vsknn': 'pyg_sessaug.counts:VSKNN',
 }
+
+#: What the command line trains, or counts.
+NAMES = {**MODELS, **COUNTS}
 
 #: Data sets of the command line.
 DATASETS: Dict[str, str] = {
@@ -150,9 +154,11 @@ def find_class(name: str, table: Mapping[str, str] = MODELS) -> Any:
     try:
         return getattr(import_module(module), cls)
     except (ImportError, AttributeError) as error:
+        remedy = 'is its module on PYTHONPATH?'
+        if name in table:
+            remedy = f'export it in {module}'
         raise ValueError(
-            f'there is no class {name!r} ({error}); is its module on '
-            f'PYTHONPATH?'
+            f'there is no class {name!r} ({error}); {remedy}'
         ) from error
 
 

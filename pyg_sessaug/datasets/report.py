@@ -138,7 +138,7 @@ def format_report(report: Dict[str, Any]) -> str:
     if report.get('duplicates'):
         lines.append(
             f'{report["duplicates"]:,} clicks repeat session, item and time '
-            f'of another'
+            f'of another; --drop-duplicates leaves them out'
         )
     for name, split in report['splits'].items():
         start = split['from']

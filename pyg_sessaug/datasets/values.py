@@ -306,8 +306,8 @@ def seconds_sql(
             f'order by n limit 1'
         )[0][0]
         remedy = table.remedy(
-            'correct it, name another column, or pass `time_format` '
-            "(--time-format), such as '%d/%m/%Y %H:%M:%S'"
+            'correct it, leave it out by `where` (--where), name another '
+            "column, or pass `time_format` (--time-format), such as '%d/%m/%Y'"
         )
         spelt = 'neither a number nor a time of ISO 8601 like the others'
         if table.options.time_format is not None:
