@@ -49,8 +49,9 @@ def differences(
 ) -> None:
     """Differences of methods with their intervals, along x if ``flat``."""
     value = [row['difference'] for row in rows]
-    below = [row['difference'] - row['low'] for row in rows]
-    above = [row['high'] - row['difference'] for row in rows]
+    # Of equal values, rounding may leave an end on the wrong side.
+    below = [max(0.0, row['difference'] - row['low']) for row in rows]
+    above = [max(0.0, row['high'] - row['difference']) for row in rows]
     kwargs['xerr' if flat else 'yerr'] = [below, above]
     points = (value, place) if flat else (place, value)
     axis.errorbar(*points, capsize=4, **kwargs)
