@@ -33,11 +33,6 @@ from pyg_sessaug.training.augmented import fit_one, new_model
 
 DATA = {'drift': 0.5, 'recency': 2.0, 'val_split': 'time'}
 SHUFFLED = 'the same distances shuffled among the items'
-NOTE = (
-    'similar sessions hold no news here: the next click follows from the last '
-    'two of an interest and from what is popular; intervals are of sessions '
-    'and know nothing of other seeds'
-)
 
 
 class Method(NamedTuple):
@@ -92,7 +87,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     print()
     path = osp.join(args.output, 'results.json')
     write(path, report, figure=draw(report))
-    print(f'\nNote: {NOTE}.\n\n{report["sentence"]}')
+    print(f'\n{report["sentence"]}')
 
 
 class Trained(NamedTuple):
@@ -196,8 +191,7 @@ def compare(models: Dict[str, Trained], data: Dict[str, Any]) -> Dict:
     ]
     return {
         'about': f'MultimodalSessions: {len(data["train"]):,} training, '
-        f'{len(data["val"]):,} validation and {len(test):,} test samples; '
-        f'{NOTE}',
+        f'{len(data["val"]):,} validation and {len(test):,} test samples',
         'sentence': sentence(max(found, key=lambda x: x['HR@20'])),
         'table': rows(found, columns),
         'rows': found,
