@@ -165,7 +165,24 @@ def compare_ranks(
             gaps, of shape :math:`(N)`.
         base (str, optional): The method to compare with.
             (default: :obj:`"base"`)
+
+    Raises:
+        ValueError: If no method is called :obj:`base`, or one was ranked with
+            other seeds or samples than it.
     """
+    if base not in ranks:
+        raise ValueError(
+            f'compare_ranks got base={base!r} and ranks of {list(ranks)}; '
+            f'name one of them'
+        )
+    sizes = {name: [len(x) for x in rank] for name, rank in ranks.items()}
+    for name, size in sizes.items():
+        if size != sizes[base]:
+            raise ValueError(
+                f'compare_ranks got {size} ranks of {name!r} and '
+                f'{sizes[base]} of {base!r}, by seed; rank the same samples '
+                f'with the same seeds'
+            )
     gain = {name: gains(rank) for name, rank in ranks.items()}
     return {
         metric: compare({x: gain[x][metric] for x in gain}, session, base)
@@ -207,10 +224,11 @@ def comparison_table(comparison: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
 
     Returns:
         str: For each metric and method its mean over seeds and their standard
-        deviation, in percent, the difference to the base with its 95 %
-        interval, and the p-value by Holm.
+        deviation, in percent, the difference to the base, the method without
+        one, with its 95 % interval, and the p-value by Holm.
     """
-    lines = [['metric (%)', 'method', 'mean', 'over the base [95 %]', 'p']]
+    head = ['metric (%)', 'method', 'mean', 'over the base [95 %]']
+    lines = [[*head, 'p (Holm)']]
     for metric, rows in comparison.items():
         for name, row in rows.items():
             mean, difference, p = f'{row["mean"]:.2f}', '–', '–'

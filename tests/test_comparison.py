@@ -136,6 +136,17 @@ def test_ranks_are_compared_by_both_metrics():
     assert beside['HR@20']['base']['difference'] == -25
 
 
+def test_what_cannot_be_compared():
+    rank, session = torch.tensor([1, 21, 5]), torch.tensor([0, 1, 2])
+    ranks = {'base': [rank, rank], 'mine': [rank]}
+    with pytest.raises(ValueError, match=r"\[3\] ranks of 'mine' and \[3, 3"):
+        compare_ranks(ranks, session)
+    with pytest.raises(ValueError, match=r"\[2, 3\] ranks of 'mine'"):
+        compare_ranks({**ranks, 'mine': [rank[1:], rank]}, session)
+    with pytest.raises(ValueError, match=r"base='bas' .* \['base', 'mine'"):
+        compare_ranks(ranks, session, base='bas')
+
+
 @pytest.fixture
 def found():
     rank = {'base': [[30, 2, 30, 4]], 'mine': [[1, 2, 1, 30]]}
