@@ -47,15 +47,15 @@ class Mine(SRGNN):
         return super().session(x + self.kind(self.categories[data.x]), data)
 
 
-# Drawn once, by a generator of its own: all models of a seed start alike.
+# By a generator of its own: all models of a seed start alike.
 order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
 
 
 def make(name):
     if name == 'base':
         return SRGNN(train.num_items, 32)
-    own = train.categories
-    return Mine(train.num_items, 32, own if name == 'mine' else own[order])
+    own = train.categories if name == 'mine' else train.categories[order]
+    return Mine(train.num_items, 32, own)
 
 
 options = preset('auto', train)
@@ -72,8 +72,7 @@ for seed in range(args.seeds):
 # Prefixes of one session are no independent samples: sessions are drawn.
 session = per_session(test)
 comparison = compare_ranks(ranks, session, base='base')
-print(comparison_table(comparison))
-print('and beyond its control:')
+print(comparison_table(comparison), 'and beyond its control:', sep='\n')
 del ranks['base']
 print(comparison_table(compare_ranks(ranks, session, base='shuffled')))
 if args.plot:

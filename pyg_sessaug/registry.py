@@ -1,5 +1,6 @@
 r"""Names that users type, known before torch is imported."""
 
+from collections import ChainMap
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Dict, Mapping, Optional, Tuple
@@ -29,7 +30,7 @@ COUNTS: Dict[str, str] = {
 }
 
 #: What the command line trains, or counts.
-NAMES = {**MODELS, **COUNTS}
+NAMES = ChainMap(COUNTS, MODELS)
 
 #: Data sets of the command line.
 DATASETS: Dict[str, str] = {

@@ -124,8 +124,10 @@ def choose(args: argparse.Namespace, runs: Experiment) -> int:
     sessions = test.flat_sessions
     start = sessions.ptr[sessions.session_of(sessions.target)]
     clicks = sessions.target - start
-    items = test.graphs.nodes_at[sessions.target - 1]
-    fit = (clicks == args.clicks) & (items == args.items)
+    fit = clicks == args.clicks
+    index = fit.nonzero().view(-1)
+    if index.numel() > 0:
+        fit[index] = test.graphs.batch(index).ptr.diff() == args.items
     for name in ('base', 'i2i'):
         rank = runs.run(args.seed, parse_method(name))['rank']
         fit &= rank <= 20

@@ -11,11 +11,11 @@ OPTIONS = '--hidden 8 --epochs 2 --lr 0.01'.split()
 
 def test_items_clicked_together_get_near_vectors(tmp_path):
     data = MultimodalSessions(tmp_path, num_sessions=4000, num_items=60)
-    data.flat_sessions.item[:] = torch.randint(
+    data.flat_sessions.kept[:] = torch.randint(
         20, data.flat_sessions.item.shape
     )
     session = torch.repeat_interleave(data.flat_sessions.length)
-    data.flat_sessions.item[:] += 20 * (session % 2)
+    data.flat_sessions.kept[:] += 20 * (session % 2)
     torch.manual_seed(3)
     vectors = initial_embeddings.word2vec(data, 8)
     assert vectors[40:].abs().max() == 0  # Nobody clicked them.
