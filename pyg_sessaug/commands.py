@@ -56,7 +56,8 @@ LOSSES = ('train_loss', 'val_loss')
 # Options of networks and their training.
 TRAINING = (
     *('init', 'hidden', 'num_layers', 'scale', 'dropout', 'epochs'),
-    *('batch_size', 'lr', 'decay_steps', 'loss', 'num_negatives'),
+    *('batch_size', 'lr', 'decay_steps', 'weight_decay'),
+    *('patience', 'loss', 'num_negatives'),
 )
 
 

@@ -58,7 +58,15 @@ def test_in_all_training_sessions(log, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'words', ['--epochs 3', '--preset best', '--augment blur', '--hidden 4']
+    'words',
+    [
+        '--epochs 3',
+        '--weight-decay 0',
+        '--patience 2',
+        '--preset best',
+        '--augment blur',
+        '--hidden 4',
+    ],
 )
 def test_nothing_is_trained(log, tmp_path, words):
     path = tmp_path / 'counts.pt'
