@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from docs import draw_badges
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / 'README.md'
 PAGES = [
@@ -69,3 +71,10 @@ def test_links_lead_somewhere(page):
         assert target.exists(), link
         if anchor:
             assert anchor in slugs(target), link
+
+
+def test_badges_are_of_today():
+    badges = draw_badges.badges()
+    assert draw_badges.PICTURE.read_text() == draw_badges.draw(badges)
+    setup = (ROOT / 'setup.py').read_text('utf-8')
+    assert f"python_requires='>={badges['Python'].rstrip('+')}'" in setup
