@@ -144,6 +144,8 @@ def count(args: argparse.Namespace) -> None:
             f'--model {args.model} counts and is not trained; drop --preset, '
             f'--augment and options of networks and their training'
         )
+    if rank() > 0:  # Of several processes, the first counts.
+        return
     whole = argparse.Namespace(**{**vars(args), 'val_ratio': 0.0})
     load = load_data if args.quiet else load_told
     (train,), (everything,) = load(args, ['train']), load(whole, ['train'])

@@ -40,6 +40,14 @@ def test_counts_by_command(log, tmp_path, capsys, name):
     assert 'sku-' in capsys.readouterr().out
 
 
+def test_of_several_processes_one_counts(log, tmp_path, monkeypatch):
+    monkeypatch.setattr('pyg_sessaug.commands.rank', lambda: 1)
+    path = tmp_path / 'counts.pt'
+    words = ['train', '--log', log, '--model', 'vsknn', '--quiet']
+    main([*words, '--output', str(path)])
+    assert not path.exists()
+
+
 def test_in_all_training_sessions(log, tmp_path):
     """Those of validation too: nothing is chosen by them."""
     path = str(tmp_path / 'counts.pt')
