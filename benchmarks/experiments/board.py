@@ -78,7 +78,7 @@ def add(
         found.sort(key=lambda x: (x['data'], -(x['NDCG@20'] or 0)))
         report = {
             'command': words,
-            'about': f'{len(found)} rows',
+            'about': f'{len(found)} rows on all data sets',
             'table': {x: table(found, x) for x in {y['data'] for y in found}},
             'rows': found,
         }

@@ -247,7 +247,7 @@ def add(
         found.sort(key=lambda x: [x[k] for k in order])
         report = {
             'command': words,
-            'about': f'{len(found)} rows',
+            'about': f'{len(found)} rows on all data sets',
             'table': {x: table(found, x) for x in {y['data'] for y in found}},
             'rows': found,
         }
