@@ -12,8 +12,9 @@ import argparse
 import asyncio
 import logging
 import os
+import time
 from contextlib import asynccontextmanager, suppress
-from typing import Any, AsyncIterator, Dict, List, Optional, Tuple
+from typing import Any, AsyncIterator, Dict, List, Tuple
 
 import torch
 import uvicorn
@@ -24,8 +25,6 @@ from starlette.routing import Route
 
 from pyg_sessaug import Recommender
 
-logger = logging.getLogger('uvicorn.error')
-
 
 class Service:
     """A recommender, those who wait for it, and what it counted."""
@@ -33,11 +32,15 @@ class Service:
     def __init__(self, path: str, max_k: int, batch: int) -> None:
         self.path, self.max_k, self.batch = path, max_k, batch
         self.stamp = self.look()
-        self.recommender = Recommender.load(path)
-        self.refused: Optional[str] = None
+        self.take(Recommender.load(path))
         self.waiting: asyncio.Queue[Tuple[List[Any], Any]] = asyncio.Queue()
         names = ('requests', 'bad_requests', 'batches', 'loads', 'refusals')
         self.counts = dict.fromkeys(names, 0)
+
+    def take(self, recommender: Recommender) -> None:
+        self.recommender, size = recommender, len(recommender.item_ids)
+        since = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
+        self.about: Dict[str, Any] = {'since': since, 'items': size}
 
     def look(self) -> Tuple[int, int, int]:
         stat = os.stat(self.path)
@@ -48,14 +51,12 @@ class Service:
             group = [await self.waiting.get()]
             while len(group) < self.batch and not self.waiting.empty():
                 group.append(self.waiting.get_nowait())
-            sessions = [session for session, _ in group]
+            ask, sessions = self.recommender.recommend, [x for x, _ in group]
             found: List[Any]
             try:
-                found = await asyncio.to_thread(
-                    self.recommender.recommend, sessions, k=self.max_k
-                )
+                found = await asyncio.to_thread(ask, sessions, k=self.max_k)
             except Exception as error:  # One's fault must not end all.
-                logger.exception('a batch failed')
+                logging.exception('a batch failed')
                 found = [error] * len(group)
             self.counts['batches'] += 1
             for (_, future), result in zip(group, found):
@@ -75,26 +76,27 @@ class Service:
             new = await asyncio.to_thread(Recommender.load, self.path)
             new.recommend(new.item_ids[:1])  # Answers at all, and is warm.
         except Exception as error:
-            self.refused = str(error)
+            self.about['refused'] = str(error)
             self.counts['refusals'] += 1
-            logger.error('refused %s: %s', self.path, error)
+            logging.error('refused %s: %s', self.path, error)
         else:
-            self.recommender, self.refused = new, None
+            self.take(new)
             self.counts['loads'] += 1
 
     async def recommend(self, request: Request) -> JSONResponse:
         self.counts['requests'] += 1
         try:
             body = await request.json()
+            names = list(body) if isinstance(body, dict) else body
+            if names not in (['session'], ['session', 'k'], ['k', 'session']):
+                raise ValueError(f'got {names}, pass `session` and maybe `k`')
             session, k = body['session'], body.get('k', self.max_k)
-            if not isinstance(session, list) or not all(
-                isinstance(x, (int, str)) and x is not True and x is not False
-                for x in session
-            ):
+            ids = session if isinstance(session, list) else [None]
+            if any(type(x) not in (int, str) for x in ids):
                 raise ValueError('`session` must be a list of ids')
             if type(k) is not int or not 1 <= k <= self.max_k:
                 raise ValueError(f'`k` must be in 1 to {self.max_k}')
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:  # JSON's own, too
             self.counts['bad_requests'] += 1
             return JSONResponse({'error': str(error)}, 400)
         future = asyncio.get_running_loop().create_future()
@@ -106,14 +108,12 @@ class Service:
         return JSONResponse({**answer, 'unknown': found.unknown})
 
     async def health(self, request: Request) -> JSONResponse:
-        size = len(self.recommender.item_ids)
-        return JSONResponse({'items': size, 'refused': self.refused})
+        return JSONResponse({'refused': None, **self.about})
 
     async def metrics(self, request: Request) -> PlainTextResponse:
-        numbers: Dict[str, int] = dict(self.counts)
-        lines = [f'sessaug_{k}_total {v}\n' for k, v in numbers.items()]
-        lines.append(f'sessaug_waiting {self.waiting.qsize()}\n')
-        return PlainTextResponse(''.join(lines))
+        lines = [f'sessaug_{k}_total {v}\n' for k, v in self.counts.items()]
+        waiting = f'sessaug_waiting {self.waiting.qsize()}\n'
+        return PlainTextResponse(''.join([*lines, waiting]))
 
     @asynccontextmanager
     async def run(self, app: Starlette) -> AsyncIterator[None]:
@@ -124,21 +124,23 @@ class Service:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('path', help='what Recommender.save() wrote')
-    parser.add_argument('--host', default='127.0.0.1')
-    parser.add_argument('--port', type=int, default=8000)
-    parser.add_argument('--max-k', type=int, default=20)
-    parser.add_argument('--batch', type=int, default=128)
-    parser.add_argument('--threads', type=int, default=1)
+    kind = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
+    add = parser.add_argument
+    add('path', help='what Recommender.save() wrote')
+    add('--host', default='127.0.0.1', help='to listen at')
+    add('--port', type=int, default=8000, help='to listen at')
+    add('--max-k', type=int, default=20, help='items of an answer, at most')
+    add('--batch', type=int, default=128, help='sessions at once, at most')
+    add('--threads', type=int, default=1, help='of torch')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if not os.path.exists(args.path):
+        parser.error(f'there is no {args.path}')
     service = Service(args.path, args.max_k, args.batch)
-    routes = [
-        Route('/recommend', service.recommend, methods=['POST']),
-        Route('/health', service.health),
-        Route('/metrics', service.metrics),
-    ]
+    names = ('health', 'metrics')
+    routes = [Route(f'/{x}', getattr(service, x)) for x in names]
+    routes.append(Route('/recommend', service.recommend, methods=['POST']))
     app = Starlette(routes=routes, lifespan=service.run)
     uvicorn.run(app, host=args.host, port=args.port, access_log=False)
 

@@ -297,12 +297,17 @@ def load_earlier(args: argparse.Namespace) -> Optional[Recommender]:
         return None
     cls = None if args.model is None else find_class(args.model)
     earlier = Recommender.load(args.init, model=cls)
-    if isinstance(earlier.model, torch.nn.Module):
-        networks = (
-            x for x in earlier.model.modules() if hasattr(x, 'item_embedding')
-        )
-        earlier.model = next(networks, earlier.model)
+    whole = earlier.model
+    if isinstance(whole, torch.nn.Module):
+        networks = (x for x in whole.modules() if hasattr(x, 'item_embedding'))
+        earlier.model = next(networks, whole)
     check_interface(earlier.model, 'item_embedding', 'from_dataset')
+    if earlier.model is not whole and args.preset not in STRONGEST:
+        print(
+            f'of the {type(whole).__name__} in {args.init} the network goes '
+            f'on alone; --preset best makes a blend of it again',
+            file=sys.stderr,
+        )
     return earlier
 
 

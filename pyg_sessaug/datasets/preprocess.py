@@ -240,7 +240,8 @@ def _split(
             f'the last {test_days} days of the log leave {sizes["train"]} '
             f'training and {sizes["test"]} test sessions, and its sessions '
             f'span {days:.3g} days; change `test_days` (--test-days), or how '
-            f'else it is split'
+            f'else it is split; if they span more, their times are in another '
+            f'unit: pass `time_unit` (--time-unit), its seconds'
         )
     return masks
 

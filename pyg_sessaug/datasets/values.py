@@ -364,7 +364,7 @@ def _guess_unit(
     if unit != 1:
         table.notes.append(
             f'{name}: numbers such as {low:.0f} are read as {UNITS[unit]}; '
-            f'{how} says so'
+            f'pass {how} if that is meant'
         )
     return unit
 

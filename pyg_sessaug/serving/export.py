@@ -70,6 +70,12 @@ def export_model(
             replaced and the program is on padded sessions, or scores of the
             model are no products of vectors.
     """
+    if not hasattr(model, 'item_embedding'):
+        raise ValueError(
+            f'export_model got a {type(model).__name__}, which has no item '
+            f'vectors, as counts and blends; export the module of it that '
+            f'has `item_embedding`, and serve the rest by Recommender'
+        )
     if getattr(model, 'context', 0) > 0:
         raise ValueError(
             f'export_model got a {type(model).__name__} with '

@@ -87,8 +87,11 @@ def answer_table(
         (``fallback``) or nothing (``unanswered``), of unknown clicks
         (``unknown``) with the first five of their ids (``ids``), of rows
         without an item (``missing``), of those that :obj:`where` leaves
-        out (``left_out``) and of clicks before a pause (``earlier``); the
-        last two :obj:`None` if they could not be applied.
+        out (``left_out``), of sessions that have no others (``absent``), of
+        clicks taken in the order of the rows for want of a column of times
+        (``in_order``) and of clicks before a pause (``earlier``);
+        ``left_out`` and ``earlier`` are :obj:`None` if they could not be
+        applied.
 
     Raises:
         ValueError: If the table cannot be read, or a row has no session.
@@ -215,7 +218,9 @@ def _read(
             f'({items}) is null as missing, coalesce('
             f'({condition or "true"}), false) as kept from {source.relation}'
         )
-    ((rows,),) = con.execute('select count(*) from rows').fetchall()
+    ((rows, keys),) = con.execute(
+        'select count(*), count(distinct key) from rows'
+    ).fetchall()
     if source.rows is not None:
         check_rows(con, path, rows, source.rows)
     if rows == 0:
@@ -225,7 +230,13 @@ def _read(
         'select count(*), count(*) filter (missing) from rows'
     ).fetchall()
     counts = {'missing': missing, 'left_out': rows - kept, 'earlier': 0}
+    counts['absent'] = (
+        keys
+        - con.execute('select count(distinct key) from rows').fetchall()[0][0]
+    )
+    counts['in_order'] = 0 if time in source.columns else kept
     if are_lists(con):
+        counts['in_order'] = 0
         return counts
     for condition, wrong in (
         ("coalesce(trim(key::VARCHAR), '') = ''", f'no {session}'),
@@ -361,6 +372,8 @@ def tell(counts: Dict[str, Any]) -> str:
         ('unanswered', 'sessions have no answer'),
         ('missing', 'rows have no item'),
         ('left_out', 'rows are left out by `where`'),
+        ('absent', 'sessions have no other rows, and no answer'),
+        ('in_order', 'rows have no time: they are taken in their order'),
         ('earlier', 'clicks are of earlier sessions, before a pause'),
     ):
         if counts[key]:

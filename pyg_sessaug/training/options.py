@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List
 from pyg_sessaug.training import fit_strongest
 from pyg_sessaug.training.augmented import checkpoint_files, fit_augmented
 from pyg_sessaug.training.distributed import rank
-from pyg_sessaug.training.presets import STRONGEST, first_fall, preset
+from pyg_sessaug.training.presets import STRONGEST, preset
 
 
 def fit_model(
@@ -73,11 +73,7 @@ def training_options(args: argparse.Namespace, train: Any) -> Dict[str, Any]:
     chosen = preset(args.preset, train, **given(*names, *losses, *decays))
     if rank() == 0:
         text = ', '.join(f'{k} {v}' for k, v in chosen.items())
-        print(
-            f'preset {args.preset}, for {len(train)} samples: {text}; the '
-            f"thesis' rate would first fall after {first_fall(len(train))} "
-            f'steps'
-        )
+        print(f'preset {args.preset}, for {len(train)} samples: {text}')
     augmented = {f'augmented_{x}': chosen[x] for x in decays}
     if args.preset == 'thesis':  # Its own, of `fit_augmented`
         augmented = {}

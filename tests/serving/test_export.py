@@ -5,7 +5,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.nn import SRGNN, TAGNN, SASRec
+from pyg_sessaug.nn import SRGNN, TAGNN, Blend, SASRec
 from pyg_sessaug.registry import MODELS, find_class
 from pyg_sessaug.serving.export import (
     GRAPH_TENSORS,
@@ -165,6 +165,8 @@ def test_other_models(tmp_path):
 
     with pytest.raises(ValueError, match=r'got a Mine.*padded=False'):
         export_model(Mine(5), padded=True)
+    with pytest.raises(ValueError, match='got a Blend, which has no item vec'):
+        export_model(Blend([Mine(5), Mine(5)]))
     replaced = SRGNN(5)
     replaced.conv = Mine(5)
     with pytest.raises(ValueError, match='but `conv` was replaced'):

@@ -241,7 +241,10 @@ def test_rows_are_those_of_the_training(shop, tmp_path, capsys, ending):
     ask(path, source, target)
     check(read(target, ids), expected(path, ids))
     count = f'{len(table) // 2 + 1} rows are left out by `where`'
-    assert count in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert count in said
+    assert 'no time' not in said
+    assert '1 sessions have no other rows, and no answer' in said
     ask(path, source, target, '--where', 'true')
     assert len(read(target, ids)) == 5 * 3
     assert 'where' not in capsys.readouterr().err
@@ -251,6 +254,9 @@ def test_rows_are_those_of_the_training(shop, tmp_path, capsys, ending):
     ask(path, source, target)
     check(read(target, ids), expected(path, ids))
     assert 'columns that are not here' in capsys.readouterr().err
+    write(frame[frame.event == 'view'].drop(columns=['event', 'at']))
+    ask(path, source, target)
+    assert f'{len(table) // 2} rows have no time' in capsys.readouterr().err
     with pytest.raises(SystemExit, match=r'is a folder; name a file in it'):
         ask(path, tmp_path, target)
     with pytest.raises(SystemExit, match=r"--where .*the columns are \['vis"):

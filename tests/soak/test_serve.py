@@ -141,9 +141,17 @@ def test_says_what_is_wrong_and_comes_back_after_a_kill(start, tmp_path):
     path = tmp_path / 'shop.pt'
     made = write(path, 60, seed=0)
     process, _, url = start(path)
-    for body in ({}, [], {'session': 3}, {'session': [], 'k': 0}):
-        with pytest.raises(urllib.error.HTTPError, match='400'):
+    for body, text in (
+        ({}, 'got [], pass `session`'),
+        ([], 'got [], pass `session`'),
+        ({'session': 3}, 'a list of ids'),
+        ({'session': [], 'k': 0}, 'in 1 to 20'),
+        ({'session': [], 'allow': []}, "got ['session', 'allow']"),
+    ):
+        with pytest.raises(urllib.error.HTTPError, match='400') as error:
             get(url, 'recommend', body)
+        assert text in json.loads(error.value.read())['error']
+    assert get(url, 'health')['since']
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     _, _, url = start(path)

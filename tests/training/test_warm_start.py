@@ -199,9 +199,14 @@ def test_of_a_mixture_its_network(days, tmp_path, capsys):
     blend = Blend([Blend([network, counts]), counts])
     Recommender.from_dataset(blend, train_split).save(old)
     train(days[1], new, '--init', str(old))
-    assert '5 kept, 1 new, 1 gone' in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert '5 kept, 1 new, 1 gone' in said.out
+    assert f'of the Blend in {old} the network goes on alone' in said.err
     model = Recommender.load(new).model
     assert (type(model), model.hidden_channels) == (CORE, 6)
+    train(days[1], new, '--init', str(old), '--preset', 'best')
+    assert 'goes on alone' not in capsys.readouterr().err
+    assert type(Recommender.load(new).model) is Blend
     Recommender.from_dataset(counts, train_split).save(old)
     with pytest.raises(SystemExit, match='CoVisits has no item_embedding'):
         train(days[1], new, '--init', str(old))
