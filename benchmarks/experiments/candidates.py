@@ -42,6 +42,10 @@ VARIANTS: Dict[str, Tuple[str, Setting]] = {
         'srgnn-plus',
         {'edges': 'covisit-context', 'shuffled': True},
     ),
+    'srgnn-plus-wide': (
+        'srgnn-plus',
+        {'hidden_channels': 256, 'recency': 1.0},
+    ),
     'srgnn-plus-quick': ('srgnn-plus', {'preset': 'quick', 'recency': None}),
     **{
         f'srgnn-plus-sampled-{count}': (
@@ -55,10 +59,12 @@ VARIANTS: Dict[str, Tuple[str, Setting]] = {
 COMPOSED: Dict[str, Setting] = {
     'srgnn-plus-repeats': {'members': ['srgnn-plus']},
     'srgnn-plus-context-repeats': {'members': ['srgnn-plus-context']},
+    'srgnn-plus-wide-repeats': {'members': ['srgnn-plus-wide']},
     'blend': {'members': ['srgnn-plus', 'vsknn']},
     'blend-context': {'members': ['srgnn-plus-context', 'vsknn']},
     'quick': {'members': ['srgnn-plus-quick', 'vsknn']},
     'blend-both': {'members': ['srgnn-plus-context', 'srgnn-plus', 'vsknn']},
+    'blend-wide': {'members': ['srgnn-plus-wide', 'gcsan', 'gcegnn', 'vsknn']},
     'blend-networks': {
         'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
     },
