@@ -6,7 +6,8 @@ tables by ``<!-- results: NAME#TABLE -->``. Whatever wrote the file put its
 tables in, and a line about them. A sentence quotes one number between ``<!--
 value: NAME#KEYS FORMAT -->`` and ``<!-- end -->``, KEYS being what leads to it
 in the file, with dots between, such as ``latency.0.median_ms``, and FORMAT as
-in Python.
+in Python. ``rows.model=srgnn&part=step.ms`` is of the first row that has these
+values, wherever it stands.
 """
 
 import argparse
@@ -24,7 +25,7 @@ QUOTE = re.compile(
     r'(<!-- results: ([^\s#]+)(?:#(\S+))? -->\n).*?(<!-- end of results -->)',
     re.DOTALL,
 )
-VALUE = re.compile(r'(<!-- value: (\S+)#(\S+) (\S+) -->).*?(<!-- end -->)')
+VALUE = re.compile(r'(<!-- value: (\S+?)#(.+?) (\S+) -->).*?(<!-- end -->)')
 
 
 def render(page: str) -> str:
@@ -42,10 +43,23 @@ def render(page: str) -> str:
         begin, name, keys, style, end = match.groups()
         _, found = load(name)
         for key in keys.split('.'):
-            found = found[int(key) if isinstance(found, list) else key]
+            found = enter(found, key)
         return f'{begin}{found:{style}}{end}'
 
     return VALUE.sub(value, QUOTE.sub(quote, page))
+
+
+def enter(found: Any, key: str) -> Any:
+    """What a key leads to: a name, a place in a list, or values of a row."""
+    if not isinstance(found, list):
+        return found[key]
+    if '=' not in key:
+        return found[int(key)]
+    wanted = dict(pair.split('=') for pair in key.split('&'))
+    for row in found:
+        if all(str(row[name]) == value for name, value in wanted.items()):
+            return row
+    raise KeyError(key)
 
 
 def load(name: str) -> Tuple[Path, Any]:
