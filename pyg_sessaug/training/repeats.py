@@ -19,8 +19,8 @@ def fit_repeats(
     r"""Gives a trained model the term for repeats that validation likes
     best.
 
-    The model ranks the validation samples once. The values :math:`t` then
-    maximise the likelihood of the targets :math:`y`,
+    The values :math:`t` maximise the likelihood of the targets :math:`y` of
+    the validation samples,
 
     .. math::
         \sum_{\textrm{samples}} \Big( t_y - \log \Big( 1 + \sum_{v \in S}
@@ -29,7 +29,8 @@ def fit_repeats(
 
     which is concave; the last terms keep what no sample tells near zero.
     Likelier targets need not stand higher in the lists: where NDCG@20 of
-    validation does not rise, all values stay zero.
+    validation does not rise, all values stay zero. The model scores the
+    samples three times: for the values, and to rank without and with them.
 
     Args:
         model (torch.nn.Module): The model, which stays as it is.
