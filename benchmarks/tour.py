@@ -28,7 +28,7 @@ from pyg_sessaug.evaluation import evaluate, rank_samples
 from pyg_sessaug.nn import SRGNN, SRGNNPlus
 from pyg_sessaug.registry import AUGMENTATIONS
 from pyg_sessaug.training import fit_blend, preset
-from pyg_sessaug.training.augmentations import training_transform
+from pyg_sessaug.training.augmentations import Source, training_transform
 from pyg_sessaug.training.augmented import fit_one, new_model
 
 DATA = {'drift': 0.5, 'recency': 2.0, 'val_split': 'time'}
@@ -51,15 +51,15 @@ METHODS = [
     Method('SRGNN, kmeans', 'SRGNN, kmeans shuffled', SHUFFLED),
     Method('SRGNNPlus', 'SRGNN', 'SRGNN'),
     Method(
-        'SRGNNPlus, context',
-        'SRGNNPlus, context shuffled',
-        'the same with the neighbours of other sessions',
+        'SRGNNPlus, co-visits',
+        'SRGNNPlus, co-visits shuffled',
+        'the same with co-visits of other items',
     ),
     Method('blend', 'SRGNNPlus', 'its network alone'),
     Method(
-        'blend, context',
-        'blend, context shuffled',
-        'the same with the neighbours of other sessions',
+        'blend, co-visits',
+        'blend, co-visits shuffled',
+        'the same with co-visits of other items',
     ),
 ]
 
@@ -145,12 +145,14 @@ def train(
             name = f'SRGNN, {augment}' + ' shuffled' * shuffled
             keep(name, partial(network, SRGNN, augment, weights))
     keep('SRGNNPlus', partial(network, SRGNNPlus))
-    for name, shuffled in (('context', False), ('context shuffled', True)):
-        keep(
-            f'SRGNNPlus, {name}',
-            partial(network, SRGNNPlus, context=20, shuffled_context=shuffled),
-        )
-    for name in ('', ', context', ', context shuffled'):
+    context = AUGMENTATIONS['covisit-context']
+    for shuffled in (False, True):
+        given_to = {context.name: {'shuffled': shuffled}}
+        told = Source(train_data, seed=args.seed, options=given_to)
+        weights = told.weights(context)
+        name = 'SRGNNPlus, co-visits' + ' shuffled' * shuffled
+        keep(name, partial(network, SRGNNPlus, context.name, weights))
+    for name in ('', ', co-visits', ', co-visits shuffled'):
         members = [trained[x].model for x in (f'SRGNNPlus{name}', 'VSKNN')]
         keep(f'blend{name}', partial(fit_blend, members, val))
     return trained
