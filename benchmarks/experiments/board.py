@@ -153,7 +153,7 @@ def table(found: List[Setting], dataset: str) -> Table:
 
 def front(found: List[Setting]) -> Table:
     """What a data set comes to: one model, and a blend, each the one that
-    validation likes best, refitted where it was.
+    validation likes best, and that refitted where it was.
     """
 
     known = over_seeds(found)
@@ -161,8 +161,10 @@ def front(found: List[Setting]) -> Table:
     def best(data: str, kind: Callable[[str], bool]) -> List[Setting]:
         mine = [x for x in known if x['data'] == data and x['val NDCG@20']]
         mine = [x for x in mine if kind(x['model'])]
-        mine.sort(key=itemgetter('refit', 'val NDCG@20'))
-        return mine[-1:]
+        mine.sort(key=itemgetter('val NDCG@20', 'refit'))
+        names = {x['model'] for x in mine[-1:]}
+        mine = [x for x in mine if x['model'] in names]
+        return sorted(mine, key=itemgetter('refit'))[-1:]
 
     def is_blend(name: str) -> bool:
         return name.startswith('blend')

@@ -191,6 +191,7 @@ def test_front_table_takes_what_validation_likes():
         return {**name, **metrics, **val, **rest, **more}
 
     found = [
+        row('niser', 50.0, refit=True, **{'HR@20': 51.0}),
         row('niser', 50.0),
         row('sasrec', 40.0, **{'HR@20': 90.0}),
         row('srgnn-plus', 45.0, refit=True),
@@ -199,7 +200,7 @@ def test_front_table_takes_what_validation_likes():
         row('vsknn', 30.0),
     ]
     one, blend = front(found)[1:]
-    assert one[2:] == ['45.00 / 22.50', '30.00 / 15.00', '7']
+    assert one[2:] == ['51.00 / 25.00', '30.00 / 15.00', '7']
     assert blend[2] == '55.00 / 27.50'
     assert one[1] == '55.67 / 19.45 (SGNNHN, epoch by test)'
 
