@@ -302,7 +302,8 @@ def load_earlier(args: argparse.Namespace) -> Optional[Recommender]:
         networks = (x for x in whole.modules() if hasattr(x, 'item_embedding'))
         earlier.model = next(networks, whole)
     check_interface(earlier.model, 'item_embedding', 'from_dataset')
-    if earlier.model is not whole and args.preset not in STRONGEST:
+    goes_on = earlier.model is not whole and args.preset not in STRONGEST
+    if goes_on and rank() == 0:
         print(
             f'of the {type(whole).__name__} in {args.init} the network goes '
             f'on alone; --preset best makes a blend of it again',
