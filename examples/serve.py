@@ -87,7 +87,7 @@ class Service:
         self.counts['requests'] += 1
         try:
             body = await request.json()
-            names = list(body) if isinstance(body, dict) else body
+            names = list(body) if isinstance(body, dict) else []
             if names not in (['session'], ['session', 'k'], ['k', 'session']):
                 raise ValueError(f'got {names}, pass `session` and maybe `k`')
             session, k = body['session'], body.get('k', self.max_k)

@@ -162,8 +162,8 @@ def front(found: List[Setting]) -> Table:
         mine = [x for x in known if x['data'] == data and x['val NDCG@20']]
         mine = [x for x in mine if kind(x['model'])]
         mine.sort(key=itemgetter('val NDCG@20', 'refit'))
-        names = {x['model'] for x in mine[-1:]}
-        mine = [x for x in mine if x['model'] in names]
+        same = itemgetter('model', 'settings')
+        mine = [x for x in mine if same(x) == same(mine[-1])]
         return sorted(mine, key=itemgetter('refit'))[-1:]
 
     def is_blend(name: str) -> bool:

@@ -226,18 +226,16 @@ def _read(
     if rows == 0:
         raise ValueError(f'{path} has no rows; nothing was written')
     con.execute('delete from rows where not kept')
-    ((kept, missing),) = con.execute(
-        'select count(*), count(*) filter (missing) from rows'
+    ((kept, missing, left),) = con.execute(
+        'select count(*), count(*) filter (missing), count(distinct key) '
+        'from rows'
     ).fetchall()
     counts = {'missing': missing, 'left_out': rows - kept, 'earlier': 0}
-    counts['absent'] = (
-        keys
-        - con.execute('select count(distinct key) from rows').fetchall()[0][0]
-    )
-    counts['in_order'] = 0 if time in source.columns else kept
+    counts.update(absent=keys - left, in_order=0)
     if are_lists(con):
-        counts['in_order'] = 0
         return counts
+    if time not in source.columns:
+        counts['in_order'] = kept
     for condition, wrong in (
         ("coalesce(trim(key::VARCHAR), '') = ''", f'no {session}'),
         ('wrong is not null', f'a {time} that is no time'),
