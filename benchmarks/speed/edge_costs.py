@@ -13,7 +13,16 @@ import argparse
 import os.path as osp
 import time
 from statistics import median
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Hashable,
+    List,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
 import torch
 from torch_geometric.data import Batch
@@ -43,6 +52,7 @@ CASES = [
     ('time-buckets', False),
     ('time-buckets', True),
 ]
+K = TypeVar('K', bound=Hashable)
 Run = Callable[[Batch], None]
 
 
@@ -143,12 +153,12 @@ def cases(
 
 
 def turns(
-    runs: Dict[Tuple[str, bool], Run], data: Any, args: argparse.Namespace
-) -> Dict[Tuple[str, bool], List[float]]:
+    runs: Dict[K, Run], data: Any, args: argparse.Namespace
+) -> Dict[K, List[float]]:
     """Seconds of the processor that each takes for the same batches, graphs
     included.
     """
-    seconds: Dict[Tuple[str, bool], List[float]] = {x: [] for x in runs}
+    seconds: Dict[K, List[float]] = {x: [] for x in runs}
     names, warm = list(runs), 2
     samples = torch.randperm(len(data))[: args.batch * (args.rounds + warm)]
     for i, index in enumerate(samples.split(args.batch)):
