@@ -120,8 +120,8 @@ def edges(args: argparse.Namespace) -> Any:
                 names.append(f'context, {report["about"]}, over {other}')
                 found.append(row)
     with open(osp.join(args.results, 'edges.json')) as f:
-        rows = json.load(f)['rows']
-    for row in rows:
+        gains = json.load(f)['gains']
+    for row in gains:
         for other in ('base', 'control'):
             values = {x: row.get(f'{x} over {other}') for x in METRICS}
             if None in values.values() or row['method'].endswith('-shuffled'):

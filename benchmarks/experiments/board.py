@@ -43,12 +43,12 @@ PUBLISHED = {
 }
 
 
-def read(path: str) -> List[Setting]:
+def read(path: str, part: str = 'rows') -> List[Setting]:
     """The rows of a file, if there is one."""
     if not osp.exists(path):
         return []
     with open(path) as f:
-        found: List[Setting] = json.load(f)['rows']
+        found: List[Setting] = json.load(f).get(part, [])
     return found
 
 

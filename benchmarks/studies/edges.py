@@ -16,7 +16,8 @@ import argparse
 import os
 import os.path as osp
 import sys
-from itertools import product
+from itertools import groupby, product
+from statistics import mean
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
@@ -234,21 +235,27 @@ def add(
     """Writes one more row and its ranks; several processes may."""
     metrics = ranking_metrics(ranks)
     row = {**row, **{x: 100 * metrics[x] for x in METRICS}}
+    order = 'data', 'fraction', 'model', 'method', 'older', 'seed'
+    mine = 'data', 'fraction'
     with FileLock(f'{path}.lock'):
         found = [*read(path), row]
         beside = f'{path[:-5]}-{row["data"]}-{row["fraction"]:g}.json'
         known = load_ranks(beside) if osp.exists(beside[:-5] + '.npz') else {}
         known[row['seed'], name_of(row)] = ranks.int()
         write_ranks(beside, known)
-        for x in found:
-            if (x['data'], x['fraction']) == (row['data'], row['fraction']):
-                x.update(gains(x, known, session))
-        order = 'data', 'fraction', 'model', 'method', 'older', 'seed'
         found.sort(key=lambda x: [x[k] for k in order])
+        gained = [
+            x for x in read(path, 'gains') if any(x[k] != row[k] for k in mine)
+        ]
+        here = [x for x in found if all(x[k] == row[k] for k in mine)]
+        for _, group in groupby(here, lambda x: [x[k] for k in order[:-1]]):
+            gained.append(gains(list(group), known, session))
+        gained.sort(key=lambda x: [x[k] for k in order[:-1]])
         report = {
             'command': words,
             'about': f'{len(found)} rows on all data sets',
-            'table': {x: table(found, x) for x in {y['data'] for y in found}},
+            'table': {x: table(gained, x) for x in {y['data'] for y in found}},
+            'gains': gained,
             'rows': found,
         }
         write(path, report)
@@ -260,20 +267,29 @@ def name_of(row: Setting, method: Optional[str] = None) -> str:
 
 
 def gains(
-    row: Setting, known: Dict[Tuple[int, str], Tensor], session: Tensor
+    group: List[Setting],
+    known: Dict[Tuple[int, str], Tensor],
+    session: Tensor,
 ) -> Setting:
-    """What a row has over the base and over its control, of its seed, with
-    95 % intervals; None where these are not there yet.
+    """What a method has over the base and over its control on the mean of its
+    seeds, with 95 % intervals; None where these are not there yet.
     """
+    row, seeds = group[0], [x['seed'] for x in group]
+    keys = 'data', 'fraction', 'model', 'method', 'older'
+    out: Setting = {x: row[x] for x in keys}
+    out['seeds'] = seeds
+    for metric in ('HR@20', 'MRR@20'):
+        out[metric] = mean(x[metric] for x in group)
 
     def values(name: str) -> Optional[Dict[str, Tensor]]:
-        rank = known.get((row['seed'], name))
-        if rank is None:
+        found = [known[x, name] for x in seeds if (x, name) in known]
+        if len(found) < len(seeds):
             return None
+        rank = torch.stack(found)
         hit = (rank <= 20).double()
-        return {'HR@20': hit, 'MRR@20': hit / rank}
+        return {'HR@20': hit.mean(0), 'MRR@20': (hit / rank).mean(0)}
 
-    mine, out = values(name_of(row)), {}
+    mine = values(name_of(row))
     for other in ('base', f'{row["method"]}-shuffled'):
         theirs = values(name_of(row, other))
         against = 'base' if other == 'base' else 'control'
@@ -287,27 +303,27 @@ def gains(
     return out
 
 
-def table(found: List[Setting], dataset: str) -> Table:
-    """The rows of a data set."""
+def table(gained: List[Setting], dataset: str) -> Table:
+    """The methods on a data set."""
 
     def cell(name: str) -> Callable[[Setting], str]:
         def show(row: Setting) -> str:
             if row[name] is None:
                 return '–'
-            mean, low, high = row[name]
-            return f'{mean:+.2f} [{low:+.2f}, {high:+.2f}]'
+            value, low, high = row[name]
+            return f'{value:+.2f} [{low:+.2f}, {high:+.2f}]'
 
         return show
 
     over = product(('control', 'base'), ('HR@20', 'MRR@20'))
     names = [f'{metric} over {other}' for other, metric in over]
     return rows(
-        [x for x in found if x['data'] == dataset],
+        [x for x in gained if x['data'] == dataset],
         [
             ('edges', lambda x: x['method'] + ', older' * x['older']),
             *((x, cell(x)) for x in names),
             ('HR@20 / MRR@20 (%)', '{HR@20:.2f} / {MRR@20:.2f}'),
-            ('model, seed', '{model}, {seed}'),
+            ('model, seeds', lambda x: f'{x["model"]}, {len(x["seeds"])}'),
             ('trained on (%)', '{fraction:.1%}'),
         ],
     )

@@ -42,7 +42,7 @@ def test_edges_beyond_base_and_control(tmp_path):
         {**row, 'method': 'base', 'HR@20 over base': None},
         {**row, 'method': 'covisit-weight', **over},
     ]
-    (tmp_path / 'edges.json').write_text(json.dumps({'rows': rows}))
+    (tmp_path / 'edges.json').write_text(json.dumps({'gains': rows}))
     args = pictures.argparse.Namespace(results=str(tmp_path))
     axis = pictures.edges(args).axes[0]
     names = [x.get_text() for x in axis.get_yticklabels()]

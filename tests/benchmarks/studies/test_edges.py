@@ -31,6 +31,7 @@ def test_rows_beside_base_and_control(run, tmp_path, monkeypatch):
     words = ['--seeds', '0', '--methods', 'base', 'covisit-weight']
     found = run(*words, '--bound')
     rows = {x['method']: x for x in found['rows']}
+    gains = {x['method']: x for x in found['gains']}
     assert set(rows) == {
         'base', 'covisit-weight', 'covisit-weight-shuffled',
         'bound', 'bound without target', 'one draw',
@@ -40,11 +41,11 @@ def test_rows_beside_base_and_control(run, tmp_path, monkeypatch):
     hits = {x: 100 * float((y <= 20).float().mean()) for x, y in ranks.items()}
     for method, row in rows.items():
         assert row['HR@20'] == pytest.approx(hits[f'niser {method}'])
-    mean, low, high = rows['covisit-weight']['HR@20 over control']
+    mean, low, high = gains['covisit-weight']['HR@20 over control']
     assert low <= mean <= high
     control = hits['niser covisit-weight-shuffled']
     assert mean == pytest.approx(hits['niser covisit-weight'] - control)
-    assert rows['base']['HR@20 over base'] is None
+    assert gains['base']['HR@20 over base'] is None
     # The best of several draws is never below one of them.
     best, sure, one = (
         ranks[f'niser {x}']
@@ -54,8 +55,27 @@ def test_rows_beside_base_and_control(run, tmp_path, monkeypatch):
     assert bool((best < one).any())
     assert len(found['table']['multimodal']) == 1 + 6
     # What is there is not made again.
-    monkeypatch.setattr(edges, 'train', None)
-    assert run(*words, '--bound') == found
+    with monkeypatch.context() as patch:
+        patch.setattr(edges, 'train', None)
+        assert run(*words, '--bound') == found
+
+    # Of several seeds the mean is compared, where all have both.
+    words[1:1] = ['1']
+    found = run(*words[:2], '--methods', 'base', 'covisit-weight')
+    ranks = load_ranks(beside)
+    mine, base = (
+        torch.stack([ranks[x, f'niser {name}'] for x in (0, 1)])
+        for name in ('covisit-weight', 'base')
+    )
+    apart = (mine <= 20).double() - (base <= 20).double()
+    gains = {x['method']: x for x in found['gains']}
+    got = gains['covisit-weight']
+    assert got['seeds'] == [0, 1]
+    assert got['HR@20 over base'][0] == pytest.approx(
+        100 * float(apart.mean())
+    )
+    assert gains['bound']['seeds'] == [0]
+    assert gains['bound']['HR@20 over base'] is not None
 
 
 def test_what_all_older_sessions_know(run):
