@@ -28,6 +28,7 @@ from benchmarks.experiments.candidates import (
     CANDIDATES,
     COMPOSED,
     PAPER,
+    PIECED,
     VARIANTS,
 )
 from benchmarks.experiments.datasets import load
@@ -179,7 +180,8 @@ def train(
         return net, {'epochs': 0, 'minutes': minutes, 'precision': 'float32'}
     torch.manual_seed(seed)
     precision = choose_precision('auto', 'cpu')
-    cls = find_class(VARIANTS.get(model, (model,))[0], MODELS)
+    name = PIECED if 'piece' in setting else VARIANTS.get(model, (model,))[0]
+    cls = find_class(name, MODELS)
     net = cls.from_dataset(train_data, precision=precision, **ours)
     if refit and 'edges' in setting:
         raise ValueError(

@@ -3,7 +3,7 @@ them.
 
 A setting holds arguments of the model and of fit, the `preset` of the latter
 and `edges`, an augmentation that tells edges of other sessions, `shuffled` or
-not.
+not. One with a `piece` is of the class that has it.
 """
 
 from typing import Dict, List, Tuple
@@ -30,6 +30,8 @@ CANDIDATES: Dict[str, List[Setting]] = {
          'weighting_score': 'quadratic', 'idf_weighting': 2.0},
     ],
 }  # fmt: skip
+# What a piece of other models is tried on.
+PIECED = 'benchmarks.experiments.pieces:PiecedSRGNN'
 # A model by the setting found for it, and more.
 VARIANTS: Dict[str, Tuple[str, Setting]] = {
     'srgnn-plus-context': ('srgnn-plus', {'context': 20}),
