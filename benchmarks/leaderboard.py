@@ -232,13 +232,16 @@ def compose(
 ) -> Tuple[Any, Setting]:
     """Networks, each with a term for repeats, and counts, mixed where there
     are several; with refit, terms and weights stay as validation found them.
+    A member `name:1` has the next seed.
     """
-    names = setting['members']
+    pairs = [x.partition(':') for x in setting['members']]
+    names = [x for x, _, _ in pairs]
+    seeds = [seed + int(x or 0) for _, _, x in pairs]
 
     def members(refit: bool) -> Tuple[List[Any], List[Setting]]:
         made = [
-            train(args, x, seed, chosen(args.dataset, x), data, refit)
-            for x in names
+            train(args, x, own, chosen(args.dataset, x), data, refit)
+            for x, own in zip(names, seeds)
         ]
         return [x for x, _ in made], [x for _, x in made]
 

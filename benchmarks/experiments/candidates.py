@@ -57,7 +57,7 @@ VARIANTS: Dict[str, Tuple[str, Setting]] = {
         for count in (512, 2048, 8192)
     },
 }
-# Made of trained models.
+# Made of trained models; `name:1` is one of the next seed.
 COMPOSED: Dict[str, Setting] = {
     'srgnn-plus-repeats': {'members': ['srgnn-plus']},
     'srgnn-plus-context-repeats': {'members': ['srgnn-plus-context']},
@@ -67,6 +67,9 @@ COMPOSED: Dict[str, Setting] = {
     'quick': {'members': ['srgnn-plus-quick', 'vsknn']},
     'blend-both': {'members': ['srgnn-plus-context', 'srgnn-plus', 'vsknn']},
     'blend-wide': {'members': ['srgnn-plus-wide', 'gcsan', 'gcegnn', 'vsknn']},
+    'blend-seeds': {
+        'members': ['srgnn-plus-wide', 'srgnn-plus-wide:1', 'gcegnn', 'vsknn']
+    },
     'blend-networks': {
         'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
     },

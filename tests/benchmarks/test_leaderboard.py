@@ -31,6 +31,8 @@ def run(folder, monkeypatch):
     monkeypatch.setitem(leaderboard.CANDIDATES, 'covisits', counts)
     members = {'members': ['srgnn-plus', 'covisits']}
     monkeypatch.setitem(leaderboard.COMPOSED, 'blend', members)
+    members = {'members': ['srgnn-plus', 'srgnn-plus:1']}
+    monkeypatch.setitem(leaderboard.COMPOSED, 'blend-seeds', members)
     members = {'members': ['srgnn-plus-context', 'srgnn-plus', 'covisits']}
     monkeypatch.setitem(leaderboard.COMPOSED, 'blend-both', members)
 
@@ -104,6 +106,28 @@ def test_refit_and_blend(run):
     assert again['table'].keys() == {'multimodal', 'front'}
     table = again['table']['multimodal']
     assert any('srgnn-plus, refit' in row[0] for row in table)
+
+
+def test_two_seeds_in_a_blend(run, folder, monkeypatch):
+    seeds = ['--seeds', '0', '1']
+    board = run('--models', 'srgnn-plus', *seeds, output='two.json')
+    found = {x['seed']: x for x in board['rows']}
+    trained = []
+    train = leaderboard.train
+
+    def told(args, model, seed, *more):
+        trained.append((model, seed))
+        return train(args, model, seed, *more)
+
+    monkeypatch.setattr(leaderboard, 'train', told)
+    board = run('--models', 'blend-seeds', output='two.json')
+    assert trained[1:] == [('srgnn-plus', 0), ('srgnn-plus', 1)]
+    (row,) = (x for x in board['rows'] if x['model'] == 'blend-seeds')
+    assert len(row['weights']) == 2
+    # What was trained for the rows is read.
+    assert row['minutes'] >= sum(x['minutes'] for x in found.values())
+    names = sorted(x.name for x in folder.glob('row-*-srgnn-plus-*.part'))
+    assert len(names) == 2
 
 
 def test_variant_in_a_blend_of_networks(run):
