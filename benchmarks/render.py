@@ -57,7 +57,10 @@ def enter(found: Any, key: str) -> Any:
         return found[int(key)]
     wanted = dict(pair.split('=') for pair in key.split('&'))
     for row in found:
-        if all(str(row[name]) == value for name, value in wanted.items()):
+        # 1.0 is written as 1: a point would begin another key.
+        told = {k: f'{x:g}' if isinstance(x, float) else str(x)
+                for k, x in row.items() if k in wanted}  # fmt: skip
+        if told == wanted:
             return row
     raise KeyError(key)
 

@@ -52,7 +52,7 @@ def test_a_number_in_a_sentence(folder):
     text = 'takes <!-- value: x#rows.0.ms .2f -->{}<!-- end --> ms, '
     twice = text.format('old') * 2
     assert render.render(twice) == text.format('2.35') * 2
-    rows = [{'model': 'a', 'k': 1, 'ms': 7.0}, {'model': 'b', 'k': 1, 'ms': 8}]
+    rows = [{'model': 'a', 'k': 1, 'ms': 7}, {'model': 'b', 'k': 1.0, 'ms': 8}]
     (folder / 'x.json').write_text(json.dumps({'rows': rows}))
     text = '<!-- value: x#rows.model=b&k=1.ms .0f -->{}<!-- end -->'
     assert render.render(text.format('old')) == text.format('8')
