@@ -13,6 +13,7 @@ from os import path as osp
 from typing import Any, Dict, List, Optional
 
 from benchmarks.experiments import options
+from benchmarks.experiments.board import NAMES
 from benchmarks.experiments.plots import (
     COLORS,
     MARKERS,
@@ -38,6 +39,11 @@ SHARES = {
 }
 METHODS = {'kmeans': 'weights by clusters, and blur', 'blur': 'blur alone',
            'inject-same': 'an injected item of the category'}  # fmt: skip
+
+# Rows of the leaderboard with edges that carry news.
+WHOLE = {'srgnn-plus-context': 'context=20',
+         'srgnn-plus-covisits': 'covisit-context'}  # fmt: skip
+OVER = ('base', 'control')
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -108,45 +114,50 @@ def shares(args: argparse.Namespace) -> Any:
 
 def edges(args: argparse.Namespace) -> Any:
     """Gains of edges that carry news, over the base and the control."""
-    names: List[str] = []
-    found: List[Dict[str, Any]] = []
+    found: Dict[str, Dict[str, Dict[str, Any]]] = {}
     for path in sorted(glob(osp.join(args.results, 'duels-*.json'))):
         with open(path) as f:
             report = json.load(f)
         for row in report['rows']:
-            plain = 'refit' not in row['model']
-            if plain and row['model'].endswith('-context'):
-                other = 'control' if 'shuffled' in row['beside'] else 'base'
-                names.append(f'context, {report["about"]}, over {other}')
-                found.append(row)
+            for model, label in WHOLE.items():
+                if row['model'] == model:
+                    other = 'shuffled' in row['beside']
+                    name = f'{label}, {NAMES[report["about"]]}'
+                    found.setdefault(name, {})[OVER[other]] = row
     with open(osp.join(args.results, 'edges.json')) as f:
         gains = json.load(f)['gains']
     for row in gains:
-        for other in ('base', 'control'):
+        for other in OVER:
             values = {x: row.get(f'{x} over {other}') for x in METRICS}
-            if None in values.values() or row['method'].endswith('-shuffled'):
+            method = row['method']
+            if None in values.values() or method.endswith(
+                ('-shuffled', 'draw')
+            ):
                 continue
-            older = ', counted in all' * row['older']
-            about = f'{row["data"]} × {row["fraction"]:g}, {row["model"]}'
-            names.append(f'{row["method"]}{older}, {about}, over {other}')
-            found.append(
-                {
-                    metric: dict(zip(('difference', 'low', 'high'), value))
-                    for metric, value in values.items()
-                }
-            )
-    size = (10, 0.24 * len(found) + 1.3)
+            name = method + ', counted in all' * row['older']
+            name += f', {NAMES[row["data"]]}'
+            name += f' × {row["fraction"]:g}' * (row['fraction'] < 1)
+            name += f', {row["model"]}' * (row['model'] != 'srgnn-plus')
+            found.setdefault(name, {})[other] = {
+                metric: dict(zip(('difference', 'low', 'high'), value))
+                for metric, value in values.items()
+            }
+    size = (10, 0.34 * len(found) + 1.5)
     figure, axes = panels(1, 2, size, grid='x', sharey=True)
-    for i, (axis, metric) in enumerate(zip(axes, METRICS)):
-        differences(
-            axis, list(range(len(found))), [x[metric] for x in found],
-            flat=True, color=COLORS[i], marker='o', linestyle='',
-            markersize=4,
-        )  # fmt: skip
+    for axis, metric in zip(axes, METRICS):
+        for i, other in enumerate(OVER):
+            rows = [(j, x) for j, x in enumerate(found.values()) if other in x]
+            differences(
+                axis, [j + 0.3 * i - 0.15 for j, _ in rows],
+                [x[other][metric] for _, x in rows], flat=True,
+                color=COLORS[i], marker=MARKERS[i], linestyle='',
+                markersize=4, label=f'over the {other}',
+            )  # fmt: skip
         axis.axvline(0, color='#666666', linewidth=1)
         axis.set_xlabel(f'{metric} (percentage points, 95 %)')
-    axes[0].set_yticks(range(len(names)), names, fontsize=7)
+    axes[0].set_yticks(range(len(found)), list(found), fontsize=8)
     axes[0].invert_yaxis()
+    legend_below(figure, ncols=2)
     return figure
 
 

@@ -30,23 +30,28 @@ def test_forest_has_a_line_for_each_pair(tmp_path):
 def test_edges_beyond_base_and_control(tmp_path):
     gain = {'difference': 1.0, 'low': 0.5, 'high': 2.0}
     pair = {'HR@20': gain, 'MRR@20': gain}
+    model = 'srgnn-plus-context'
     duels = [
-        {'model': 'x-context', 'beside': 'x-shuffled', **pair},
-        {'model': 'x-context refit', 'beside': 'x refit', **pair},
+        {'model': model, 'beside': 'srgnn-plus-shuffled', **pair},
+        {'model': f'{model} refit', 'beside': 'srgnn-plus refit', **pair},
     ]
     report = {'about': 'diginetica', 'rows': duels}
     (tmp_path / 'duels-diginetica.json').write_text(json.dumps(report))
-    row = {'data': 'otto', 'model': 'x', 'older': True, 'fraction': 0.125}
+    row = {'data': 'yoochoose', 'older': True, 'fraction': 0.125}
     over = {f'{x} over base': [2.0, 1.0, 3.0] for x in ('HR@20', 'MRR@20')}
     rows = [
-        {**row, 'method': 'base', 'HR@20 over base': None},
-        {**row, 'method': 'covisit-weight', **over},
+        {**row, 'model': 'x', 'method': 'base', 'HR@20 over base': None},
+        {**row, 'model': 'x', 'method': 'covisit-weight', **over},
+        {**row, 'model': 'x', 'method': 'covisit-weight-shuffled', **over},
     ]
     (tmp_path / 'edges.json').write_text(json.dumps({'gains': rows}))
     args = pictures.argparse.Namespace(results=str(tmp_path))
     axis = pictures.edges(args).axes[0]
     names = [x.get_text() for x in axis.get_yticklabels()]
     assert names == [
-        'context, diginetica, over control',
-        'covisit-weight, counted in all, otto × 0.125, x, over base',
+        'context=20, Diginetica',
+        'covisit-weight, counted in all, YooChoose 1/64 × 0.125, x',
     ]
+    base, control = axis.containers
+    assert base[0].get_xdata().tolist() == [2.0]
+    assert control[0].get_xdata().tolist() == [1.0]
