@@ -81,6 +81,12 @@ def train(args: argparse.Namespace) -> None:
             f'--preset {args.preset} trains on plain graphs; drop --augment '
             f'{args.augment}, or take --preset auto'
         )
+    if strongest and args.val_file is not None:
+        raise ValueError(
+            f'--preset {args.preset} looks at all training sessions in the '
+            f'end, and --val-file keeps some of them apart; name these files '
+            f'by one pattern of --log, or take --preset auto'
+        )
     if osp.isdir(args.output) or not osp.basename(args.output):
         raise IsADirectoryError(f'{args.output} is a folder; name a file')
     if args.model in COUNTS:
@@ -154,7 +160,8 @@ def count(args: argparse.Namespace) -> None:
     cls = find_class(args.model, COUNTS)
     model = cls(train.num_items, **dict(args.set)).fit(everything)
     recommender = Recommender.from_dataset(model, train)
-    recommender.about['refit'] = True
+    if args.val_file is None:  # Whose sessions are not among all.
+        recommender.about['refit'] = True
     recommender.popularity = everything.popularity
     with alone(args.output):
         recommender.save(args.output)

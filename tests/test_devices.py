@@ -23,23 +23,26 @@ from pyg_sessaug.nn import (
     SRGNN,
     TAGNN,
     AttenMixer,
+    Blend,
     GRU4Rec,
     SASRec,
     SRGNNPlus,
     SwitchCase,
 )
 from pyg_sessaug.nn.models.session_model import to_device
-from pyg_sessaug.training import distributed
+from pyg_sessaug.training import distributed, fit_blend, fit_repeats
 from pyg_sessaug.transforms import (
     ClusterDistance,
     CovisitContext,
     GaussianBlur,
     ItemDistance,
+    NeighborContext,
     NormalizeEdges,
     SoftClusterDistance,
     TimeDecay,
     WeightChannels,
 )
+from tests.pretend import PretendedGPU
 from tests.waits import Copies, Narrow, OneDevice, Waits
 
 N = 40
@@ -294,3 +297,43 @@ def test_trains_and_ranks_on_a_device(name, data, device):
         metrics = evaluate(model.eval(), data[1])
         results.append((history[-1]['val_loss'], metrics['HR@20']))
     assert results[0] == pytest.approx(results[1], rel=0.05)
+
+
+@pytest.fixture(scope='module')
+def splits(tmp_path_factory):
+    root = tmp_path_factory.mktemp('pretended')
+    size = {'num_sessions': 120, 'num_items': 30}
+    names = ('train', 'val', 'test')
+    data = {x: MultimodalSessions(root, x, **size) for x in names}
+    data['all'] = MultimodalSessions(root, val_ratio=0.0, **size)
+    return data
+
+
+def test_a_blend_is_on_one_device(splits):
+    torch.manual_seed(0)
+    model = SRGNNPlus(splits['train'].num_items, 8).eval()
+    counts = VSKNN(model.num_items).fit(splits['train'])
+    with PretendedGPU():
+        assert model.item_embedding.device.type == 'cpu'
+        term = fit_repeats(model.to('cuda'), splits['val'], progress=False)
+        blend = fit_blend([term, counts], splits['val'], progress=False)
+        assert {x.device.type for x in blend.buffers()} == {'cuda'}
+        assert evaluate(blend, splits['test'])['HR@20'] > 0
+        with pytest.raises(RuntimeError, match='two devices'):
+            model.item_embedding + torch.zeros(model.num_items, 8)
+
+
+def test_neighbours_on_another_device(splits):
+    torch.manual_seed(0)
+    model = SRGNNPlus.from_dataset(splits['train'], 8, context=3).eval()
+    plain = SRGNN(model.num_items, 8).eval()
+    neighbors = NeighborItems(model.num_items, 3).fit(splits['train'])
+    plain.test_transform = Compose([NeighborContext(neighbors)])
+    expected = evaluate(plain, splits['test'])
+    with PretendedGPU():
+        model.to('cuda').observe(splits['all'])
+        assert evaluate(model, splits['test'])['HR@20'] > 0
+        blend = Blend([plain, VSKNN(model.num_items).fit(splits['train'])])
+        blend.to('cuda')
+        blend.weight.copy_(torch.tensor([1.0, 0.0]))
+        assert evaluate(blend, splits['test']) == pytest.approx(expected)

@@ -120,7 +120,7 @@ class NeighborItems(torch.nn.Module):
                 'NeighborItems has no sessions to ask; call fit(dataset), or '
                 'make the model by from_dataset(dataset)'
             )
-        nodes = session_nodes(data)
+        nodes = self._moved(session_nodes(data))
         if int(nodes.session.max()) >= self.vsknn.num_sessions:
             raise ValueError(
                 f'NeighborItems got a part of session '
@@ -136,6 +136,10 @@ class NeighborItems(torch.nn.Module):
         if not bool(known.all()):
             parts.append(self._ask(_select(nodes, ~known)))
         return _join(known, parts)
+
+    def _moved(self, nodes: SessionNodes) -> SessionNodes:
+        r"""Sessions where the counts are."""
+        return SessionNodes(*(x.to(self.vsknn.item.device) for x in nodes))
 
     def _rows(self, nodes: SessionNodes) -> Tuple[Tensor, Tensor]:
         r"""Which sessions are known, ``[B]`` bool, and the click that each
@@ -193,7 +197,8 @@ class NeighborItems(torch.nn.Module):
         target = sessions.target
         samples = torch.arange(target.numel()).split(BATCH)
         for index in progress_bar(samples, 'neighbours', progress):
-            votes = self._ask(session_nodes(dataset.graphs.batch(index)))
+            nodes = session_nodes(dataset.graphs.batch(index))
+            votes = Votes(*(x.cpu() for x in self._ask(self._moved(nodes))))
             count = votes.ptr.diff()
             row = torch.repeat_interleave(target[index] - 1, count)
             place = torch.arange(row.numel()) - torch.repeat_interleave(

@@ -153,7 +153,8 @@ class SessionCounts(torch.nn.Module, ABC):
         Args:
             data (Data or Batch): Session graphs, as of :meth:`score`.
         """
-        score = self.score(data)
+        # Votes for what is clicked several times a session may be negative.
+        score = self.score(data).clamp_(min=0)
         tiny = torch.finfo(score.dtype).tiny
         share = score / score.sum(dim=1, keepdim=True).clamp(min=tiny)
         none = share == 0

@@ -82,6 +82,8 @@ def read_blocks(stream: Any, encoding: str = 'utf-8') -> Iterator[List[str]]:
         for start in range(0, len(whole), MOST_LINES):
             yield whole[start : start + MOST_LINES]
     rest = ''.join(begun)
+    if first:
+        rest = rest.removeprefix('\ufeff')
     if rest:
         yield [rest]
 

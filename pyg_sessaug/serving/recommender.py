@@ -201,9 +201,11 @@ class Recommender:
         sessions = plain_list(sessions)
         one = not any(isinstance(x, (list, tuple)) for x in sessions)
         lists = [sessions] if one else sessions
-        known, unknown = self._vocabulary.look_up(lists)
+        whole, unknown = self._vocabulary.look_up(lists)
+        known = whole
         if self.max_length is not None:
             known = [session[-self.max_length :] for session in known]
+        left_out = whole if exclude_clicked else [[] for _ in whole]
         blocked = self._vocabulary.indices(block)
         if allow is not None:
             excluded = torch.ones(len(self.item_ids), dtype=torch.bool)
@@ -219,9 +221,8 @@ class Recommender:
         length = [len(known[i]) for i in rows]
         for batch in split_sessions(length, batch_size_of(self.model)):
             chunk = [rows[i] for i in batch]
-            found = self._score(
-                [known[i] for i in chunk], k, blocked, exclude_clicked
-            )
+            own = [left_out[i] for i in chunk]
+            found = self._score([known[i] for i in chunk], k, blocked, own)
             for i, ranking in zip(chunk, found):
                 best[i] = ranking
         result = [
@@ -355,7 +356,7 @@ class Recommender:
         sessions: List[List[int]],
         k: int,
         blocked: Tensor,
-        exclude_clicked: bool,
+        left_out: List[List[int]],
     ) -> List[Tuple[List[int], List[float]]]:
         model = self.model
         device = device_of(model)
@@ -368,8 +369,8 @@ class Recommender:
         score = model.score(batch)
         if training:
             model.train()
-        if exclude_clicked:
-            score[batch.batch, batch.x] = -torch.inf
+        for row, items in enumerate(left_out):
+            score[row, items] = -torch.inf
         if blocked.numel() > 0:
             score[:, blocked.to(device)] = -torch.inf
         return _unpack(*top_items(score, k))

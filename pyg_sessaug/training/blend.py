@@ -8,6 +8,7 @@ from torch.nn import Module
 from torch_geometric.data import Batch
 
 from pyg_sessaug.evaluation import batch_size_of, run_batches
+from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.nn.models.blend import Blend, log_probability
 
 
@@ -21,7 +22,7 @@ def fit_blend(
 
     Args:
         members (list of torch.nn.Module): The models, which stay as they
-            are.
+            are, but for counts, which go where the networks are.
         val (SessionDataset or Subset): Samples that chose their epochs and
             that none was trained on.
         progress (bool): Whether a terminal shows bars where it takes over
@@ -39,4 +40,4 @@ def fit_blend(
         size = batch_size_of(blend)
         columns.append(run_batches(member, of_target, val, size, progress))
     blend.fit_weights(torch.stack(columns, dim=1))
-    return blend.eval()
+    return blend.to(device_of(blend)).eval()

@@ -3,6 +3,8 @@ r"""Training of session models."""
 import warnings
 from typing import Any, Callable, Dict, List, Optional
 
+from pyg_sessaug.counts import NeighborItems
+from pyg_sessaug.counts.session_counts import SessionCounts
 from pyg_sessaug.data.ids import check_ids
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import check_interface
@@ -13,6 +15,7 @@ from pyg_sessaug.training.sampled import LOSSES, check_sampled
 from pyg_sessaug.training.schedule import SCHEDULES
 from pyg_sessaug.training.state import alone, copy_tensors
 from pyg_sessaug.transforms import NormalizeEdges
+from pyg_sessaug.transforms.at_test import modules_within
 
 
 def fit(
@@ -124,7 +127,8 @@ def fit(
             those of validation among them, as by :obj:`val_ratio=0`. Once
             validation has chosen the epoch, the model is trained anew on
             them for as many, from the same start, and keeps those weights;
-            what it counts of training sessions, it counts anew.
+            what it and :obj:`transform` count of training sessions, they
+            count anew.
             (default: :obj:`None`)
         callback (callable, optional): Called after every epoch with the
             history so far, by the first process. (default: :obj:`None`)
@@ -240,6 +244,9 @@ def fit(
             model.load_state_dict(loop.state.start)
             if hasattr(model, 'observe'):
                 model.observe(refit)
+            for module in modules_within(transform):
+                if isinstance(module, (SessionCounts, NeighborItems)):
+                    module.fit(refit)
             again = Loop(model, refit, None, *more)
             history = history + again.run(
                 best_epoch(history, min_delta),

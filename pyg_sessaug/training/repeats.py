@@ -9,6 +9,7 @@ from torch_geometric.data import Batch
 
 from pyg_sessaug.evaluation import batch_size_of, rank_samples, run_batches
 from pyg_sessaug.metrics import ranking_metrics
+from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.nn.models.blend import log_probability
 from pyg_sessaug.nn.models.repeat_term import RepeatTerm
 
@@ -40,7 +41,7 @@ def fit_repeats(
         progress (bool): Whether a terminal shows bars where it takes over
             five seconds. (default: :obj:`True`)
     """
-    term = RepeatTerm(model, num_clicks)
+    term = RepeatTerm(model, num_clicks).to(device_of(model))
     done = 0
 
     def of_clicked(batch: Batch) -> Tensor:

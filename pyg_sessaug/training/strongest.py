@@ -1,5 +1,6 @@
 r"""The strongest model: a network beside neighbours, trained on everything."""
 
+import os
 import os.path as osp
 from tempfile import TemporaryDirectory
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -7,10 +8,12 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from torch.nn import Module
 
 from pyg_sessaug.counts import VSKNN
+from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.nn.models.blend import Blend
 from pyg_sessaug.training.augmentations import derive
 from pyg_sessaug.training.augmented import new_model
 from pyg_sessaug.training.blend import fit_blend
+from pyg_sessaug.training.distributed import rank
 from pyg_sessaug.training.fit import fit
 from pyg_sessaug.training.repeats import fit_repeats
 from pyg_sessaug.training.state import alone
@@ -61,6 +64,9 @@ def fit_strongest(
     with TemporaryDirectory() as folder, alone(checkpoint):
         # The second training reads what the first has found.
         kwargs['checkpoint'] = checkpoint or osp.join(folder, 'state')
+        stale = f'{kwargs["checkpoint"]}.refit'
+        if not resume and rank() == 0 and osp.exists(stale):
+            os.unlink(stale)
         model = new_model(make_model, seed)
         history = fit(model, train, val, resume=resume, **kwargs)
         show = kwargs.get('progress', True)
@@ -73,4 +79,5 @@ def fit_strongest(
             history = fit(model, train, val, **again)
             term.model = model
     neighbors = VSKNN(train.num_items).fit(everything)
-    return Blend([term, neighbors], blend.weight.tolist()).eval(), history
+    blend = Blend([term, neighbors], blend.weight.tolist())
+    return blend.to(device_of(blend)).eval(), history

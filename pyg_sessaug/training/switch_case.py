@@ -47,6 +47,8 @@ def fit_switch_case(
         training, and ``improved``, whether its weights are its own.
     """
     kwargs.setdefault('schedule', 'steps')  # Clusters are small by nature.
+    if getattr(model, 'test_transform', None) is not None:
+        kwargs.setdefault('transform', model.test_transform)
     torch.manual_seed(seed)
     ensemble = SwitchCase(model, num_clusters)
     ensemble.fit_clusters(session_vectors(model, val))

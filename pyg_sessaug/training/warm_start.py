@@ -11,6 +11,7 @@ from pyg_sessaug.data.sessions import Sessions, expand_ranges
 from pyg_sessaug.nn.interface import check_interface
 
 TABLE = 'item_embedding'
+STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 
 @torch.no_grad()
@@ -70,6 +71,15 @@ def warm_start(model: Any, earlier: Any, train: Any) -> Dict[str, int]:
     kept = index >= 0
     for name in new.keys() - {TABLE}:
         new[name].copy_(old[name])
+    # Statistics of normalisation belong to the weights; counts of sessions,
+    # which are buffers too, to the data.
+    known = {
+        k.removeprefix('_orig_mod.'): v
+        for k, v in earlier.model.named_buffers()
+    }
+    for name, value in model.named_buffers():
+        if name.endswith(STATISTICS) and name in known:
+            value.copy_(known[name])
     table = new[TABLE].cpu()
     table[kept] = old[TABLE].cpu()[index[kept]]
     _start_new(table, kept, train.flat_sessions)

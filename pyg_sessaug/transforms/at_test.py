@@ -83,7 +83,7 @@ def _part(transform: Any) -> Optional[Any]:
     if getattr(transform, 'at_test', False):
         return transform
     within = getattr(transform, 'transforms', None)
-    if not isinstance(within, list):
+    if not isinstance(within, (list, tuple)):
         return None
     parts = [_part(x) for x in within]
     if all(x is None for x in parts):
@@ -98,7 +98,7 @@ def _leaves(transform: Any) -> Iterator[Any]:
     if transform is None:
         return
     within = getattr(transform, 'transforms', None)
-    if not isinstance(within, list):
+    if not isinstance(within, (list, tuple)):
         yield transform
         return
     for part in within:

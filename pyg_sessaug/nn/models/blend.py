@@ -94,8 +94,10 @@ class Blend(Module):
             part = log_probability(member, graphs) + weight
             out = part if out is None else torch.logaddexp(out, part)
         assert out is not None  # Weights sum to one.
-        # What a silent member left over is the others'.
-        return out - out.logsumexp(dim=1, keepdim=True)
+        # What a silent member left over is the others'; of a session that
+        # none knows there is nothing to share.
+        total = out.logsumexp(dim=1, keepdim=True)
+        return out - total.clamp(min=torch.finfo(out.dtype).min)
 
     log_probability = score
 
