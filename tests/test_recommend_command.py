@@ -126,6 +126,7 @@ def test_blocks_are_what_has_come():
     assert max(map(len, blocks)) <= 512
     assert len(blocks) == 3
     assert list(read_blocks(Pieces())) == []
+    assert list(read_blocks(Pieces('\ufeff1 2'.encode()))) == [['1 2']]
 
 
 texts = st.text(st.sampled_from('ab0 ,\t"\'-ü'), min_size=1)

@@ -7,6 +7,8 @@ import torch
 
 from benchmarks.experiments.datasets import YooChoose100k
 from pyg_sessaug.counts import VSKNN
+from pyg_sessaug.data.graphs import list_batch
+from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.metrics import ranking_metrics, target_rank
 from tests.counts.logs import (
     LATER,
@@ -174,3 +176,15 @@ def test_real_sessions(shared_data, tmp_path):
     hits = ranking_metrics(torch.cat(ranks))
     assert hits['HR@20'] > 0.6
     assert hits['MRR@20'] > 0.3
+
+
+def test_probabilities_where_items_come_often_in_a_session():
+    sessions = [[0, 0, 0, 0, 1], [0, 0, 0, 0, 2], [0, 0, 0, 1]] * 5
+    length = torch.tensor([len(x) for x in sessions])
+    item = torch.tensor([x for session in sessions for x in session])
+    model = VSKNN(4)
+    ptr = torch.cat([torch.zeros(1, dtype=torch.long), length.cumsum(0)])
+    model.update(Sessions(item, ptr))
+    batch = list_batch([[1], [0], [2, 0]])
+    share = model.log_probability(batch).exp()
+    torch.testing.assert_close(share.sum(1), torch.ones(3))

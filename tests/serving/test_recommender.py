@@ -374,3 +374,14 @@ def test_devices(tmp_path, device):
     loaded = Recommender.load(tmp_path / 'a.pt', device)
     out = loaded.recommend([STRINGS[:3], STRINGS[2:3]], k=4)
     assert [x.items for x in out] == [x.items for x in expected]
+
+
+def test_all_clicked_items_of_a_cut_session_are_left_out():
+    recommender = make()
+    recommender.max_length = 2
+    session = STRINGS[:5]
+    found = recommender.recommend(session, 12, exclude_clicked=True)
+    assert set(found.items) == set(STRINGS[5:])
+    # The scores are those of the last clicks.
+    found = recommender.recommend(session, 12)
+    assert found.items == make().recommend(session[-2:], 12).items

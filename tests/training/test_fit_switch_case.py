@@ -1,12 +1,14 @@
 import pytest
 import torch
+from torch_geometric.transforms import Compose
 
+from pyg_sessaug.counts import CoVisits
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.evaluation import session_vectors
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.training import fit, switch_case, validation_loss
 from pyg_sessaug.training.switch_case import fit_switch_case, session_labels
-from pyg_sessaug.transforms import NormalizeEdges
+from pyg_sessaug.transforms import CovisitContext, NormalizeEdges
 
 QUIET = {'progress': False, 'epochs': 2}
 
@@ -42,6 +44,17 @@ def test_vectors_and_labels_are_those_of_samples_alone(data, model):
     torch.testing.assert_close(session_vectors(model, val), vector)
     label = torch.cat([ensemble.label(graph) for graph in alone])
     assert torch.equal(session_labels(ensemble, val), label)
+
+
+def test_clusters_are_trained_on_the_graphs_of_the_model(data):
+    train, val = data
+    torch.manual_seed(0)
+    model = SRGNN(train.num_items, 6)
+    context = CovisitContext(CoVisits(train.num_items).fit(train))
+    fit(model, train, val, Compose([context, NormalizeEdges()]), **QUIET)
+    ensemble, _ = fit_switch_case(model, train, val, 2, **QUIET)
+    for own in ensemble.models:
+        assert own.test_transform.transforms[0] is context
 
 
 def test_is_algorithm_1(data, model, monkeypatch):

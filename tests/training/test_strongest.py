@@ -102,6 +102,41 @@ def test_an_interrupted_one_goes_on(log, tmp_path):
     assert torch.equal(again.score(batch), whole.score(batch))
 
 
+def test_a_new_one_looks_at_no_earlier_state(log, tmp_path):
+    train, val, everything, test = splits(log)
+    path = str(tmp_path / 'state')
+    data = train, val, everything
+
+    def stop(history):
+        if 'val_loss' not in history[-1]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_strongest(
+            make(train), *data, checkpoint=path, callback=stop, **OPTIONS
+        )
+
+    def other():  # As from an earlier model.
+        model = make(train)()
+        model.item_embedding.data.mul_(3)
+        return model
+
+    new, _ = fit_strongest(other, *data, checkpoint=path, **OPTIONS)
+    expected, _ = fit_strongest(other, *data, **OPTIONS)
+    batch = NormalizeEdges()(test.get_batch(torch.arange(20)))
+    assert torch.equal(new.score(batch), expected.score(batch))
+
+
+def test_sessions_that_are_kept_apart(log, tmp_path, capsys):
+    words = ['train', '--log', str(log), '--val-file', str(log)]
+    words += ['--test-file', str(log), '--output', str(tmp_path / 'x.pt')]
+    with pytest.raises(SystemExit, match='--val-file keeps some of them'):
+        main([*words, '--preset', 'best'])
+    main([*words, '--model', 'vsknn', '--quiet'])
+    about = Recommender.load(str(tmp_path / 'x.pt')).about
+    assert 'refit' not in about
+
+
 @pytest.mark.parametrize('name', ['quick', 'best'])
 def test_one_command_and_one_file(log, tmp_path, name, capsys):
     path = str(tmp_path / 'shop.pt')

@@ -60,6 +60,9 @@ def test_every_model_of_the_same_items_is_the_earlier_one(name):
     train = data(OLD, [[0, 1, 2], [3, 4, 0, 0]])
     torch.manual_seed(0)
     first, second = (cls.from_dataset(train, 4).eval() for _ in range(2))
+    for name, value in first.named_buffers():
+        if 'running' in name:
+            value.uniform_(0.5, 2.0)
     counts = warm_start(second, Recommender(first, OLD), train)
     assert counts == {'kept': 5, 'new': 0, 'gone': 0}
     ask = [OLD[:3], OLD[2:], ['d', 'd']]

@@ -37,9 +37,9 @@ OPTIONS = dict(epochs=1, batch_size=50, schedule='cosine', progress=False)
 class Log2(Log):
     """With validation sessions."""
 
-    def __init__(self, root, split):
+    def __init__(self, root, split, val_ratio=0.2):
         self.given, self.given_items = TRAIN, NUM_ITEMS
-        super(Log, self).__init__(root, split, val_ratio=0.2)
+        super(Log, self).__init__(root, split, val_ratio=val_ratio)
 
 
 @pytest.fixture
@@ -72,12 +72,48 @@ def test_parts_that_belong_there(covisits):
     part = at_test(Compose([distance, Compose([weight, shares]), blur]))
     assert [x.transforms for x in part.transforms[::2]] == [[], []]
     assert part.transforms[1].transforms == [weight, shares]
+    pair = Compose([weight, shares])
+    pair.transforms = weight, shares
+    assert at_test(pair).transforms == [weight, shares]
     # Channels stay, plain ones.
     channels = at_test(WeightChannels([distance, weight]))
     graphs = session_batch(torch.tensor([1, 2, 3, 1]), torch.tensor([4]))
     out = channels(graphs).edge_weight
     assert torch.equal(out[:, 0], torch.ones(3))
     assert bool((out[:, 1] > 1).any())
+
+
+@pytest.mark.parametrize('name', ['covisits', 'neighbors', 'weights'])
+def test_refit_counts_anew(data, tmp_path, name):
+    train, val, _ = data
+    everything = Log2(str(tmp_path), 'train', val_ratio=0.0)
+
+    def make(known):
+        if name == 'neighbors':
+            return NeighborContext(NeighborItems(NUM_ITEMS, 3).fit(known))
+        counts = CoVisits(NUM_ITEMS).fit(known)
+        cls = CovisitContext if name == 'covisits' else CovisitWeight
+        return cls(counts)
+
+    models = []
+    for known, refit in ((train, everything), (everything, None)):
+        torch.manual_seed(0)
+        models.append(SRGNN(NUM_ITEMS, 4))
+        steps = Compose([make(known), NormalizeEdges()])
+        samples = everything if refit is None else train
+        fit(models[-1], samples, val, steps, seed=0, refit=refit, **OPTIONS)
+    batch = everything.get_batch(torch.arange(9))
+    first, second = (x.eval().score(x.test_transform(batch)) for x in models)
+    torch.testing.assert_close(first, second)
+
+
+def test_what_was_not_clicked_is_not_left_out(data, covisits):
+    torch.manual_seed(0)
+    model = SRGNN(NUM_ITEMS, 4).eval()
+    model.test_transform = Compose([CovisitContext(covisits)])
+    recommender = Recommender(model, list(range(NUM_ITEMS)))
+    found = recommender.recommend([3, 5], NUM_ITEMS, exclude_clicked=True)
+    assert set(found.items) == set(range(NUM_ITEMS)) - {3, 5}
 
 
 def test_validation_evaluation_and_recommendations(data, covisits, tmp_path):

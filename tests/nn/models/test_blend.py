@@ -3,6 +3,7 @@ import torch
 
 from pyg_sessaug import Recommender, evaluate, fit
 from pyg_sessaug.counts import VSKNN, CoVisits
+from pyg_sessaug.data.graphs import list_batch
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn import SRGNN, TAGNN, Blend
 from pyg_sessaug.training import fit_blend, validation_loss
@@ -67,6 +68,22 @@ def test_a_silent_member_leaves_a_session_to_the_others(data, members):
     torch.testing.assert_close(
         score, members[0].score(batch).log_softmax(dim=1)
     )
+
+
+def test_nobody_knows_a_session(data):
+    counts = CoVisits(NUM_ITEMS).fit(data[0])
+    shy = VSKNN(NUM_ITEMS).fit(data[0])
+    empty = [NUM_ITEMS - 1]
+    for model in (counts, shy):  # Sessions without the item
+        item = model.item
+        kept = torch.where(item == empty[0], 0, item)
+        model._take(kept, model.ptr)
+    blend = Blend([counts, shy])
+    score = blend.score(list_batch([empty, [0]]))
+    assert bool((score[0] == -torch.inf).all())
+    assert score[1].exp().sum().item() == pytest.approx(1.0)
+    found = Recommender(blend, list(range(NUM_ITEMS))).recommend([empty, [0]])
+    assert [bool(x.items) for x in found] == [False, True]
 
 
 def test_weights_maximise_the_likelihood(data, members):
