@@ -96,7 +96,7 @@ class Service:
                 raise ValueError('`session` must be a list of ids')
             if type(k) is not int or not 1 <= k <= self.max_k:
                 raise ValueError(f'`k` must be in 1 to {self.max_k}')
-        except ValueError as error:  # JSON's own, too
+        except (ValueError, RecursionError) as error:  # JSON's own, too
             self.counts['bad_requests'] += 1
             return JSONResponse({'error': str(error)}, 400)
         future = asyncio.get_running_loop().create_future()

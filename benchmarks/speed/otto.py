@@ -134,7 +134,7 @@ def tables(row: Dict[str, Any]) -> Dict[str, Table]:
             ('events a second', '{per_second:,}'),
             ('GiB', '{peak_rss_gib:.2f}'),
         ]),
-        'trained': rows([{**row['trained'], **row['prepared']}], [
+        'trained': rows([{**row['prepared'], **row['trained']}], [
             ('samples of an epoch', '{train_samples:,}'),
             ('steps', '{steps:,}'),
             ('samples a second', '{samples_per_second:,}'),
