@@ -3,6 +3,7 @@ r"""Ranks and what is made of them, over the full catalogue.
 Of items with equal scores the one with the lower index ranks first.
 """
 
+from itertools import pairwise
 from typing import Dict, Sequence, Tuple, Union
 
 import numpy as np
@@ -175,18 +176,17 @@ def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:
         index = place.gather(1, index)
     else:
         value, index = score.topk(count)
-    is_tied = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] > -torch.inf)
     # Read at once, as a host waits for a GPU each time; NaN comes first.
-    fine = value[:, 0] < torch.inf
-    is_fine, tied = torch.stack([fine, is_tied.any(dim=1)]).tolist()
-    if not all(is_fine):
+    best = value.tolist()
+    if not all(row[0] < torch.inf for row in best):
         raise ValueError(
             'a score is NaN or infinite; the model diverged, train it again '
             'with a lower lr'
         )
     k = min(k, score.size(1))
     value, index = value[:, :k], index[:, :k]
-    for row in [i for i, x in enumerate(tied) if x]:
-        order = score[row].sort(descending=True, stable=True)
-        value[row], index[row] = order[0][:k], order[1][:k]
+    for row, found in enumerate(best):
+        if any(x == y > -torch.inf for x, y in pairwise(found)):
+            order = score[row].sort(descending=True, stable=True)
+            value[row], index[row] = order[0][:k], order[1][:k]
     return value, index

@@ -1,6 +1,7 @@
 r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
 import copy
+from collections import Counter
 from itertools import chain, pairwise
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -286,7 +287,7 @@ def session_batch(item: Tensor, length: Tensor) -> Batch:
     return list_batch([x.tolist() for x in item.split(length.tolist())])
 
 
-def list_batch(sessions: List[List[int]]) -> Batch:
+def list_batch(sessions: List[List[int]], normalized: bool = False) -> Batch:
     r"""The same as :func:`session_batch`, for lists.
 
     A request has few clicks: plain Python counts them and makes one tensor
@@ -294,6 +295,9 @@ def list_batch(sessions: List[List[int]]) -> Batch:
 
     Args:
         sessions (list): Items of each session, in order.
+        normalized (bool): Whether graphs have the :obj:`edge_attr` that
+            :class:`~pyg_sessaug.transforms.NormalizeEdges` would give them.
+            (default: :obj:`False`)
     """
     node: List[int] = []
     edge: List[Tuple[int, int]] = []
@@ -322,6 +326,11 @@ def list_batch(sessions: List[List[int]]) -> Batch:
         'edge_weight': (torch.ones(len(edge)), edge_ptr, False),
         'click_index': (index, click_ptr, True),
     }
+    if normalized:  # All weights are one: a share is by how many edges.
+        heads, tails = Counter(edges[len(edge) :]), Counter(edges[: len(edge)])
+        shares = [(1 / heads[head], 1 / tails[tail]) for tail, head in edge]
+        share = torch.tensor(shares, dtype=torch.float).view(-1, 2)
+        values['edge_attr'] = (share, edge_ptr, False)
     return _make_batch(values, node_graph, start, click_graph, click_ptr)
 
 
@@ -348,8 +357,8 @@ def _make_batch(
     batch._num_graphs = first.numel()
     batch._slice_dict = {k: v[1] for k, v in values.items()}
     batch._inc_dict = {k: first if v[2] else none for k, v in values.items()}
-    for key, (value, _, _) in values.items():
-        batch[key] = value
-    batch.click_index_batch, batch.click_index_ptr = click_graph, click_ptr
-    batch.batch, batch.ptr = node_graph, ptr
-    return batch
+    return batch.update({
+        **{k: v[0] for k, v in values.items()},
+        'click_index_batch': click_graph, 'click_index_ptr': click_ptr,
+        'batch': node_graph, 'ptr': ptr,
+    })  # fmt: skip

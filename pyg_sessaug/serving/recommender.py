@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_sessaug.data.graphs import list_batch
 from pyg_sessaug.evaluation import batch_size_of, split_sessions
 from pyg_sessaug.files import save_atomically
 from pyg_sessaug.metrics import top_items
@@ -25,7 +24,7 @@ from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
 from pyg_sessaug.serving.model_file import load_recommender, model_state
 from pyg_sessaug.serving.update import update
 from pyg_sessaug.serving.vocabulary import Id, Vocabulary, plain_list
-from pyg_sessaug.transforms.at_test import ScoredGraphs
+from pyg_sessaug.transforms.at_test import scored_batch
 
 
 class Recommendations(NamedTuple):
@@ -350,7 +349,7 @@ class Recommender:
             f'popularity={self.popularity is not None})'
         )
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _score(
         self,
         sessions: List[List[int]],
@@ -360,7 +359,7 @@ class Recommender:
     ) -> List[Tuple[List[int], List[float]]]:
         model = self.model
         device = device_of(model)
-        batch = ScoredGraphs(model)(list_batch(sessions))
+        batch = scored_batch(model, sessions)
         if device.type != 'cpu':  # Which alone takes a while to find out.
             batch = batch.to(device)
         training = getattr(model, 'training', False)
@@ -370,7 +369,8 @@ class Recommender:
         if training:
             model.train()
         for row, items in enumerate(left_out):
-            score[row, items] = -torch.inf
+            if items:
+                score[row, items] = -torch.inf
         if blocked.numel() > 0:
             score[:, blocked.to(device)] = -torch.inf
         return _unpack(*top_items(score, k))
@@ -392,9 +392,9 @@ class Recommender:
 def _unpack(
     value: Tensor, index: Tensor
 ) -> List[Tuple[List[int], List[float]]]:
-    # What is minus infinite was excluded and stands last.
-    count = (value > -torch.inf).sum(dim=1).tolist()
-    return [
-        (items[:n], scores[:n])
-        for items, scores, n in zip(index.tolist(), value.tolist(), count)
-    ]
+    found = []
+    for items, scores in zip(index.tolist(), value.tolist()):
+        # What is minus infinite was excluded and stands last.
+        count = len(scores) - scores.count(-torch.inf)
+        found.append((items[:count], scores[:count]))
+    return found

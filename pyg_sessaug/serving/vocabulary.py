@@ -98,6 +98,8 @@ class Vocabulary:
         Args:
             ids (list or set): Raw ids.
         """
+        if isinstance(ids, tuple) and not ids:
+            return torch.empty(0, dtype=torch.long)
         if isinstance(ids, AbstractSet):
             ids = list(ids)
         raw = plain_list(ids)

@@ -1,13 +1,13 @@
 r"""What graphs go through where nothing trains."""
 
 import copy
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from torch.nn import Module
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform, Compose
 
-from pyg_sessaug.data.graphs import graph_by_graph
+from pyg_sessaug.data.graphs import graph_by_graph, list_batch
 from pyg_sessaug.transforms.normalize_edges import NormalizeEdges
 
 
@@ -32,7 +32,21 @@ class ScoredGraphs(BaseTransform):
             data = _apply(self.transform, data)
             if 'edge_attr' in data:
                 return data
-        return NormalizeEdges()(data)
+        return NormalizeEdges().forward(data)  # A copy already.
+
+
+def scored_batch(model: Any, sessions: List[List[int]]) -> Batch:
+    r"""The graphs of sessions as a model scores them.
+
+    Args:
+        model (any): The model.
+        sessions (list): Items of each session, in order, at least one.
+    """
+    if getattr(model, 'test_transform', None) is not None:
+        return ScoredGraphs(model)(list_batch(sessions))
+    batch = list_batch(sessions, normalized=True)
+    batch._checked = True  # Unlike what a transform may make of it.
+    return batch
 
 
 def graphs_of_member(model: Any, data: Data) -> Data:

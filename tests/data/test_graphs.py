@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch
 
-from pyg_sessaug.data.graphs import SessionGraphs, select_graphs
+from pyg_sessaug.data.graphs import SessionGraphs, list_batch, select_graphs
 from pyg_sessaug.data.sessions import Sessions
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -111,6 +111,16 @@ def test_batch_equals_from_data_list(sessions, time, random):
         assert ours.to_dict().keys() == theirs.to_dict().keys()
         for key, value in theirs.to_dict().items():
             assert torch.equal(ours[key], value)
+
+
+@given(many_sessions)
+@settings(deadline=None)
+def test_lists_are_normalized_as_by_the_transform(sessions):
+    out = list_batch(sessions, normalized=True)
+    expected = NormalizeEdges()(list_batch(sessions))
+    assert_equal(out, expected)
+    for ours, theirs in zip(out.to_data_list(), expected.to_data_list()):
+        assert ours.edge_attr.equal(theirs.edge_attr)
 
 
 def test_listed_targets_only():

@@ -53,7 +53,10 @@ class KeptTable:
             or entry.key != key
         ):
             source, version = weight.detach(), weight._version
-            entry = _Entry(source, version, key, make(source))
+            # Inference may ask first, what learns later.
+            with torch.inference_mode(False):
+                made = make(source)
+            entry = _Entry(source, version, key, made)
             self._entry = entry
         return entry.made
 

@@ -285,7 +285,7 @@ class SessionModel(torch.nn.Module, ABC):
         return self._drop(x), table
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return F.dropout(x, self.dropout) if self.training else x
 
     def extra_repr(self) -> str:
         arguments = arguments_of(self)
@@ -349,7 +349,7 @@ def as_batch(data: Data) -> Data:
         return data
     if data.click_index_ptr.numel() < 2:
         raise ValueError('got a batch without sessions; skip empty batches')
-    if not hasattr(data, '_checked'):
+    if not getattr(data, '_checked', False):
         _check(data)
     return data
 

@@ -126,3 +126,14 @@ def test_keeps_what_it_made():
         assert kept(weight, 'a', torch.neg).tolist() == [-1, -1]
         weight += 1
         assert kept(weight, 'a', torch.neg).tolist() == [-2, -2]
+
+
+def test_what_inference_asked_for_serves_gradients():
+    model = make()
+    model.item_embedding.requires_grad_(False)
+    with torch.inference_mode():
+        expected = model.score(batch())
+    found = model.score(batch())
+    torch.testing.assert_close(found, expected.clone())
+    found.sum().backward()
+    assert model.lin.weight.grad.abs().sum() > 0
