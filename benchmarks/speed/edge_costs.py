@@ -9,29 +9,23 @@ since it looks the same lists up. Times of clicks are drawn where the data set
 has none.
 """
 
-import argparse
 import os.path as osp
-import time
 from statistics import median
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Hashable,
-    List,
-    Optional,
-    Tuple,
-    TypeVar,
-)
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch_geometric.data import Batch
 
-from benchmarks.experiments import options
-from benchmarks.experiments.datasets import load
-from benchmarks.experiments.options import positive
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command, rows, write
+from benchmarks.speed.turns import (
+    Run,
+    adam_step,
+    begin,
+    on_graphs,
+    parser,
+    turns,
+)
 from pyg_sessaug.nn import SRGNN
 from pyg_sessaug.nn.loss.catalogue import choose_precision
 from pyg_sessaug.registry import AUGMENTATIONS
@@ -52,24 +46,15 @@ CASES = [
     ('time-buckets', False),
     ('time-buckets', True),
 ]
-K = TypeVar('K', bound=Hashable)
-Run = Callable[[Batch], None]
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    args = parse_args(argv)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    root = args.root or osp.join('data', args.dataset)
-    folder = osp.join(args.output, 'data')
-    train, test = (
-        load(args.dataset, root, x, processed_root=folder)
-        for x in ('train', 'test')
-    )
+    args = parser(__doc__).parse_args(argv)
+    train, test = begin(args, 'train', 'test')
     trained, scored = cases(train, args.seed)
     found = {
-        'step': turns(trained, train, args),
-        'score': turns(scored, test, args),
+        'step': turns(on_graphs(trained, train), train, args),
+        'score': turns(on_graphs(scored, test), test, args),
     }
     base = {part: values[PLAIN] for part, values in found.items()}
     records = []
@@ -115,10 +100,7 @@ def cases(
         )
         for channels in (None, len(BOUNDS) + 1)
     }
-    adam = {
-        k: torch.optim.Adam(x.parameters(), lr=1e-3, fused=True)
-        for k, x in models.items()
-    }
+    steps = {k: adam_step(x) for k, x in models.items()}
     trained: Dict[Tuple[str, bool], Run] = {}
     scored: Dict[Tuple[str, bool], Run] = {}
     for name, shuffled in CASES:
@@ -129,18 +111,15 @@ def cases(
         if hasattr(weights, 'set_epoch'):
             weights.set_epoch(0)
         channels = len(BOUNDS) + 1 if name == 'time-buckets' else None
-        model, optimizer = models[channels], adam[channels]
+        model, learn = models[channels], steps[channels]
 
         def step(
             batch: Batch,
             transform: Any = transform,
             model: Any = model,
-            optimizer: Any = optimizer,
+            learn: Any = learn,
         ) -> None:
-            loss = model.loss(transform(batch))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            learn(model.loss(transform(batch)))
 
         @torch.no_grad()
         def score(
@@ -150,40 +129,6 @@ def cases(
 
         trained[name, shuffled], scored[name, shuffled] = step, score
     return trained, scored
-
-
-def turns(
-    runs: Dict[K, Run], data: Any, args: argparse.Namespace
-) -> Dict[K, List[float]]:
-    """Seconds of the processor that each takes for the same batches, graphs
-    included.
-    """
-    seconds: Dict[K, List[float]] = {x: [] for x in runs}
-    names, warm = list(runs), 2
-    samples = torch.randperm(len(data))[: args.batch * (args.rounds + warm)]
-    for i, index in enumerate(samples.split(args.batch)):
-        # What ran before leaves its traces in the caches.
-        for j in torch.randperm(len(names)).tolist():
-            start = time.process_time()
-            batch = data.get_batch(index)
-            if 'click_time' not in batch:
-                gap = torch.rand(batch.click_index.numel())
-                batch.click_time = gap.mul_(100).cumsum(0)
-            runs[names[j]](batch)
-            if i >= warm:
-                seconds[names[j]].append(time.process_time() - start)
-    return seconds
-
-
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = options.parser(
-        __doc__, 'dataset root seed threads output', dataset='diginetica',
-        threads=1, output='runs/speed',
-    )  # fmt: skip
-    add = parser.add_argument
-    add('--batch', type=positive, default=100, help='samples of a batch')
-    add('--rounds', type=positive, default=40, help='batches of each')
-    return parser.parse_args(argv)
 
 
 if __name__ == '__main__':

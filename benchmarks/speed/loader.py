@@ -4,21 +4,17 @@ Both yield equal batches, normalised as models read them, in one process. They
 take turns, and medians are reported, so that a busy moment decides nothing.
 """
 
-import argparse
 import itertools
 import os.path as osp
 import time
 from statistics import median
 from typing import Any, Dict, Iterator, List, Optional
 
-import torch
 from torch_geometric.loader import DataLoader
 
-from benchmarks.experiments import options
-from benchmarks.experiments.datasets import load
-from benchmarks.experiments.options import positive
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command, rows, write
+from benchmarks.speed.turns import begin, parser
 from pyg_sessaug import SessionLoader
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -26,12 +22,8 @@ PYG = 'DataLoader of PyG'
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    args = parse_args(argv)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    root = args.root or osp.join('data', args.dataset)
-    folder = osp.join(args.output, 'data')
-    data = load(args.dataset, root, 'train', processed_root=folder)
+    args = parser(__doc__, rounds=100).parse_args(argv)
+    (data,) = begin(args, 'train')
     data.transform = NormalizeEdges()
     kwargs: Dict[str, Any] = {'batch_size': args.batch, 'shuffle': True}
     batches = {
@@ -72,20 +64,6 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 def endless(loader: Any) -> Iterator[Any]:
     return itertools.chain.from_iterable(itertools.repeat(loader))
-
-
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = options.parser(
-        __doc__, 'dataset root seed threads output', dataset='diginetica',
-        threads=1, output='runs/speed',
-    )  # fmt: skip
-    parser.add_argument(
-        '--batch', type=positive, default=100, help='samples of a batch'
-    )
-    parser.add_argument(
-        '--rounds', type=positive, default=100, help='of five batches each'
-    )
-    return parser.parse_args(argv)
 
 
 if __name__ == '__main__':

@@ -14,12 +14,16 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from torch_geometric.data import Batch
 
-from benchmarks.experiments import options
-from benchmarks.experiments.datasets import load
-from benchmarks.experiments.options import positive
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command, rows, write
-from benchmarks.speed.edge_costs import Run, turns
+from benchmarks.speed.turns import (
+    Run,
+    adam_step,
+    begin,
+    on_graphs,
+    parser,
+    turns,
+)
 from pyg_sessaug.nn.loss.catalogue import choose_precision
 from pyg_sessaug.registry import MODELS, find_class
 from pyg_sessaug.transforms import NormalizeEdges
@@ -30,20 +34,14 @@ CONTEXT = '-context'
 
 def main(argv: Optional[List[str]] = None) -> None:
     args = parse_args(argv)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    root = args.root or osp.join('data', args.dataset)
-    folder = osp.join(args.output, 'data')
-    train, test = (
-        load(args.dataset, root, x, processed_root=folder)
-        for x in ('train', 'test')
-    )
+    train, test = begin(args, 'train', 'test')
     precision = choose_precision(args.precision, 'cpu')
     trained: Dict[str, Run] = {}
     scored: Dict[str, Run] = {}
     for name in dict.fromkeys([PLAIN, *args.models]):
         trained[name], scored[name] = runs(name, train, precision)
-    step, score = turns(trained, train, args), turns(scored, test, args)
+    step = turns(on_graphs(trained, train), train, args)
+    score = turns(on_graphs(scored, test), test, args)
     records = []
     for name in trained:
         row: Dict[str, Any] = {'model': name}
@@ -80,15 +78,12 @@ def runs(name: str, train: Any, precision: str) -> Tuple[Run, Run]:
     given = {'context': 20} if name.endswith(CONTEXT) else {}
     cls = find_class(name.removesuffix(CONTEXT))
     model = cls.from_dataset(train, 100, precision=precision, **given)
-    adam = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    learn = adam_step(model)
     normalize = NormalizeEdges()
 
     def step(batch: Batch) -> None:
         model.train()
-        loss = model.loss(normalize(batch))
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        learn(model.loss(normalize(batch)))
 
     @torch.no_grad()
     def score(batch: Batch) -> None:
@@ -98,18 +93,13 @@ def runs(name: str, train: Any, precision: str) -> Tuple[Run, Run]:
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = options.parser(
-        __doc__, 'dataset root seed threads output', dataset='diginetica',
-        threads=1, output='runs/speed',
-    )  # fmt: skip
-    add = parser.add_argument
+    made = parser(__doc__)
+    add = made.add_argument
     names = [*MODELS, *(f'{x}{CONTEXT}' for x in (PLAIN, 'srgnn-plus'))]
     add('--models', nargs='+', choices=names, default=names, metavar='MODEL',
         help='beside srgnn')  # fmt: skip
     add('--precision', choices=['auto', 'float32', 'bf16'], default='auto')
-    add('--batch', type=positive, default=100, help='samples of a batch')
-    add('--rounds', type=positive, default=40, help='batches of each')
-    return parser.parse_args(argv)
+    return made.parse_args(argv)
 
 
 if __name__ == '__main__':

@@ -10,22 +10,19 @@ their processor time is told by what the other takes beside them. Needs
 
 import argparse
 import os.path as osp
-import time
 from importlib.metadata import version
 from statistics import median
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch_geometric.data import Batch
 
-from benchmarks.experiments import options
-from benchmarks.experiments.datasets import load
-from benchmarks.experiments.options import positive
 from benchmarks.experiments.report import environment
 from benchmarks.experiments.results import command, rows, write
+from benchmarks.speed.turns import Run, adam_step, begin, parser, turns
 from pyg_sessaug.registry import find_class
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -38,22 +35,21 @@ THEIRS = {
     'gru4rec': ('GRU4Rec', {'num_layers': 'num_layers'}),
     'core': ('CORE', {'n_layers': 'num_layers'}),
 }
-Step = Callable[[Any], None]
 
 
 def main(argv: Optional[List[str]] = None) -> None:
     args = parse_args(argv)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    root = args.root or osp.join('data', args.dataset)
-    folder = osp.join(args.output, 'data')
-    train = load(args.dataset, root, 'train', processed_root=folder)
-    steps: Dict[Tuple[str, str], Step] = {}
+    (train,) = begin(args, 'train')
+    steps: Dict[Tuple[str, str], Run] = {}
     for name in args.models:
         model = find_class(name).from_dataset(train, CHANNELS)
         steps['ours', name] = ours(model, train)
         steps['RecBole', name] = theirs(name, model)
-    seconds = turns(steps, train, args)
+
+    def both(index: Tensor) -> Tuple[Tensor, Dict[str, Tensor]]:
+        return index, padded(train.get_batch(index))
+
+    seconds = turns(steps, train, args, both)
     records = []
     for name in args.models:
         mine, other = (seconds[x, name] for x in ('ours', 'RecBole'))
@@ -82,21 +78,17 @@ def main(argv: Optional[List[str]] = None) -> None:
     write(osp.join(args.output, 'recbole_steps.json'), report)
 
 
-def ours(model: Any, train: Any) -> Step:
+def ours(model: Any, train: Any) -> Run:
     """A step of a model of this package on samples."""
-    adam = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    normalize = NormalizeEdges()
+    learn, normalize = adam_step(model), NormalizeEdges()
 
-    def step(index: Tensor) -> None:
-        loss = model.loss(normalize(train.get_batch(index)))
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+    def step(given: Tuple[Tensor, Any]) -> None:
+        learn(model.loss(normalize(train.get_batch(given[0]))))
 
     return step
 
 
-def theirs(name: str, own: Any) -> Step:
+def theirs(name: str, own: Any) -> Run:
     """A step of RecBole's model, with the layers of our own, on padded
     sessions, whose item 0 is none.
     """
@@ -126,13 +118,10 @@ def theirs(name: str, own: Any) -> Step:
         num=lambda field: own.num_items + 1, field2seqlen={'item_list': LENGTH}
     )
     model = get_model(known)(config, data).train()
-    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+    learn = adam_step(model, fused=False)
 
-    def step(batch: Dict[str, Tensor]) -> None:
-        loss = model.calculate_loss(batch)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+    def step(given: Tuple[Any, Dict[str, Tensor]]) -> None:
+        learn(model.calculate_loss(given[1]))
 
     return step
 
@@ -155,33 +144,12 @@ def padded(batch: Batch) -> Dict[str, Tensor]:
     return {'item_list': clicks[:-1], 'length': length, 'item': batch.y + 1}
 
 
-def turns(
-    steps: Dict[Tuple[str, str], Step], data: Any, args: argparse.Namespace
-) -> Dict[Tuple[str, str], List[float]]:
-    """Seconds of the processor that each takes for the same samples."""
-    seconds: Dict[Tuple[str, str], List[float]] = {x: [] for x in steps}
-    names, warm = list(steps), 2
-    samples = torch.randperm(len(data))[: args.batch * (args.rounds + warm)]
-    for i, index in enumerate(samples.split(args.batch)):
-        given = {'ours': index, 'RecBole': padded(data.get_batch(index))}
-        for j in torch.randperm(len(names)).tolist():
-            start = time.process_time()
-            steps[names[j]](given[names[j][0]])
-            if i >= warm:
-                seconds[names[j]].append(time.process_time() - start)
-    return seconds
-
-
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
-    parser = options.parser(
-        __doc__, 'dataset root seed threads output', dataset='diginetica',
-        threads=1, output='runs/speed',
-    )  # fmt: skip
-    add = parser.add_argument
-    add('--models', nargs='+', choices=THEIRS, default=list(THEIRS))
-    add('--batch', type=positive, default=100, help='samples of a batch')
-    add('--rounds', type=positive, default=40, help='batches of each')
-    return parser.parse_args(argv)
+    made = parser(__doc__)
+    made.add_argument(
+        '--models', nargs='+', choices=THEIRS, default=list(THEIRS)
+    )
+    return made.parse_args(argv)
 
 
 if __name__ == '__main__':
