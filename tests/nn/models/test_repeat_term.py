@@ -119,6 +119,25 @@ def test_likelier_targets_may_stand_lower(srgnn_root):
     assert (fit_repeats(model, val).bias == 0).all()
 
 
+@pytest.mark.parametrize('times, kept', [(1, False), (25, True)])
+def test_few_samples_tell_of_chance(srgnn_root, times, kept):
+    """Six of ten repeat item 1, which stands second; the gain of raising it
+    is 0.2 of the step from second to first, and needs many samples to show.
+    """
+    every = [*range(1, 51), 1]
+    sessions = [every, *[[2, 2]] * 6 * times, *[[2, 3]] * 4 * times]
+    data = Diginetica(srgnn_root(sessions, ([[1]], [2])), val_ratio=0.0)
+    samples = [i for i in range(len(data)) if data[i].session > 0]
+    val = torch.utils.data.Subset(data, samples)
+    model = Unsure()
+    rank = rank_samples(model, val)
+    assert ((rank == 2).sum(), (rank == 1).sum()) == (6 * times, 4 * times)
+    term = fit_repeats(model, val)
+    assert bool((term.bias != 0).any()) == kept
+    if kept:
+        assert (rank_samples(term, val) == 1).sum() == 6 * times
+
+
 def validation_loss_of(model, val):
     batch = NormalizeEdges()(val.get_batch(torch.arange(len(val))))
     score = model.score(batch).double()
