@@ -184,7 +184,7 @@ def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:
             'with a lower lr'
         )
     k = min(k, score.size(1))
-    value, index = value[:, :k], index[:, :k]
+    value, index = value.narrow(1, 0, k), index.narrow(1, 0, k)
     for row, found in enumerate(best):
         if any(x == y > -torch.inf for x, y in pairwise(found)):
             order = score[row].sort(descending=True, stable=True)

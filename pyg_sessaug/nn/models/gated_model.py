@@ -95,7 +95,7 @@ class GatedReadoutModel(GatedModel):
         each ``[B, d]``.
         """
         clicks = clicks_of_nodes(x, data)
-        index = data.click_index[data.click_index_ptr[1:] - 1]
+        index = data.click_index.index_select(0, data.click_index_ptr[1:] - 1)
         last = x.index_select(0, index)
         pooled = self.readout(x, data.batch, data.ptr, last=last, count=clicks)
         return last, pooled
