@@ -342,8 +342,8 @@ def model_maker(
             options = arguments_of(earlier.model)
         for name in ('num_items', 'precision'):
             options.pop(name, None)
-    hidden = options.pop('hidden_channels', 100)
     given = {
+        'hidden_channels': args.hidden,
         'num_layers': args.num_layers,
         'scale': args.scale,
         'dropout': args.dropout,
@@ -355,7 +355,7 @@ def model_maker(
         options.setdefault('precision', precision)
 
     def make() -> Any:
-        return cls.from_dataset(train, args.hidden or hidden, **options)
+        return cls.from_dataset(train, **options)
 
     if earlier is None:
         return make

@@ -70,6 +70,8 @@ def test_a_strangers_model_on_the_command_line(cls, tmp_path, capsys):
     assert capsys.readouterr().out.strip()
     model = Recommender.load(path, model=cls).model
     assert (model.heads, model.scale) == (4, 4)
+    main([*command, '--set', 'hidden_channels=4', '--epochs', '1', '--quiet'])
+    assert Recommender.load(path, model=cls).model.hidden_channels == 4
     with pytest.raises(SystemExit, match=r'takes no depth.* heads'):
         main(['train', '--log', log, '--model', name, '--set', 'depth=1'])
 
