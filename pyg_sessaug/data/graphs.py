@@ -1,7 +1,6 @@
 r"""Session graphs: from flat sessions to PyG ``Data`` and ``Batch``."""
 
 import copy
-from collections import Counter
 from itertools import chain, pairwise
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -327,8 +326,11 @@ def list_batch(sessions: List[List[int]], normalized: bool = False) -> Batch:
         'click_index': (index, click_ptr, True),
     }
     if normalized:  # All weights are one: a share is by how many edges.
-        heads, tails = Counter(edges[len(edge) :]), Counter(edges[: len(edge)])
-        shares = [(1 / heads[head], 1 / tails[tail]) for tail, head in edge]
+        into, out_of = [0] * len(node), [0] * len(node)
+        for tail, head in edge:
+            into[head] += 1
+            out_of[tail] += 1
+        shares = [(1 / into[head], 1 / out_of[tail]) for tail, head in edge]
         share = torch.tensor(shares, dtype=torch.float).view(-1, 2)
         values['edge_attr'] = (share, edge_ptr, False)
     return _make_batch(values, node_graph, start, click_graph, click_ptr)
