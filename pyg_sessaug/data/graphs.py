@@ -359,8 +359,12 @@ def _make_batch(
     batch._num_graphs = first.numel()
     batch._slice_dict = {k: v[1] for k, v in values.items()}
     batch._inc_dict = {k: first if v[2] else none for k, v in values.items()}
-    return batch.update({
-        **{k: v[0] for k, v in values.items()},
-        'click_index_batch': click_graph, 'click_index_ptr': click_ptr,
-        'batch': node_graph, 'ptr': ptr,
-    })  # fmt: skip
+    # A store that is new has no caches to empty, key by key.
+    batch._store._mapping.update(
+        {key: value for key, (value, _, _) in values.items()},
+        click_index_batch=click_graph,
+        click_index_ptr=click_ptr,
+        batch=node_graph,
+        ptr=ptr,
+    )
+    return batch
