@@ -34,7 +34,8 @@ class GatedSessionConv(MessagePassing):
         - **input:** node vectors :math:`(N, d)`, edge indices :math:`(2, E)`,
           edge weights :math:`(E, 2)`: column 0 weights the message along an
           edge, column 1 the one against it
-          (see :class:`~pyg_sessaug.transforms.NormalizeEdges`)
+          (see :class:`~pyg_sessaug.transforms.NormalizeEdges`), and how many
+          steps, by default one
         - **output:** node vectors :math:`(N, d)`
 
     Example:
