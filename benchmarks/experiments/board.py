@@ -192,12 +192,13 @@ def front(found: List[Setting]) -> Table:
         return f'{NAMES.get(line["data"], line["data"])}, {line["kind"]}'
 
     text = '{%s[HR@20]:.2f} / {%s[MRR@20]:.2f}'
+    named = text.replace('%s', 'row') + ' ({row[model]})'
     return rows(
         lines,
         [
             ('data', about),
             ('published', published),
-            ('ours', text.replace('%s', 'row')),
+            ('ours', named),
             ('counts alone', text.replace('%s', 'counts')),
             ('minutes to train', '{row[minutes]:.0f}'),
         ],

@@ -227,8 +227,8 @@ def test_front_table_takes_what_validation_likes():
         row('vsknn', 30.0),
     ]
     one, blend = front(found)[1:]
-    assert one[2:] == ['51.00 / 25.00', '30.00 / 15.00', '7']
-    assert blend[2] == '55.00 / 27.50'
+    assert one[2:] == ['51.00 / 25.00 (niser)', '30.00 / 15.00', '7']
+    assert blend[2] == '55.00 / 27.50 (blend)'
     assert one[1] == '55.67 / 19.45 (SGNNHN, epoch by test)'
 
 
