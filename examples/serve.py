@@ -91,14 +91,14 @@ class Service:
             if names not in (['session'], ['session', 'k'], ['k', 'session']):
                 raise ValueError(f'got {names}, pass `session` and maybe `k`')
             session, k = body['session'], body.get('k', self.max_k)
-            ids = session if isinstance(session, list) else [None]
-            if any(type(x) not in (int, str) for x in ids):
-                raise ValueError('`session` must be a list of ids')
+            ids = session if isinstance(session, list) else [{}]
+            if bad := [x for x in ids if type(x) not in (int, str)]:
+                raise ValueError(f'`session` is no list of ids: {bad[0]!r}')
             if type(k) is not int or not 1 <= k <= self.max_k:
-                raise ValueError(f'`k` must be in 1 to {self.max_k}')
+                raise ValueError(f'`k` must be in 1 to {self.max_k}: {k!r}')
         except (ValueError, RecursionError) as error:  # JSON's own, too
             self.counts['bad_requests'] += 1
-            return JSONResponse({'error': str(error)}, 400)
+            return JSONResponse({'error': f'body: {error}'}, 400)
         future = asyncio.get_running_loop().create_future()
         await self.waiting.put((session, future))
         found = await future

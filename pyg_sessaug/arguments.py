@@ -59,8 +59,13 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         if all(map(osp.exists, rest)):  # As shells spell out a pattern.
             text += "; put a pattern in quotes, --log 'clicks/*.csv'"
         parser.error(text)
+    if rest and args.items:
+        parser.error(
+            f'{args.items[-1]} and {rest[0]} stand in two places, and a '
+            f'session in one; give --block and --allow again for each item'
+        )
     if rest:
-        args.items = [*args.items, *rest]
+        args.items = rest
     return args
 
 
@@ -100,12 +105,9 @@ def make_parser() -> argparse.ArgumentParser:
     command = add('evaluate', 'Measure a recommender on the test sessions.')
     _add_recommender(command)
     _add_data(command, trained=True)
+    text = 'lengths of the list'
     command.add_argument(
-        '-k',
-        nargs='+',
-        type=positive,
-        default=[20],
-        help='lengths of the list',
+        '-k', nargs='+', type=positive, default=[20], help=text
     )
     command.add_argument(
         '--split', choices=['val', 'test'], default='test', help='sessions'
@@ -222,11 +224,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         default='auto',
         help='of large products; auto: bf16 where the processor has it',
     )
-    add(
-        '--scale',
-        type=float,
-        help=f'score by cosine times this scale {OWN}',
-    )
+    add('--scale', type=float, help=f'score by cosine times this scale {OWN}')
     add('--dropout', type=float, help=f'dropout of item vectors {OWN}')
     add(
         '--set',
@@ -334,15 +332,16 @@ def natural(text: str) -> int:
     r"""Reads an int that is not negative."""
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f'{text} is negative')
+        raise argparse.ArgumentTypeError(f'must be at least 0, got {text}')
     return value
 
 
 def positive(text: str) -> int:
     r"""Reads an int of at least 1."""
-    if natural(text) == 0:
-        raise argparse.ArgumentTypeError('must be at least 1, got 0')
-    return int(text)
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'must be at least 1, got {text}')
+    return value
 
 
 def model_name(text: str) -> str:

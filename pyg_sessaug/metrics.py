@@ -4,7 +4,7 @@ Of items with equal scores the one with the lower index ranks first.
 """
 
 from itertools import pairwise
-from typing import Dict, Sequence, Tuple, Union
+from typing import Dict, List, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -190,3 +190,19 @@ def top_items(score: Tensor, k: int) -> Tuple[Tensor, Tensor]:
             order = score[row].sort(descending=True, stable=True)
             value[row], index[row] = order[0][:k], order[1][:k]
     return value, index
+
+
+def top_lists(score: Tensor, k: int) -> List[Tuple[List[int], List[float]]]:
+    r"""Items and scores of each row as :func:`top_items` ranks them, without
+    those of minus infinity, which were excluded.
+
+    Args:
+        score (Tensor): Scores of all items, ``[B, num_items]``.
+        k (int): How many at most.
+    """
+    value, index = top_items(score, k)
+    found = []
+    for items, scores in zip(index.tolist(), value.tolist()):
+        count = len(scores) - scores.count(-torch.inf)  # They stand last.
+        found.append((items[:count], scores[:count]))
+    return found

@@ -194,6 +194,8 @@ def test_block_and_allow(file, capsys, tmp_path):
     ranked = recommender.recommend(['i3'], 12).items
     assert out.split() == [x for x in ranked if x not in ('i4', 'i5')]
     assert error == "unknown items to block: ['l5']\n"
+    message = fails(capsys, 'recommend', file, 'i1', '--block', 'i4', 'i3')
+    assert 'i1 and i3 stand in two places' in message
 
     stock, gone = tmp_path / 'stock.txt', tmp_path / 'gone.txt'
     stock.write_text('\ufeffi1\r\ni2\n\ni4\n')

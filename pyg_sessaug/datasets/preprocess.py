@@ -120,6 +120,12 @@ def prepare_clicks(
     if rare:
         dropped['on rare items'] = rare
     if kept.numel() == 0:
+        if not (size >= least).any():
+            raise ValueError(
+                f'none of {size.numel():,} sessions has {least} clicks; see '
+                f'that the column of sessions (--session) names sessions, or '
+                f'people, with `session_gap` (--session-gap), and not clicks'
+            )
         raise ValueError(
             f'no session has {least} clicks on items with at least '
             f'{min_item_clicks} clicks; lower `min_item_clicks` '

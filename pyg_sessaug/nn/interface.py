@@ -42,6 +42,25 @@ def check_interface(model: Any, *names: str) -> None:
         )
 
 
+def item_vectors(model: Any) -> Tensor:
+    r"""The vectors by which a model scores items, ``[num_items, d]``.
+
+    Args:
+        model (any): The model.
+
+    Raises:
+        TypeError: If it has none, as counts and blends.
+    """
+    vectors = getattr(model, 'item_embedding', None)
+    if not isinstance(vectors, Tensor):
+        raise TypeError(
+            f'a {type(model).__name__} has no item_embedding, vectors of its '
+            f'items; ask a recommender of a network, such as the one within '
+            f'a blend, `recommender.model.members[0].model`'
+        )
+    return vectors
+
+
 def device_of(model: Any) -> torch.device:
     r"""Where a model computes: the device of its first parameter or buffer,
     the CPU if it has none.

@@ -19,8 +19,13 @@ from torch import Tensor
 
 from pyg_sessaug.evaluation import batch_size_of, split_sessions
 from pyg_sessaug.files import save_atomically
-from pyg_sessaug.metrics import top_items
-from pyg_sessaug.nn.interface import Ranker, check_interface, device_of
+from pyg_sessaug.metrics import top_lists
+from pyg_sessaug.nn.interface import (
+    Ranker,
+    check_interface,
+    device_of,
+    item_vectors,
+)
 from pyg_sessaug.serving.model_file import load_recommender, model_state
 from pyg_sessaug.serving.update import update
 from pyg_sessaug.serving.vocabulary import Id, Vocabulary, plain_list
@@ -281,17 +286,17 @@ class Recommender:
         """
         if k < 1:
             raise ValueError(f'Recommender got k={k}; pass at least 1')
-        check_interface(self.model, 'item_embedding')
+        vectors = item_vectors(self.model)
         index = self._vocabulary.find(item)
         if index is None:
             raise ValueError(
                 f'Recommender does not know the item {item!r}; its ids are '
                 f'such as {self.item_ids[0]!r}'
             )
-        table = F.normalize(self.model.item_embedding, dim=1)
+        table = F.normalize(vectors, dim=1)
         cosine = (table @ table[index]).unsqueeze(0)
         cosine[0, index] = -torch.inf
-        ((items, cosines),) = _unpack(*top_items(cosine, k))
+        ((items, cosines),) = top_lists(cosine, k)
         return Recommendations(
             [self.item_ids[i] for i in items], cosines, [], fallback=False
         )
@@ -373,7 +378,7 @@ class Recommender:
                 score[row, items] = -torch.inf
         if blocked.numel() > 0:
             score[:, blocked.to(device)] = -torch.inf
-        return _unpack(*top_items(score, k))
+        return top_lists(score, k)
 
     def _most_popular(
         self, k: int, blocked: Tensor
@@ -387,14 +392,3 @@ class Recommender:
         index = self._popular[: k + blocked.numel()]
         index = index[~torch.isin(index, blocked)][:k]
         return index.tolist(), self.popularity[index].tolist()
-
-
-def _unpack(
-    value: Tensor, index: Tensor
-) -> List[Tuple[List[int], List[float]]]:
-    found = []
-    for items, scores in zip(index.tolist(), value.tolist()):
-        # What is minus infinite was excluded and stands last.
-        count = len(scores) - scores.count(-torch.inf)
-        found.append((items[:count], scores[:count]))
-    return found

@@ -99,6 +99,10 @@ def answer_table(
     if osp.isdir(path):
         raise IsADirectoryError(f'{path} is a folder; name a file in it')
     copy, folder = _copy_options(output), osp.dirname(osp.abspath(output))
+    if not osp.exists(path):
+        raise FileNotFoundError(
+            f'there is no file {path}; name a table of sessions (--input)'
+        )
     text = Text(delimiter, own=True)
     os.makedirs(folder, exist_ok=True)
     with connect(folder) as con:

@@ -145,7 +145,7 @@ def test_says_what_is_wrong_and_comes_back_after_a_kill(start, tmp_path):
         ({}, 'got [], pass `session`'),
         ([], 'got [], pass `session`'),
         (['session'], 'got [], pass `session`'),
-        ({'session': 3}, 'a list of ids'),
+        ({'session': 3}, 'no list of ids'),
         ({'session': [], 'k': 0}, 'in 1 to 20'),
         ({'session': [], 'allow': []}, "got ['session', 'allow']"),
     ):

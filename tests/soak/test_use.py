@@ -147,7 +147,7 @@ def test_standard_input(recommender_files, kind, form, data):
             main([*argv, '--format', form])
     out.flush()
     answers = out.buffer.getvalue().decode().splitlines()
-    text = io.TextIOWrapper(io.BytesIO(data), 'utf-8', 'replace')
+    text = io.TextIOWrapper(io.BytesIO(data), 'utf-8-sig', 'replace')
     assert len(answers) == len(list(text))
 
 

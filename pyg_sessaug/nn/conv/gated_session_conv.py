@@ -34,8 +34,7 @@ class GatedSessionConv(MessagePassing):
         - **input:** node vectors :math:`(N, d)`, edge indices :math:`(2, E)`,
           edge weights :math:`(E, 2)`: column 0 weights the message along an
           edge, column 1 the one against it
-          (see :class:`~pyg_sessaug.transforms.NormalizeEdges`), and how many
-          steps, by default one
+          (see :class:`~pyg_sessaug.transforms.NormalizeEdges`)
         - **output:** node vectors :math:`(N, d)`
 
     Example:
@@ -65,31 +64,22 @@ class GatedSessionConv(MessagePassing):
             normal(parameter, mean=0.0, std=0.1)
 
     def forward(
-        self,
-        x: Tensor,
-        edge_index: Tensor,
-        edge_attr: Tensor,
-        num_steps: int = 1,
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor
     ) -> Tensor:
-        r"""Runs one step of the cell, or several."""
+        r"""Runs one step of the cell."""
         if edge_attr.dim() != 2 or edge_attr.size(1) != 2:
             raise ValueError(
                 f'GatedSessionConv got edge_attr of shape '
                 f'{list(edge_attr.shape)}; pass two weights of each edge, '
                 f'[num_edges, 2], as NormalizeEdges() makes them'
             )
+        num_nodes, channels = x.size()
         # Both directions in one sweep: row 2i of the doubled nodes carries
         # what node i sends along its edges, row 2i + 1 what it sends back.
+        both = self.lin(x).view(2 * num_nodes, channels)
         along = 2 * edge_index
         both_index = torch.cat([along, along.flip(0) + 1], dim=1)
         weight = edge_attr.t().reshape(-1, 1)
-        for _ in range(num_steps):
-            x = self._step(x, both_index, weight)
-        return x
-
-    def _step(self, x: Tensor, both_index: Tensor, weight: Tensor) -> Tensor:
-        num_nodes, channels = x.size()
-        both = self.lin(x).view(2 * num_nodes, channels)
         # A blurred session of k nodes has about k^2 edges: in slices, no
         # more than MAX_MESSAGES vectors are in memory at a time.
         # A program cannot count its slices.

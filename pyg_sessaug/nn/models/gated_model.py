@@ -68,9 +68,10 @@ class GatedModel(ContextModel):
 
     def propagate(self, x: Tensor, data: Data) -> Tensor:
         r"""Node vectors after message passing, ``[N, d]``."""
-        return self.conv(
-            x, data.edge_index, self.edge_weights(data), self.num_layers
-        )
+        edge_attr = self.edge_weights(data)
+        for _ in range(self.num_layers):
+            x = self.conv(x, data.edge_index, edge_attr)
+        return x
 
 
 class GatedReadoutModel(GatedModel):

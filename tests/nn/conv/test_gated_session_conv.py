@@ -76,14 +76,3 @@ def test_messages_in_slices_add_up(monkeypatch):
     monkeypatch.setattr(gated_session_conv, 'MAX_MESSAGES', 4)
     sliced = conv(x, edge_index, edge_attr)
     torch.testing.assert_close(sliced, whole)
-
-
-@pytest.mark.parametrize('num_steps', [0, 1, 3])
-def test_several_steps_are_one_after_another(num_steps):
-    conv = GatedSessionConv(4)
-    x, index = torch.randn(3, 4), torch.tensor([[0, 1, 0], [1, 2, 2]])
-    weight = torch.rand(3, 2)
-    expected = x
-    for _ in range(num_steps):
-        expected = conv(expected, index, weight)
-    assert torch.equal(conv(x, index, weight, num_steps), expected)
