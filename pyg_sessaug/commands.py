@@ -133,7 +133,9 @@ def train(args: argparse.Namespace) -> None:
         if everything is not None:
             network, neighbors = model.weight.tolist()
             print(
-                f'weights: network {network:.2f}, neighbours {neighbors:.2f}'
+                f'weights: network {network:.2f}, neighbours {neighbors:.2f}; '
+                f'{"a" if model.members[0].bias.any() else "no"} term for '
+                f'repeats'
             )
             recommender.about['refit'] = True
             recommender.popularity = everything.popularity

@@ -248,6 +248,8 @@ def fit(
                 if isinstance(module, (SessionCounts, NeighborItems)):
                     module.fit(refit)
             again = Loop(model, refit, None, *more)
+            if progress and rank() == 0:
+                print('anew, on all training sessions:', flush=True)
             history = history + again.run(
                 best_epoch(history, min_delta),
                 float('inf'),

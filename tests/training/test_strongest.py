@@ -140,7 +140,7 @@ def test_sessions_that_are_kept_apart(log, tmp_path, capsys):
 @pytest.mark.parametrize('name', ['quick', 'best'])
 def test_one_command_and_one_file(log, tmp_path, name, capsys):
     path = str(tmp_path / 'shop.pt')
-    small = '--hidden 8 --epochs 2 --device cpu --quiet'.split()
+    small = '--hidden 8 --epochs 2 --device cpu'.split()
     data = ['--log', str(log)]
     main(['train', *data, '--preset', name, '--output', path, *small])
     assert sorted(
@@ -149,7 +149,10 @@ def test_one_command_and_one_file(log, tmp_path, name, capsys):
     model = Recommender.load(path).model
     kinds = [type(x).__name__ for x in model.modules()]
     assert {'RepeatTerm', 'SRGNNPlus', 'VSKNN'} < set(kinds)
-    capsys.readouterr()
+    out = capsys.readouterr().out
+    assert ('anew, on all training sessions:' in out) == (name == 'best')
+    kept = bool(model.members[0].bias.any())
+    assert f'; {"a" if kept else "no"} term for repeats\n' in out
     main(['evaluate', path, *data, '--device', 'cpu'])
     *_, test = splits(log)
     known = 100 * evaluate(model, test)['HR@20']
