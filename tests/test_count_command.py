@@ -82,3 +82,11 @@ def test_nothing_is_trained(log, tmp_path, words):
     with pytest.raises(SystemExit, match='is not trained; drop'):
         main(['train', *words, '--output', str(path)])
     assert not path.exists()
+
+
+def test_sessions_of_one_click(tmp_path):
+    lines = [f'{n},sku-{n % 9},{86_400 * n}' for n in range(90)]
+    path = tmp_path / 'clicks.csv'
+    path.write_text('\n'.join(['session_id,item_id,time', *lines]))
+    with pytest.raises(SystemExit, match='none of 90 sessions has 2 clicks'):
+        main(['train', '--log', str(path), '--model', 'vsknn'])

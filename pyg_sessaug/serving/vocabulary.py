@@ -98,7 +98,7 @@ class Vocabulary:
         Args:
             ids (list or set): Raw ids.
         """
-        if isinstance(ids, tuple) and not ids:
+        if isinstance(ids, tuple) and not ids:  # As most requests pass it.
             return torch.empty(0, dtype=torch.long)
         if isinstance(ids, AbstractSet):
             ids = list(ids)

@@ -209,6 +209,8 @@ def test_bad_options(shop, tmp_path):
         main(['recommend', path, '--input', 'in.csv'])
     with pytest.raises(SystemExit, match='cannot tell what kind of table'):
         ask(path, 'in.csv', tmp_path / 'out.xlsx')
+    with pytest.raises(SystemExit, match=r'no file in\.csv; name a table'):
+        ask(path, 'in.csv', tmp_path / 'out.csv')
     lines = '{"visit": 1, "sku": [3]}\n{"visit": 2, "sku": 3}\n'
     (tmp_path / 'in.jsonl').write_text(lines)
     with pytest.raises(SystemExit, match='a list in 1 rows, and none in 1'):

@@ -53,7 +53,7 @@ class KeptTable:
             or entry.key != key
         ):
             source, version = weight.detach(), weight._version
-            # Inference may ask first, what learns later.
+            # Inference may ask first, and what learns later.
             with torch.inference_mode(False):
                 made = make(source)
             entry = _Entry(source, version, key, made)
