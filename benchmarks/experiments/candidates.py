@@ -70,6 +70,15 @@ COMPOSED: Dict[str, Setting] = {
     'blend-seeds': {
         'members': ['srgnn-plus-wide', 'srgnn-plus-wide:1', 'gcegnn', 'vsknn']
     },
+    'blend-seeds-gcsan': {
+        'members': [
+            'srgnn-plus-wide',
+            'srgnn-plus-wide:1',
+            'gcsan',
+            'gcegnn',
+            'vsknn',
+        ]
+    },
     'blend-networks': {
         'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
     },
