@@ -61,15 +61,9 @@ class PiecedSRGNN(SRGNNPlus):
             h = h + self.count(clicks.clamp(max=MOST))
         return h
 
-    def session(self, x: Tensor, data: Data) -> Tensor:
+    def read(self, h: Tensor, session: Tensor, ptr: Tensor) -> Tensor:
         if self.piece != 'queries':
-            return super().session(x, data)
-        h = self.propagate(x, data)
-        gate = torch.sigmoid(self.highway(torch.cat([x, h], dim=1)))
-        h = torch.lerp(h, x, gate.to(x.dtype))
-        h = h.index_select(0, data.click_index)
-        ptr = data.click_index_ptr
-        session = data.batch.index_select(0, data.click_index)
+            return super().read(h, session, ptr)
         ago = self.positions.index(ptr, h.size(0)).unsqueeze(1)
         mean = segment(h, ptr, reduce='mean')
         clicks = self.lin_click(h) + self.positions(ptr, h.size(0))

@@ -90,13 +90,24 @@ class SRGNNPlus(GatedModel):
 
     def session(self, x: Tensor, data: Data) -> Tensor:
         r"""Session vectors, ``[B, d]``."""
+        session = data.batch.index_select(0, data.click_index)
+        return self.read(self.clicks(x, data), session, data.click_index_ptr)
+
+    def clicks(self, x: Tensor, data: Data) -> Tensor:
+        r"""Vectors of all clicks behind the highway, ``[L, d]``."""
         h = self.propagate(x, data)
         gate = torch.sigmoid(self.highway(torch.cat([x, h], dim=1)))
         h = torch.lerp(h, x, gate.to(x.dtype))  # Autocast changes it.
-        h = h.index_select(0, data.click_index)
+        return h.index_select(0, data.click_index)
 
-        ptr = data.click_index_ptr
-        session = data.batch.index_select(0, data.click_index)
+    def read(self, h: Tensor, session: Tensor, ptr: Tensor) -> Tensor:
+        r"""Vectors of sessions, ``[B, d]``.
+
+        Args:
+            h (Tensor): Vectors of their clicks, ``[L, d]``.
+            session (Tensor): The session of each click, ``[L]``, int64.
+            ptr (Tensor): The first click of each session, ``[B + 1]``, int64.
+        """
         last = h.index_select(0, ptr[1:] - 1)
         mean = segment(h, ptr, reduce='mean')
         query = self.lin_query(torch.cat([last, mean], dim=1))
