@@ -79,6 +79,16 @@ COMPOSED: Dict[str, Setting] = {
             'vsknn',
         ]
     },
+    'blend-all': {
+        'members': [
+            'srgnn-plus-wide',
+            'srgnn-plus-wide:1',
+            'srgnn-plus-wide:2',
+            'gcsan',
+            'gcegnn',
+            'vsknn',
+        ]
+    },
     'blend-networks': {
         'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
     },
