@@ -180,9 +180,10 @@ class NeighborItems(torch.nn.Module):
         graph, session, vote = counts._neighbors(nodes)
         entry, owner = expand_pointers(counts.held_ptr, session)
         item = counts.held.index_select(0, entry).long()
-        value = counts.item_factor.index_select(0, item)
+        graph = graph.index_select(0, owner)
+        value = counts._factors(nodes, graph, item)
         value = value * vote.index_select(0, owner)
-        key = graph.index_select(0, owner) * n + item
+        key = graph * n + item
         key, total = add_equal(key, value.to(widest(value)))
         last = nodes.item[nodes.node[nodes.ago == 0]]
         total[key % n == last[key // n]] = 0
@@ -214,7 +215,7 @@ class NeighborItems(torch.nn.Module):
         item, ptr = counts.item.cpu(), counts.ptr.cpu()
         place = torch.arange(item.numel()) % 65521 + 1
         check = int((item * place).sum()) * 31 + int((ptr * ptr).sum())
-        return f'neighbors-{self.k}-{check % 16**12:012x}.pt'
+        return f'neighbor-items-{self.k}-{check % 16**12:012x}.pt'
 
     def extra_repr(self) -> str:
         return f'k={self.k}, shuffled={self.shuffled}'

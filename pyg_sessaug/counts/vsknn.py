@@ -65,7 +65,8 @@ class VSKNN(SessionCounts):
     ``linear`` differs for long sessions.
 
     A part of a training session (see :meth:`score`) has neighbours among
-    older sessions only; :math:`N` and :math:`n_j` stay those of all.
+    older sessions only, and :math:`N` and :math:`n_j` are those of all other
+    sessions, older and newer.
 
     The defaults were chosen on the newest tenth of Diginetica's training
     sessions, counting the others; session-rec's own are 100, 1000, ``div``,
@@ -96,6 +97,7 @@ class VSKNN(SessionCounts):
     visit: Tensor
     held: Tensor
     held_ptr: Tensor
+    clicks: Tensor
     item_factor: Tensor
 
     def __init__(
@@ -137,6 +139,7 @@ class VSKNN(SessionCounts):
             # Each session's distinct items:
             ('held', torch.int),
             ('held_ptr', torch.long),
+            ('clicks', torch.long),
             ('item_factor', torch.float),
         ):
             empty = torch.empty(0, dtype=dtype)
@@ -151,17 +154,53 @@ class VSKNN(SessionCounts):
         self.held_ptr = cumsum(torch.bincount(session, minlength=num_sessions))
         self.visit = (item * num_sessions + session).sort()[0]
         # Clicks, where the textbook has sessions: as session-rec does.
-        clicks = torch.bincount(self.item, minlength=n).clamp(min=1)
+        self.clicks = torch.bincount(self.item, minlength=n)
+        self.item_factor = self._factor(num_sessions, self.clicks)
+
+    def _factor(self, num_sessions: int, clicks: Tensor) -> Tensor:
+        clicks = clicks.clamp(min=1)
         idf = torch.log(num_sessions / clicks.to(widest(clicks)))
-        self.item_factor = (1 + self.idf_weighting * idf).float()
+        return (1 + self.idf_weighting * idf).float()
+
+    def _factors(
+        self, nodes: SessionNodes, graph: Tensor, item: Tensor
+    ) -> Tensor:
+        r"""How much a vote for an item counts in a session, ``[n]``, float32.
+
+        Args:
+            nodes (SessionNodes): The sessions.
+            graph (Tensor): The session of each vote, ``[n]``, int64.
+            item (Tensor): Its item, ``[n]``.
+        """
+        factor = self.item_factor.index_select(0, item)
+        part = (nodes.session >= 0).nonzero().view(-1)
+        if part.numel() == 0:
+            return factor
+        # Without the session that a part is of.
+        num_others = max(1, self.num_sessions - 1)
+        others = self._factor(num_others, self.clicks)
+        is_part = (nodes.session >= 0).index_select(0, graph)
+        factor = torch.where(is_part, others.index_select(0, item), factor)
+        click, owner = expand_pointers(self.ptr, nodes.session[part])
+        own = part[owner] * self.num_items + self.item[click]
+        own, count = own.unique(return_counts=True)
+        key = graph * self.num_items + item
+        place = torch.searchsorted(own, key).clamp(max=own.numel() - 1)
+        found = (own.index_select(0, place) == key).nonzero().view(-1)
+        item = item.index_select(0, found)
+        clicks = self.clicks.index_select(0, item)
+        clicks = clicks - count.index_select(0, place[found])
+        factor[found] = self._factor(num_others, clicks)
+        return factor
 
     def _add_scores(self, score: Tensor, nodes: SessionNodes) -> None:
         graph, session, vote = self._neighbors(nodes)
         entry, owner = expand_pointers(self.held_ptr, session)
         item = self.held.index_select(0, entry)
-        value = self.item_factor.index_select(0, item)
+        graph = graph.index_select(0, owner)
+        value = self._factors(nodes, graph, item)
         value *= vote.index_select(0, owner)
-        place = (graph * self.num_items).index_select(0, owner)
+        place = graph * self.num_items
         place += item
         score.scatter_add_(0, place, value)
 

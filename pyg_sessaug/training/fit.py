@@ -233,9 +233,9 @@ def fit(
     )
     transform = transform or loader.transform or NormalizeEdges()
     training = model.training
-    more = (transform, options, epochs, num_workers, progress, callback)
+    more = (transform, options, epochs, num_workers, progress)
     with alone(checkpoint):
-        loop = Loop(model, train, val, *more)
+        loop = Loop(model, train, val, *more, callback)
         if refit is not None:
             loop.state.start = copy_tensors(model.state_dict())
         history = loop.run(epochs, patience, checkpoint, resume)
@@ -247,7 +247,9 @@ def fit(
             for module in modules_within(transform):
                 if isinstance(module, (SessionCounts, NeighborItems)):
                     module.fit(refit)
-            again = Loop(model, refit, None, *more)
+            first = history
+            called = callback and (lambda later: callback(first + later))
+            again = Loop(model, refit, None, *more, called)
             if progress and rank() == 0:
                 print('anew, on all training sessions:', flush=True)
             history = history + again.run(

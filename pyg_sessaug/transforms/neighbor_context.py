@@ -1,11 +1,15 @@
 r"""Items that similar sessions hold, as nodes."""
 
+from typing import Optional, Union
+
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_sessaug.counts import NeighborItems
+from pyg_sessaug.counts import VSKNN, NeighborItems
+from pyg_sessaug.counts.session_counts import exchanged_items
 from pyg_sessaug.data.graphs import node_batch
 from pyg_sessaug.transforms.context import check_plain, with_context
 
@@ -26,8 +30,22 @@ class NeighborContext(BaseTransform):
     plain graphs.
 
     Args:
-        neighbors (NeighborItems): Whom to ask; fit it to the training
-            samples before.
+        neighbors (NeighborItems or VSKNN): Whom to ask; fit it to the
+            training samples before. The former has found the items of all
+            training samples once, the latter seeks them in every epoch.
+        k (int, optional): Items for each session, fewer where there are no
+            more; with 0 the graph stays as it is. (default: :obj:`20`, or
+            those of the :class:`~pyg_sessaug.counts.NeighborItems`)
+        shuffled (bool): Whether each session gets what a session of other
+            items would get, as a control; a
+            :class:`~pyg_sessaug.counts.NeighborItems` knows itself. Which
+            items is drawn here, and kept in :obj:`order`, ``[num_items]``.
+            (default: :obj:`False`)
+
+    Raises:
+        ValueError: If nothing was counted, :obj:`k` is below 0, or
+            :obj:`k` or :obj:`shuffled` is not what the
+            :class:`~pyg_sessaug.counts.NeighborItems` was made with.
 
     Shapes:
         - **input:** a session graph, plain or weighed: items
@@ -54,13 +72,36 @@ class NeighborContext(BaseTransform):
     #: That it belongs to validation and tests too.
     at_test = True
 
-    def __init__(self, neighbors: NeighborItems) -> None:
+    def __init__(
+        self,
+        neighbors: Union[NeighborItems, VSKNN],
+        k: Optional[int] = None,
+        shuffled: bool = False,
+    ) -> None:
         self.neighbors = neighbors
+        self.order: Optional[Tensor] = None
+        if isinstance(neighbors, NeighborItems):
+            self.k, self.shuffled = neighbors.k, neighbors.shuffled
+            if k not in (None, self.k) or (shuffled and not self.shuffled):
+                raise ValueError(
+                    f'NeighborContext got k={k} and shuffled={shuffled} for '
+                    f'NeighborItems of k={self.k} and '
+                    f'shuffled={self.shuffled}; make these with them'
+                )
+            return
+        neighbors.check(torch.empty(0, dtype=torch.long))
+        self.k, self.shuffled = 20 if k is None else k, shuffled
+        if self.k < 0:
+            raise ValueError(f'NeighborContext got k={k}; pass 0 or more')
+        if shuffled:
+            self.order = exchanged_items(neighbors.item, neighbors.num_items)
 
     def forward(self, data: Data) -> Data:
+        if self.k == 0:
+            return data
         check_plain('NeighborContext', data)
         batch, ptr = node_batch(data)
-        votes = self.neighbors(data)
+        votes = self._asked()(data)
         weight, around_ptr = votes.weight, votes.ptr
         owner = torch.repeat_interleave(around_ptr.diff())
         graph = batch.index_select(0, data.click_index)
@@ -74,6 +115,16 @@ class NeighborContext(BaseTransform):
             data, votes, place, last[owner], weight / top[owner]
         )
 
+    def _asked(self) -> NeighborItems:
+        if isinstance(self.neighbors, NeighborItems):
+            return self.neighbors
+        asked = NeighborItems(self.neighbors.num_items, self.k, self.shuffled)
+        asked.vsknn = self.neighbors
+        if self.order is not None:
+            asked.order = self.order.to(self.neighbors.item.device)
+        return asked
+
     def __repr__(self) -> str:
-        name, asked = self.__class__.__name__, self.neighbors
-        return f'{name}(k={asked.k}, shuffled={asked.shuffled})'
+        return (
+            f'{self.__class__.__name__}(k={self.k}, shuffled={self.shuffled})'
+        )

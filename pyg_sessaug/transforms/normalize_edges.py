@@ -27,6 +27,11 @@ class NormalizeEdges(BaseTransform):
     its own.
     Models need it in training, after the weights are set, and in evaluation.
 
+    Raises:
+        ValueError: When called, if edges have shares of several channels and
+            one weight: :class:`~pyg_sessaug.transforms.TimeBuckets` comes
+            behind it.
+
     Shapes:
         - **input:** edges :math:`(2, |\mathcal{E}|)` in :obj:`edge_index`
           and, optionally, weights :math:`(|\mathcal{E}|)` or
@@ -47,8 +52,13 @@ class NormalizeEdges(BaseTransform):
     at_test = True
 
     def forward(self, data: Data) -> Data:
-        weight = weights_of(data)
+        weight, known = weights_of(data), data.get('edge_attr')
         channels = weight.size()[1:]
+        if known is not None and known.dim() == 3 and not channels:
+            raise ValueError(
+                f'NormalizeEdges got edge_attr of {known.size(2)} channels, '
+                f'which it would forget; apply it before TimeBuckets'
+            )
         weight = weight.unsqueeze(1).expand(-1, 2, *channels)
         # Column 0 sums over the edges of a target, column 1 of a source.
         index = data.edge_index.flip(0).t()

@@ -62,16 +62,19 @@ def neighbors(model, train, session):
 
 def scores(model, train, sessions, older=None):
     """The formulas, neighbour by neighbour, with sessions older than some."""
-    clicks = Counter(chain(*train))
     out = []
     for i, session in enumerate(sessions):
-        known = train if older is None else train[: older[i]]
+        known = others = train
+        if older is not None:
+            known = train[: older[i]]
+            others = known + train[older[i] + 1 :]
+        clicks = Counter(chain(*others))
         score = [0.0] * model.num_items
         for n, vote in neighbors(model, known, session):
             for item in set(train[n]):
                 score[item] += vote
         for item, count in clicks.items():
-            idf = math.log(len(train) / count)
+            idf = math.log(len(others) / count)
             score[item] *= 1 + model.idf_weighting * idf
         out.append(score)
     return torch.tensor(out)
@@ -103,6 +106,18 @@ def test_formula(options):
     )
     torch.testing.assert_close(out, expected)
     assert out.count_nonzero() == expected.count_nonzero()
+
+
+def test_a_session_does_not_count_for_its_own_parts():
+    first, last = [[0, 1], [0, 2], [3, 1]], [0, 1, 1, 2]
+    model = VSKNN(6).update(flat([*first, last]))
+    data = parts([last])
+    data.session[:] = 3
+    # As if it had not been there, whatever its clicks are.
+    expected = VSKNN(6).update(flat(first)).score(parts([last]).update(
+        {'session': torch.full_like(data.session, -1)}
+    ))  # fmt: skip
+    torch.testing.assert_close(model.score(data), expected)
 
 
 def test_by_hand():

@@ -161,6 +161,8 @@ def test_refit_needs_whole_sessions(data):
         model.observe(data[1])
     with pytest.raises(ValueError, match='training split, whole'):
         model.observe(torch.utils.data.Subset(data[2], [0, 1]))
+    with pytest.raises(ValueError, match='a slice of 3 samples'):
+        GCEGNN.from_dataset(data[0][:3], 8)
 
 
 @pytest.mark.parametrize('name', OPTIONS)
@@ -197,6 +199,12 @@ def test_each_is_resumed_bit_for_bit(data, tmp_path, name, call):
 def test_callback_gets_the_history(data):
     lengths = []
     _, history = run(data, callback=lambda x: lengths.append(len(x)))
+    assert lengths == list(range(1, len(history) + 1))
+    # That of training anew goes on.
+    lengths.clear()
+    _, history = run(
+        data, refit=data[2], callback=lambda x: lengths.append(len(x))
+    )
     assert lengths == list(range(1, len(history) + 1))
 
 

@@ -4,9 +4,11 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GATv2Conv, global_mean_pool
 
-from pyg_sessaug.counts import NeighborItems
+from pyg_sessaug.counts import VSKNN, NeighborItems
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.nn import NISER
+from pyg_sessaug.serving.model_file import model_state, restore_model
 from pyg_sessaug.transforms import NeighborContext, NormalizeEdges
 
 
@@ -88,3 +90,65 @@ def test_comes_before_shares(data, neighbors):
     assert batch.edge_attr.size() == (batch.num_edges, 2)
     with pytest.raises(ValueError, match='before NormalizeEdges'):
         transform(batch)
+
+
+@pytest.mark.parametrize('split', [0, 1])
+def test_votes_may_be_asked_for_at_once(data, neighbors, split):
+    """What was found before is what the sessions themselves vote for."""
+    train = data[0]
+    batch = data[split].get_batch(torch.arange(60))
+    transform = NeighborContext(VSKNN(30).fit(train), k=4)
+    assert_same(transform(batch), NeighborContext(neighbors)(batch))
+    assert NeighborContext(VSKNN(30).fit(train)).k == 20
+
+
+def test_as_many_votes_as_asked_for(data):
+    batch = data[1].get_batch(torch.arange(20))
+    vsknn = VSKNN(30, k=9, weighting='same').fit(data[0])
+    assert_same(NeighborContext(vsknn, k=0)(batch), batch)
+    out = NeighborContext(vsknn, k=1)(batch)
+    # The item of most votes, but the last that was clicked.
+    score = vsknn.score(batch)
+    last = batch.x[batch.click_index[batch.click_index_ptr[1:] - 1]]
+    score[torch.arange(20), last] = 0
+    has = score.amax(dim=1) > 0
+    found = score[has].gather(1, out.x[out.context_index].unsqueeze(1))
+    torch.testing.assert_close(found, score[has].amax(dim=1, keepdim=True))
+
+
+def test_control_of_votes(data):
+    torch.manual_seed(0)
+    vsknn = VSKNN(30).fit(data[0])
+    transform = NeighborContext(vsknn, 3, shuffled=True)
+    batch = data[1].get_batch(torch.arange(20))
+    plain = NeighborContext(vsknn, 3)(batch)
+    out = transform(batch)
+    assert not torch.equal(out.x, plain.x)
+    # The votes that a session of the other items would get.
+    other = batch.clone()
+    other.x = transform.order[batch.x]
+    other = NeighborContext(vsknn, 3)(other)
+    assert torch.equal(out.x[out.context_index], other.x[other.context_index])
+    assert transform.order.sort()[0].tolist() == list(range(30))
+
+
+@pytest.mark.parametrize('shuffled', [False, True])
+def test_in_the_file_of_a_model(data, shuffled):
+    vsknn = VSKNN(30, k=5, weighting='log').fit(data[0])
+    model = NISER(30, 4)
+    model.test_transform = NeighborContext(vsknn, 3, shuffled)
+    back = restore_model(model_state(model)).test_transform
+    assert (back.k, back.shuffled) == (3, shuffled)
+    assert back.neighbors.weighting == 'log'
+    batch = data[1].get_batch(torch.arange(20))
+    assert_same(back(batch), model.test_transform(batch))
+
+
+def test_what_cannot_be_asked(data, neighbors):
+    with pytest.raises(ValueError, match='counted no session'):
+        NeighborContext(VSKNN(30))
+    with pytest.raises(ValueError, match='k=-1'):
+        NeighborContext(VSKNN(30).fit(data[0]), k=-1)
+    for given in ({'k': 3}, {'shuffled': True}):
+        with pytest.raises(ValueError, match='make these with them'):
+            NeighborContext(neighbors, **given)

@@ -197,6 +197,12 @@ def test_a_stock_layer_takes_it(data):
     assert not torch.allclose(out, conv(x, graph.edge_index))
 
 
+def test_shares_come_first(data):
+    buckets = Compose([TimeBuckets([10.0]), NormalizeEdges()])
+    with pytest.raises(ValueError, match='2 channels.*before TimeBuckets'):
+        buckets(data.get_batch(torch.arange(2)))
+
+
 def test_repr_and_errors(data):
     assert repr(TimeBuckets([5, 60])) == (
         'TimeBuckets([5.0, 60.0], scaled=False, shuffled=False)'

@@ -143,7 +143,8 @@ class Blend(Module):
 
 def log_probability(model: Any, data: Data) -> Tensor:
     r"""Logarithms of the probabilities that a model gives all items,
-    ``[B, num_items]``: those that it tells itself, or by a softmax.
+    ``[B, num_items]``: those that it tells itself, or by a softmax; minus
+    infinity for a session of which it knows nothing.
 
     Args:
         model (torch.nn.Module): The model.
@@ -151,4 +152,6 @@ def log_probability(model: Any, data: Data) -> Tensor:
     """
     if hasattr(model, 'log_probability'):
         return model.log_probability(data)
-    return model.score(data).log_softmax(dim=1)
+    score = model.score(data)
+    none = score.amax(dim=1, keepdim=True) == -torch.inf
+    return score.log_softmax(dim=1).masked_fill(none, -torch.inf)

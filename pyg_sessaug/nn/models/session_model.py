@@ -314,6 +314,11 @@ def check_training(model: torch.nn.Module, dataset: Any) -> None:
             f'{f"the {split} split" if split else type(dataset).__name__}; '
             f'pass the training split, whole, whose sessions may be counted'
         )
+    if len(dataset) != dataset.flat_sessions.num_samples:
+        raise ValueError(
+            f'{type(model).__name__}.observe got a slice of {len(dataset)} '
+            f'samples; pass the whole split, or one made with a `fraction`'
+        )
 
 
 def as_batch(data: Data) -> Data:

@@ -5,7 +5,7 @@ from pyg_sessaug import Recommender, evaluate, fit
 from pyg_sessaug.counts import VSKNN, CoVisits
 from pyg_sessaug.data.graphs import list_batch
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.nn import SRGNN, TAGNN, Blend
+from pyg_sessaug.nn import SRGNN, TAGNN, Blend, RepeatTerm
 from pyg_sessaug.training import fit_blend, validation_loss
 from pyg_sessaug.transforms import NormalizeEdges
 
@@ -54,6 +54,18 @@ def test_scores_are_those_of_the_mixture(data, members):
     )
     alone = Blend(members, [1.0, 0.0]).score(batch)
     torch.testing.assert_close(alone, network.log().float())
+
+
+def test_a_term_upon_counts_leaves_a_session_of_new_items(data, members):
+    """To the network, as the counts do."""
+    counts = VSKNN(NUM_ITEMS + 1).fit(data[0])
+    network = SRGNN(NUM_ITEMS + 1, 8).eval()
+    batch = NormalizeEdges()(list_batch([[1, 2], [NUM_ITEMS]]))
+    blend = Blend([network, RepeatTerm(Blend([counts]))])
+    score = blend.score(batch)
+    assert bool(score.isfinite().all())
+    expected = network.score(batch).log_softmax(dim=1)
+    torch.testing.assert_close(score[1], expected[1])
 
 
 def test_a_silent_member_leaves_a_session_to_the_others(data, members):
