@@ -199,7 +199,7 @@ def test_a_stock_layer_takes_it(data):
 
 def test_shares_come_first(data):
     buckets = Compose([TimeBuckets([10.0]), NormalizeEdges()])
-    with pytest.raises(ValueError, match='2 channels.*before TimeBuckets'):
+    with pytest.raises(ValueError, match=r'2 channels.*before TimeBuckets'):
         buckets(data.get_batch(torch.arange(2)))
 
 
