@@ -47,6 +47,7 @@ from pyg_sessaug.training import (
     best_epoch,
     fit,
     fit_blend,
+    fit_categories,
     fit_repeats,
     preset,
 )
@@ -230,9 +231,9 @@ def compose(
     data: Dict[str, SessionDataset],
     refit: bool,
 ) -> Tuple[Any, Setting]:
-    """Networks, each with a term for repeats, and counts, mixed where there
-    are several; with refit, terms and weights stay as validation found them.
-    A member `name:1` has the next seed.
+    """Networks, each with a term for repeats and maybe one for categories,
+    and counts, mixed where there are several; with refit, terms and weights
+    stay as validation found them. A member `name:1` has the next seed.
     """
     pairs = [x.partition(':') for x in setting['members']]
     names = [x for x, _, _ in pairs]
@@ -250,6 +251,12 @@ def compose(
     for i, name in enumerate(names):
         if name not in COUNTS:
             parts[i] = fit_repeats(parts[i], data['val'])
+            if kind := setting.get('categories'):
+                category = data['val'].categories
+                if kind == 'shuffled':
+                    torch.manual_seed(seed)
+                    category = category[torch.randperm(category.numel())]
+                parts[i] = fit_categories(parts[i], data['val'], category)
     net = parts[0] if len(parts) == 1 else fit_blend(parts, data['val'])
     minutes = (time.perf_counter() - start) / 60
     if refit:
@@ -257,6 +264,8 @@ def compose(
         for i, name in enumerate(names):
             if name in COUNTS:
                 parts[i] = new[i]
+            elif setting.get('categories'):
+                parts[i].model.model = new[i]
             else:
                 parts[i].model = new[i]
         if len(parts) > 1:

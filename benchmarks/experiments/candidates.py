@@ -62,6 +62,15 @@ COMPOSED: Dict[str, Setting] = {
     'srgnn-plus-repeats': {'members': ['srgnn-plus']},
     'srgnn-plus-context-repeats': {'members': ['srgnn-plus-context']},
     'srgnn-plus-wide-repeats': {'members': ['srgnn-plus-wide']},
+    'srgnn-plus-categories': {'members': ['srgnn-plus'], 'categories': 'own'},
+    'srgnn-plus-categories-shuffled': {
+        'members': ['srgnn-plus'],
+        'categories': 'shuffled',
+    },
+    'blend-categories': {
+        'members': ['srgnn-plus', 'vsknn'],
+        'categories': 'own',
+    },
     'blend': {'members': ['srgnn-plus', 'vsknn']},
     'blend-context': {'members': ['srgnn-plus-context', 'vsknn']},
     'quick': {'members': ['srgnn-plus-quick', 'vsknn']},

@@ -23,6 +23,7 @@ from pyg_sessaug.nn.loss.target_attention import (
 )
 from pyg_sessaug.nn.models.attenmixer import AttenMixer
 from pyg_sessaug.nn.models.blend import Blend
+from pyg_sessaug.nn.models.category_term import CategoryTerm
 from pyg_sessaug.nn.models.core import CORE
 from pyg_sessaug.nn.models.covariance_srgnn import CovarianceSRGNN
 from pyg_sessaug.nn.models.gcegnn import GCEGNN
@@ -44,6 +45,7 @@ __all__ = [
     'AttentionReadout',
     'Blend',
     'CORE',
+    'CategoryTerm',
     'ChannelCombination',
     'ClickAttention',
     'ContextReadout',

@@ -9,8 +9,9 @@ from torch_geometric.transforms import Compose
 
 from pyg_sessaug import transforms
 from pyg_sessaug.files import load_state
-from pyg_sessaug.nn import Blend, RepeatTerm, SwitchCase
+from pyg_sessaug.nn import Blend, CategoryTerm, RepeatTerm, SwitchCase
 from pyg_sessaug.nn.constructor import arguments_of
+from pyg_sessaug.nn.models.session_term import SessionTerm
 from pyg_sessaug.registry import COUNTS, MODELS, find_class
 
 KEYS = {
@@ -56,14 +57,15 @@ def model_state(model: Any) -> Dict[str, Any]:
             'settings': {'members': members},
             'weights': {'weight': model.weight.cpu()},
         }
-    if isinstance(model, RepeatTerm):
+    if isinstance(model, SessionTerm):
+        own = dict(model.named_buffers(recurse=False))
         return {
-            'model': 'RepeatTerm',
+            'model': type(model).__name__,
             'settings': {
                 'model': model_state(model.model),
                 'num_clicks': model.num_clicks,
             },
-            'weights': {'bias': model.bias.cpu()},
+            'weights': {name: x.cpu() for name, x in own.items()},
         }
     weights = {key: value.cpu() for key, value in model.state_dict().items()}
     transform, clusters = getattr(model, 'test_transform', None), {}
@@ -271,11 +273,15 @@ def restore_model(state: Dict[str, Any], cls: Optional[type] = None) -> Any:
         blend = Blend([restore_model(part, cls) for part in parts])
         blend.load_state_dict(state['weights'], strict=False)
         return blend
-    if name == 'RepeatTerm':
-        settings = dict(state['settings'])
+    if name in ('RepeatTerm', 'CategoryTerm'):
+        settings, weights = dict(state['settings']), state['weights']
         part = restore_model(settings.pop('model'), cls)
-        term = RepeatTerm(part, **settings)
-        term.load_state_dict(state['weights'], strict=False)
+        term: SessionTerm
+        if name == 'RepeatTerm':
+            term = RepeatTerm(part, **settings)
+        else:
+            term = CategoryTerm(part, weights['category'], **settings)
+        term.load_state_dict(weights, strict=False)
         return term
     cls = _registered(name) or cls
     if cls is None:

@@ -15,8 +15,8 @@ from pyg_sessaug.training.augmented import new_model
 from pyg_sessaug.training.blend import fit_blend
 from pyg_sessaug.training.distributed import rank
 from pyg_sessaug.training.fit import fit
-from pyg_sessaug.training.repeats import fit_repeats
 from pyg_sessaug.training.state import alone
+from pyg_sessaug.training.terms import fit_repeats
 
 
 def fit_strongest(

@@ -1,16 +1,12 @@
 r"""What a model gives to items that a session has clicked before."""
 
-from typing import Any, Tuple
-
-import torch
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Data
 
-from pyg_sessaug.nn.models.session_model import as_batch
+from pyg_sessaug.nn.models.session_term import SessionTerm
 
 
-class RepeatTerm(Module):
+class RepeatTerm(SessionTerm):
     r"""Raises or lowers the scores of the items that a session has clicked.
 
     .. math::
@@ -37,56 +33,17 @@ class RepeatTerm(Module):
         torch.Size([2, 12])
     """
 
-    bias: Tensor
-
     def __init__(self, model: Module, num_clicks: int = 12) -> None:
-        super().__init__()
-        if num_clicks < 1:
-            raise ValueError(
-                f'RepeatTerm got num_clicks={num_clicks}; pass at least 1'
-            )
-        self.model: Any = model
-        self.num_clicks = num_clicks
-        self.register_buffer('bias', torch.zeros(2, num_clicks))
+        super().__init__(model, num_clicks)
+        self.num_groups = self.num_items
 
-    @property
-    def test_transform(self) -> Any:
-        r"""What graphs go through before they are scored."""
-        return getattr(self.model, 'test_transform', None)
+    def group(self, item: Tensor) -> Tensor:
+        return item
 
-    @property
-    def num_items(self) -> int:
-        r"""Size of the vocabulary."""
-        size: int = self.model.num_items
-        return size
+    def add(
+        self, score: Tensor, session: Tensor, group: Tensor, value: Tensor
+    ) -> Tensor:
+        return score.index_put((session, group), value, accumulate=True)
 
-    def score(self, data: Data) -> Tensor:
-        r"""Scores of all items, ``[B, num_items]``."""
-        data = as_batch(data)
-        score = self.model.score(data)
-        node, since, before = self.clicked(data)
-        term = self.bias[0][since] + self.bias[1][before]
-        place = data.batch[node], data.x[node]
-        return score.index_put(place, term.to(score.dtype), accumulate=True)
-
-    def clicked(self, data: Data) -> Tuple[Tensor, Tensor, Tensor]:
-        r"""The nodes that clicks are on, and :math:`k` and :math:`n` of each,
-        int64, below :obj:`num_clicks`.
-
-        Args:
-            data (Batch): The session graphs.
-        """
-        click, ptr = data.click_index, data.click_index_ptr
-        session = data.batch.index_select(0, click)
-        place = torch.arange(click.numel(), device=click.device)
-        since = ptr[1:].index_select(0, session) - 1 - place
-        node, inverse, count = click.unique(
-            return_inverse=True, return_counts=True
-        )
-        highest = self.num_clicks - 1
-        last = torch.full_like(node, highest)
-        last = last.scatter_reduce(0, inverse, since, 'amin')
-        return node, last, (count - 1).clamp(max=highest)
-
-    def extra_repr(self) -> str:
-        return f'num_clicks={self.num_clicks}'
+    def share(self, log_p: Tensor, session: Tensor, group: Tensor) -> Tensor:
+        return log_p[session, group].exp()

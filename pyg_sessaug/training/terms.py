@@ -1,6 +1,6 @@
 r"""How much a model has to favour what a session has clicked."""
 
-from typing import Any
+from typing import Any, Optional, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,11 @@ from pyg_sessaug.evaluation import batch_size_of, rank_samples, run_batches
 from pyg_sessaug.loader import SessionLoader
 from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.nn.models.blend import log_probability
+from pyg_sessaug.nn.models.category_term import CategoryTerm
 from pyg_sessaug.nn.models.repeat_term import RepeatTerm
+from pyg_sessaug.nn.models.session_term import SessionTerm
+
+T = TypeVar('T', bound=SessionTerm)
 
 
 def fit_repeats(
@@ -45,14 +49,54 @@ def fit_repeats(
             five seconds. (default: :obj:`True`)
     """
     term = RepeatTerm(model, num_clicks).to(device_of(model))
+    return _fit(term, val, progress)
+
+
+def fit_categories(
+    model: Module,
+    val: Any,
+    category: Optional[Tensor] = None,
+    num_clicks: int = 12,
+    progress: bool = True,
+) -> CategoryTerm:
+    r"""Gives a trained model the term for categories that validation likes
+    best, as :func:`fit_repeats` does, with the probabilities of all items of
+    a category for those of an item.
+
+    Args:
+        model (torch.nn.Module): The model, which stays as it is.
+        val (SessionDataset or Subset): Samples that it was not trained on.
+        category (Tensor, optional): Category of each item, ``[num_items]``,
+            int64, -1 where it is not known. (default: those of :obj:`val`)
+        num_clicks (int): See :class:`~pyg_sessaug.nn.CategoryTerm`.
+            (default: :obj:`12`)
+        progress (bool): Whether a terminal shows bars where it takes over
+            five seconds. (default: :obj:`True`)
+
+    Raises:
+        ValueError: If the data set knows no categories.
+    """
+    if category is None:
+        category = getattr(val, 'categories', None)
+    if category is None:
+        raise ValueError(
+            f'fit_categories got a {type(val).__name__} without categories; '
+            f'pass `category`, or leave the term out'
+        )
+    term = CategoryTerm(model, category, num_clicks).to(device_of(model))
+    return _fit(term, val, progress)
+
+
+def _fit(term: T, val: Any, progress: bool) -> T:
     done = 0
 
     def of_clicked(batch: Batch) -> Tensor:
         nonlocal done
-        node, *kinds = term.clicked(batch)
-        session, item = batch.batch[node], batch.x[node]
-        share = log_probability(model, batch)[session, item].exp()
-        columns = [session + done, *kinds, item == batch.y[session], share]
+        session, group, *kinds = term.clicked(batch)
+        log_p = log_probability(term.model, batch)
+        share = term.share(log_p, session, group)
+        hit = group == term.group(batch.y)[session]
+        columns = [session + done, *kinds, hit, share]
         done += batch.num_graphs
         return torch.stack([x.cpu().double() for x in columns], dim=1)
 
@@ -60,7 +104,8 @@ def fit_repeats(
     rows = run_batches(term, of_clicked, val, size, progress)
     sample, since, before, hit, share = rows.unbind(dim=1)
     index = [x.long() for x in (sample, since, before)]
-    bias = torch.zeros(2, num_clicks, dtype=torch.double, requires_grad=True)
+    bias = torch.zeros_like(term.bias, device='cpu', dtype=torch.double)
+    bias.requires_grad_()
     optimizer = torch.optim.LBFGS(
         [bias], max_iter=100, line_search_fn='strong_wolfe'
     )
@@ -77,7 +122,7 @@ def fit_repeats(
         return total
 
     optimizer.step(loss)
-    plain = _ndcg(rank_samples(model, val, progress=progress))
+    plain = _ndcg(rank_samples(term.model, val, progress=progress))
     term.bias.copy_(bias.detach())
     gain = _ndcg(rank_samples(term, val, progress=progress)) - plain
     session = SessionLoader(val).places[0].unique(return_inverse=True)[1]
