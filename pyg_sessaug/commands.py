@@ -24,6 +24,7 @@ from pyg_sessaug.nn.constructor import (
 )
 from pyg_sessaug.nn.interface import check_interface
 from pyg_sessaug.nn.loss.catalogue import choose_precision
+from pyg_sessaug.nn.models.session_term import SessionTerm
 from pyg_sessaug.registry import COUNTS, find_class
 from pyg_sessaug.serving.lines import (
     answer_lines,
@@ -132,10 +133,14 @@ def train(args: argparse.Namespace) -> None:
         }
         if everything is not None:
             network, neighbors = model.weight.tolist()
+            terms = [
+                f'{"a" if x.bias.any() else "no"} term for {x.what}'
+                for x in model.members[0].modules()
+                if isinstance(x, SessionTerm)
+            ]
             print(
                 f'weights: network {network:.2f}, neighbours {neighbors:.2f}; '
-                f'{"a" if model.members[0].bias.any() else "no"} term for '
-                f'repeats'
+                f'{", ".join(reversed(terms))}'
             )
             recommender.about['refit'] = True
             recommender.popularity = everything.popularity

@@ -10,13 +10,14 @@ from torch.nn import Module
 from pyg_sessaug.counts import VSKNN
 from pyg_sessaug.nn.interface import device_of
 from pyg_sessaug.nn.models.blend import Blend
+from pyg_sessaug.nn.models.session_term import SessionTerm
 from pyg_sessaug.training.augmentations import derive
 from pyg_sessaug.training.augmented import new_model
 from pyg_sessaug.training.blend import fit_blend
 from pyg_sessaug.training.distributed import rank
 from pyg_sessaug.training.fit import fit
 from pyg_sessaug.training.state import alone
-from pyg_sessaug.training.terms import fit_repeats
+from pyg_sessaug.training.terms import fit_categories, fit_repeats
 
 
 def fit_strongest(
@@ -30,13 +31,14 @@ def fit_strongest(
     resume: bool = False,
     **kwargs: Any,
 ) -> Tuple[Blend, List[Dict[str, float]]]:
-    r"""Trains a network, gives it a term for repeats, and mixes it with the
-    neighbours of :class:`~pyg_sessaug.counts.VSKNN`.
+    r"""Trains a network, gives it a term for repeats and, where items have
+    categories, one for these, and mixes it with the neighbours of
+    :class:`~pyg_sessaug.counts.VSKNN`.
 
-    Validation sessions choose the epoch, the term and the weights of the
+    Validation sessions choose the epoch, the terms and the weights of the
     mixture; then neighbours are sought among all sessions and, with
     :obj:`refit`, the network is trained anew on all of them for as many
-    epochs. Term and weights stay.
+    epochs. Terms and weights stay.
 
     Args:
         make_model (callable): Returns a network with new weights.
@@ -70,14 +72,17 @@ def fit_strongest(
         model = new_model(make_model, seed)
         history = fit(model, train, val, resume=resume, **kwargs)
         show = kwargs.get('progress', True)
-        term = fit_repeats(model, val, progress=show)
+        term: SessionTerm = fit_repeats(model, val, progress=show)
+        inner = term
+        if getattr(val, 'categories', None) is not None:
+            term = fit_categories(inner, val, progress=show)
         members = [term, VSKNN(train.num_items).fit(train)]
         blend = fit_blend(members, val, progress=show)
         if refit:
             model = new_model(make_model, seed)
             again = {**kwargs, 'resume': True, 'refit': everything}
             history = fit(model, train, val, **again)
-            term.model = model
+            inner.model = model
     neighbors = VSKNN(train.num_items).fit(everything)
     blend = Blend([term, neighbors], blend.weight.tolist())
     return blend.to(device_of(blend)).eval(), history

@@ -4,11 +4,12 @@ import torch
 from pyg_sessaug import Recommender, evaluate
 from pyg_sessaug.__main__ import main
 from pyg_sessaug.counts import VSKNN
-from pyg_sessaug.datasets import SessionLog
-from pyg_sessaug.nn import Blend, RepeatTerm, SRGNNPlus
+from pyg_sessaug.datasets import MultimodalSessions, SessionLog
+from pyg_sessaug.nn import Blend, CategoryTerm, RepeatTerm, SRGNNPlus
 from pyg_sessaug.training import (
     fit,
     fit_blend,
+    fit_categories,
     fit_repeats,
     fit_strongest,
     preset,
@@ -83,6 +84,30 @@ def test_same_as_its_steps_one_by_one(log, refit):
     losses = [x['train_loss'] for x in history]
     assert losses[: len(first)] == [x['train_loss'] for x in first]
     assert (len(history) > len(first)) == refit
+
+
+def test_categories_have_a_term(tmp_path):
+    options = dict(num_sessions=600, num_items=30)
+    train, val = (
+        MultimodalSessions(tmp_path, x, **options) for x in ('train', 'val')
+    )
+    everything = MultimodalSessions(tmp_path, val_ratio=0.0, **options)
+    data = train, val, everything
+    blend, _ = fit_strongest(make(train), *data, seed=3, **OPTIONS)
+    term = blend.members[0]
+    assert [type(x) for x in (term, term.model, term.model.model)] == [
+        CategoryTerm, RepeatTerm, SRGNNPlus,
+    ]  # fmt: skip
+    # As validation finds it for the network that it chose.
+    again, _ = fit_strongest(make(train), *data, False, seed=3, **OPTIONS)
+    network = again.members[0].model.model
+    repeats = fit_repeats(network, val)
+    expected = fit_categories(repeats, val)
+    assert torch.equal(term.model.bias, repeats.bias)
+    assert torch.equal(term.bias, expected.bias)
+    # That with refit is another network under the same terms.
+    new = term.model.model
+    assert not torch.equal(network.item_embedding, new.item_embedding)
 
 
 def test_an_interrupted_one_goes_on(log, tmp_path):

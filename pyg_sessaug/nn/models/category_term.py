@@ -47,6 +47,7 @@ class CategoryTerm(SessionTerm):
         [[2.0, 2.0, 0.0, 0.0]]
     """
 
+    what = 'categories'
     category: Tensor
 
     def __init__(

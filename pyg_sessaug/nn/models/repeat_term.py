@@ -33,6 +33,8 @@ class RepeatTerm(SessionTerm):
         torch.Size([2, 12])
     """
 
+    what = 'repeats'
+
     def __init__(self, model: Module, num_clicks: int = 12) -> None:
         super().__init__(model, num_clicks)
         self.num_groups = self.num_items

@@ -26,6 +26,8 @@ class SessionTerm(Module, ABC):
     """
 
     bias: Tensor
+    #: What it is for.
+    what: str
     #: Number of groups.
     num_groups: int
 

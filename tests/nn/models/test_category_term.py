@@ -65,6 +65,7 @@ def test_the_likeliest_values(data):
     term = fit_categories(model, val, num_clicks=4)
     assert term.bias[0, 0] > 0.5
 
+    @torch.no_grad()
     def likelihood(bias):
         term.bias.copy_(bias)
         batch = NormalizeEdges()(val.get_batch(torch.arange(len(val))))
