@@ -100,12 +100,11 @@ def _fit(term: T, val: Any, progress: bool) -> T:
         done += batch.num_graphs
         return torch.stack([x.cpu().double() for x in columns], dim=1)
 
-    size = batch_size_of(term)
-    rows = run_batches(term, of_clicked, val, size, progress)
+    rows = run_batches(term, of_clicked, val, batch_size_of(term), progress)
     sample, since, before, hit, share = rows.unbind(dim=1)
     index = [x.long() for x in (sample, since, before)]
-    bias = torch.zeros_like(term.bias, device='cpu', dtype=torch.double)
-    bias.requires_grad_()
+    size = 2, term.num_clicks
+    bias = torch.zeros(size, dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [bias], max_iter=100, line_search_fn='strong_wolfe'
     )

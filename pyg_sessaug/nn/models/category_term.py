@@ -36,15 +36,11 @@ class CategoryTerm(SessionTerm):
 
     Example:
         >>> import torch
-        >>> from pyg_sessaug.data.graphs import list_batch
         >>> from pyg_sessaug.nn import CategoryTerm, SRGNN
-        >>> from pyg_sessaug.transforms import NormalizeEdges
-        >>> network = SRGNN(num_items=4, hidden_channels=8).eval()
-        >>> model = CategoryTerm(network, torch.tensor([0, 0, 1, -1]))
-        >>> model.bias[0, 0] = 2.0  # For the category of the last click
-        >>> batch = NormalizeEdges()(list_batch([[1]]))
-        >>> (model.score(batch) - network.score(batch)).round().tolist()
-        [[2.0, 2.0, 0.0, 0.0]]
+        >>> category = torch.tensor([0, 0, 1, -1])
+        >>> model = CategoryTerm(SRGNN(num_items=4), category)
+        >>> model.bias.size()  # Zero until fit_categories has found it
+        torch.Size([2, 12])
     """
 
     what = 'categories'

@@ -314,9 +314,10 @@ def check_training(model: torch.nn.Module, dataset: Any) -> None:
             f'{f"the {split} split" if split else type(dataset).__name__}; '
             f'pass the training split, whole, whose sessions may be counted'
         )
-    if len(dataset) != dataset.flat_sessions.num_samples:
+    part = getattr(dataset, '_indices', None)  # Of a slice
+    if part is not None and len(part) < dataset.flat_sessions.num_samples:
         raise ValueError(
-            f'{type(model).__name__}.observe got a slice of {len(dataset)} '
+            f'{type(model).__name__}.observe got a slice of {len(part)} '
             f'samples; pass the whole split, or one made with a `fraction`'
         )
 
