@@ -2,32 +2,15 @@ import pytest
 import torch
 
 from pyg_sessaug import Recommender, evaluate
-from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.evaluation import rank_samples
 from pyg_sessaug.nn import SRGNN, Blend, CategoryTerm, RepeatTerm
 from pyg_sessaug.training import fit_categories, fit_repeats
 from pyg_sessaug.transforms import NormalizeEdges
+from tests.nn.models.test_repeat_term import Known, batch_of
 
 CATEGORY = torch.tensor([0, 0, 2, 2, 1, -1, 0, -1, 1])
 SESSIONS = [[3, 1, 3, 2], [5], [4, 4, 7, 4, 0], [5, 8, 6, 0, 0, 1]]
-
-
-class Known(torch.nn.Module):
-    """Scores that are no model's."""
-
-    num_items = 9
-
-    def score(self, data):
-        generator = torch.Generator().manual_seed(int(data.num_graphs))
-        size = (data.num_graphs, self.num_items)
-        return torch.randn(size, generator=generator)
-
-
-def batch_of(sessions):
-    item = torch.tensor([x for session in sessions for x in session])
-    length = torch.tensor([len(x) for x in sessions])
-    return NormalizeEdges()(session_batch(item, length))
 
 
 @pytest.mark.parametrize('num_clicks', [1, 3, 12])
