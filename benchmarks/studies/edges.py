@@ -8,8 +8,10 @@ test set is not read. Each transform stands beside the plain model and beside
 the same with its knowledge shuffled. With --older, what is known is counted
 in all sessions before validation. With --bound, 16 random weightings of the
 session's own edges are tried on each sample of the trained base: the best of
-them for the target, and the one of the surest answer. Finished rows and
-epochs are kept, so that the same command goes on.
+them for the target, and the one of the surest answer. `two-modes`, where
+there are categories, is no transform: SRGNNPlus reads the clicks of the last
+one's category and the rest apart. Finished rows and epochs are kept, so that
+the same command goes on.
 """
 
 import argparse
@@ -53,6 +55,7 @@ from pyg_sessaug.training.augmentations import (
 )
 from pyg_sessaug.transforms import CovisitWeight, NormalizeEdges, usual_gaps
 
+MODES = 'two-modes'
 # Methods by the augmentation that each is.
 METHODS = {
     'base': 'none',
@@ -61,6 +64,7 @@ METHODS = {
     'neighbor-context': 'neighbor-context',
     'time-buckets': 'time-buckets',
     'time-buckets-usual': 'time-buckets',
+    MODES: 'none',
 }
 DRAWS = 16
 
@@ -77,8 +81,11 @@ def main(argv: Optional[List[str]] = None) -> None:
         for shuffled in ('', '-shuffled')
         if not (x == 'base' and shuffled)
         and lacks(AUGMENTATIONS[METHODS[x]], data['train']) is None
+        and not (x == MODES and data['train'].categories is None)
     ]
     for seed, model, name in product(args.seeds, args.models, names):
+        if name.startswith(MODES) and model != 'srgnn-plus':
+            continue
         key = {
             'data': args.dataset,
             'model': model,
@@ -116,7 +123,12 @@ def train(
     name = key['method'].removesuffix('-shuffled')
     augmentation = AUGMENTATIONS[METHODS[name]]
     given: Setting = {}
-    if name != key['method']:
+    model = key['model']
+    ours: Setting = {'precision': choose_precision('auto', 'cpu')}
+    if name == MODES:
+        model = 'benchmarks.experiments.modes:TwoModes'
+        ours['shuffled'] = name != key['method']
+    elif name != key['method']:
         given['shuffled'] = True
     if name == 'time-buckets-usual':
         usual = [0.25, 0.5, 1.0, 2.0, 4.0]
@@ -130,12 +142,9 @@ def train(
         check_newest(train_data, known)
         steps = Compose([Renumbered(offset), *steps.transforms])
     torch.manual_seed(seed)
-    ours: Setting = {'precision': choose_precision('auto', 'cpu')}
     if augmentation.name == 'time-buckets':
         ours['num_channels'] = len(BOUNDS) + 1
-    net = find_class(key['model']).from_dataset(
-        train_data, args.hidden, **ours
-    )
+    net = find_class(model).from_dataset(train_data, args.hidden, **ours)
     limits = {} if args.epochs is None else {'epochs': args.epochs}
     words = '-'.join(str(x) for x in key.values())
     history = fit(

@@ -78,6 +78,20 @@ def test_rows_beside_base_and_control(run, tmp_path, monkeypatch):
     assert gains['bound']['HR@20 over base'] is not None
 
 
+def test_two_modes_beside_their_control(run):
+    methods = ['--methods', 'base', 'two-modes']
+    # Of NISER there are none.
+    found = run('--models', 'niser', 'srgnn-plus', '--seeds', '0', *methods)
+    names = [(x['model'], x['method']) for x in found['rows']]
+    assert names == [
+        ('niser', 'base'),
+        ('srgnn-plus', 'base'),
+        ('srgnn-plus', 'two-modes'),
+        ('srgnn-plus', 'two-modes-shuffled'),
+    ]
+    assert found['gains'][2]['HR@20 over control'] is not None
+
+
 def test_what_all_older_sessions_know(run):
     methods = ['covisit-context', 'neighbor-context', 'time-buckets']
     found = run('--older', '--seeds', '1', '--methods', *methods)

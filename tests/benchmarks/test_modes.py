@@ -1,0 +1,106 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from benchmarks.experiments.modes import TwoModes
+from pyg_sessaug.data.graphs import list_batch
+from pyg_sessaug.nn import SRGNNPlus
+from pyg_sessaug.transforms import NormalizeEdges
+
+# Modes of the items 0 to 8; that of the last is unknown.
+CATEGORY = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, -1])
+SESSIONS = [[0, 3, 1, 4, 0], [3], [6, 7, 6], [2, 8, 2, 5], [5, 0, 6]]
+LAST = [
+    [True, False, True, False, True],
+    [True],
+    [True, True, True],
+    [False, True, False, True],
+    [False, False, True],
+]
+
+
+def make(shuffled=False, **kwargs):
+    torch.manual_seed(0)
+    model = TwoModes(9, 8, shuffled=shuffled, **kwargs).double().eval()
+    model.observe(SimpleNamespace(categories=CATEGORY))
+    return model
+
+
+def batch_of(sessions):
+    batch = NormalizeEdges()(list_batch(sessions))
+    batch.edge_attr = batch.edge_attr.double()
+    return batch
+
+
+def test_modes_of_clicks():
+    found = make().is_last_mode(batch_of(SESSIONS))
+    assert found.tolist() == [x for session in LAST for x in session]
+
+
+def test_the_control_keeps_how_many_there_are():
+    model = make(shuffled=True)
+    sizes = [len(x) for x in SESSIONS]
+    found = model.is_last_mode(batch_of(SESSIONS)).split(sizes)
+    assert [int(x.sum()) for x in found] == [sum(x) for x in LAST]
+    assert all(x[-1] for x in found)
+    assert [x.tolist() for x in found] != LAST
+    # It is the same, whatever stands beside a session.
+    alone = [model.is_last_mode(batch_of([x])) for x in SESSIONS]
+    assert all(torch.equal(x, y) for x, y in zip(found, alone))
+
+
+@pytest.mark.parametrize('shuffled', [False, True])
+def test_scores_are_a_mixture(shuffled):
+    model = make(shuffled)
+    batch = batch_of(SESSIONS)
+    found = model.score(batch)
+    h = model.clicks(model._rows(batch), batch)
+    own = model.is_last_mode(batch)
+    table = torch.nn.functional.normalize(model.item_embedding, dim=1)
+    start, expected = 0, []
+    for session in SESSIONS:
+        here = slice(start, start + len(session))
+        start += len(session)
+        vectors = []
+        for mask in (own[here], ~own[here]):
+            part = h[here][mask]
+            if len(part):
+                ptr = torch.tensor([0, len(part)])
+                vectors.append(model.read(part, torch.zeros_like(
+                    mask[mask].long()), ptr)[0])  # fmt: skip
+        share = torch.ones(1)
+        if len(vectors) > 1:
+            share = torch.sigmoid(model.lin_share(torch.cat(vectors)))
+        row = 0.0
+        for weight, vector in zip((share, 1 - share), vectors):
+            score = 12.0 * table @ (vector / vector.norm())
+            row = row + weight * score.softmax(dim=0)
+        expected.append(row)
+    torch.testing.assert_close(found.exp(), torch.stack(expected))
+    batch.y = torch.tensor([1, 2, 3, 4, 5])
+    target = torch.stack(expected)[range(5), batch.y]
+    torch.testing.assert_close(model.loss(batch), -target.log().mean())
+
+
+def test_one_mode_is_the_model_without():
+    model = make()
+    plain = SRGNNPlus(9, 8).double().eval()
+    state = model.state_dict()
+    plain.load_state_dict({k: state[k] for k in plain.state_dict()})
+    batch = batch_of([SESSIONS[1], SESSIONS[2]])
+    expected = plain.score(batch).log_softmax(dim=1)
+    torch.testing.assert_close(model.score(batch), expected)
+
+
+def test_all_of_it_is_trained():
+    model = make()
+    batch = batch_of(SESSIONS)
+    batch.y = torch.tensor([1, 2, 3, 4, 5])
+    model.loss(batch).backward()
+    assert all(x.grad.abs().sum() > 0 for x in model.parameters())
+
+
+def test_without_categories():
+    with pytest.raises(ValueError, match='no categories'):
+        make().observe(SimpleNamespace(categories=None))
