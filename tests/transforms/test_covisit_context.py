@@ -6,6 +6,7 @@ from torch_geometric.nn import GATv2Conv, global_mean_pool
 
 from pyg_sessaug.counts import CoVisits
 from pyg_sessaug.loader import SessionLoader
+from pyg_sessaug.nn import GCSAN, NISER, SRGNN, TAGNN, SRGNNPlus
 from pyg_sessaug.transforms import CovisitContext, NormalizeEdges
 from tests.counts.logs import (
     LATER,
@@ -142,3 +143,38 @@ def test_repr_and_errors():
         CovisitContext(CoVisits(3))
     with pytest.raises(ValueError, match='covers items 0 to 29'):
         transform(batch([[40, 2, 1]]))
+
+
+class EveryNode(torch.nn.Module):
+    """A layer of one's own, which updates all nodes in every step."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x, edge_index, edge_attr):
+        return self.conv(x, edge_index, edge_attr)
+
+
+@pytest.mark.parametrize('num_layers', [1, 2])
+@pytest.mark.parametrize('cls', [SRGNN, TAGNN, NISER, SRGNNPlus, GCSAN])
+def test_models_update_what_they_read(cls, num_layers):
+    """Added nodes rest in the last step, and no score or gradient differs."""
+    torch.manual_seed(0)
+    model = cls(NUM_ITEMS, 8, num_layers=num_layers).double().eval()
+    context = CovisitContext(fitted(), 3)
+    graphs = NormalizeEdges()(context(batch(LATER)))
+    graphs.edge_attr = graphs.edge_attr.double()
+    graphs.y = torch.arange(graphs.num_graphs) % NUM_ITEMS
+    loss = model.loss(graphs)
+    names, weights = zip(*model.named_parameters())
+    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    model.conv = EveryNode(model.conv)
+    torch.testing.assert_close(model.loss(graphs), loss)
+    expected = torch.autograd.grad(
+        model.loss(graphs), weights, allow_unused=True
+    )
+    for name, a, b in zip(names, found, expected):
+        assert (a is None) == (b is None), name
+        if a is not None:
+            torch.testing.assert_close(a, b)

@@ -1,5 +1,7 @@
 r"""The gated graph layer of SR-GNN."""
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 from torch.nn import GRUCell, Linear, Parameter
@@ -64,9 +66,22 @@ class GatedSessionConv(MessagePassing):
             normal(parameter, mean=0.0, std=0.1)
 
     def forward(
-        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        nodes: Optional[Tensor] = None,
     ) -> Tensor:
-        r"""Runs one step of the cell."""
+        r"""Runs one step of the cell.
+
+        Args:
+            x (Tensor): Node vectors, ``[N, d]``.
+            edge_index (Tensor): Edges, ``[2, E]``, int64.
+            edge_attr (Tensor): Their weights, ``[E, 2]``.
+            nodes (Tensor, optional): The nodes to update, ``[M]``, int64;
+                the others send messages, and stay as they are.
+                (default: :obj:`None`, all)
+        """
         if edge_attr.dim() != 2 or edge_attr.size(1) != 2:
             raise ValueError(
                 f'GatedSessionConv got edge_attr of shape '
@@ -94,8 +109,13 @@ class GatedSessionConv(MessagePassing):
                 self.propagate(index, x=both, edge_weight=part)
                 for index, part in parts
             )
-        out = out.view(num_nodes, 2 * channels) + self.bias
-        return self.gru(out, x).to(x.dtype)  # Autocast changes it.
+        out = out.view(num_nodes, 2 * channels)
+        if nodes is None:
+            # Autocast changes the type.
+            return self.gru(out + self.bias, x).to(x.dtype)
+        out = out.index_select(0, nodes) + self.bias
+        new = self.gru(out, x.index_select(0, nodes)).to(x.dtype)
+        return x.index_copy(0, nodes, new)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         return edge_weight * x_j

@@ -67,10 +67,19 @@ class GatedModel(ContextModel):
         return edge_attr
 
     def propagate(self, x: Tensor, data: Data) -> Tensor:
-        r"""Node vectors after message passing, ``[N, d]``."""
+        r"""Node vectors after message passing, ``[N, d]``.
+
+        Readouts see clicks: in the last step, nodes that a transform added
+        send messages, but are not updated themselves.
+        """
         edge_attr = self.edge_weights(data)
-        for _ in range(self.num_layers):
-            x = self.conv(x, data.edge_index, edge_attr)
+        for step in range(self.num_layers):
+            part = {}
+            # A layer of one's own knows three arguments.
+            if isinstance(self.conv, GatedSessionConv):
+                is_last = step == self.num_layers - 1
+                part['nodes'] = own_nodes(data) if is_last else None
+            x = self.conv(x, data.edge_index, edge_attr, **part)
         return x
 
 
@@ -95,10 +104,10 @@ class GatedReadoutModel(GatedModel):
         r"""Vector of each session's last click and its attention readout,
         each ``[B, d]``.
         """
-        clicks = clicks_of_nodes(x, data)
-        index = data.click_index.index_select(0, data.click_index_ptr[1:] - 1)
-        last = x.index_select(0, index)
-        pooled = self.readout(x, data.batch, data.ptr, last=last, count=clicks)
+        x = x.index_select(0, data.click_index)
+        last = x.index_select(0, data.click_index_ptr[1:] - 1)
+        session = data.batch.index_select(0, data.click_index)
+        pooled = self.readout(x, session, data.click_index_ptr, last=last)
         return last, pooled
 
 
@@ -109,3 +118,14 @@ def clicks_of_nodes(x: Tensor, data: Data) -> Tensor:
         0, click, torch.ones_like(click)
     )
     return count.to(x.dtype)
+
+
+def own_nodes(data: Data) -> Optional[Tensor]:
+    r"""Nodes of the sessions' own items, int64; :obj:`None` where a batch has
+    no others.
+    """
+    context = data.get('context_index')
+    if context is None:
+        return None
+    added = data.x.new_zeros(data.x.size(0)).index_fill_(0, context, 1)
+    return added.argsort(stable=True)[: added.numel() - context.numel()]

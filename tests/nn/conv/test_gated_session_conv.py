@@ -46,6 +46,23 @@ def test_gated_session_conv_without_edges():
     torch.testing.assert_close(out, gated_cell(conv, zero, zero, x))
 
 
+def test_some_nodes_are_updated():
+    torch.manual_seed(0)
+    conv = GatedSessionConv(8).double()
+    x = torch.randn(4, 8, dtype=torch.float64, requires_grad=True)
+    edge_index = torch.tensor([[0, 1, 2, 3, 3], [1, 2, 0, 1, 2]])
+    edge_attr = torch.rand(5, 2, dtype=torch.float64)
+    full = conv(x, edge_index, edge_attr)
+    nodes = torch.tensor([0, 2])
+    out = conv(x, edge_index, edge_attr, nodes)
+    torch.testing.assert_close(out[nodes], full[nodes])
+    assert torch.equal(out[[1, 3]], x[[1, 3]])
+    # What these nodes are asked for is learned as from all.
+    (expected,) = torch.autograd.grad(full[nodes].square().sum(), x)
+    (found,) = torch.autograd.grad(out[nodes].square().sum(), x)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize('shape', [[3], [3, 1], [3, 3]])
 def test_gated_session_conv_needs_two_weights(shape):
     edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
