@@ -30,6 +30,7 @@ from benchmarks.experiments.candidates import (
     PAPER,
     PIECED,
     VARIANTS,
+    needs_categories,
 )
 from benchmarks.experiments.datasets import load
 from benchmarks.experiments.report import environment
@@ -127,7 +128,13 @@ def rank(args: argparse.Namespace, words: str) -> None:
     """Trains each model by its best setting and reads the test set."""
     data = splits(args)
     session = per_session(data['test'])
-    for seed, model in product(args.seeds, args.models):
+    names = args.models
+    if data['train'].categories is None:
+        names = [x for x in names if not needs_categories(x)]
+        out = [x for x in args.models if x not in names]
+        if out:
+            print(*out, 'left out: items have no categories')
+    for seed, model in product(args.seeds, names):
         setting = dict(args.set) or chosen(args.dataset, model)
         key = {
             'data': args.dataset,

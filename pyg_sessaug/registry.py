@@ -12,6 +12,7 @@ MODELS: Dict[str, str] = {
     'srgnn': 'pyg_sessaug.nn:SRGNN',
     'tagnn': 'pyg_sessaug.nn:TAGNN',
     'srgnn-plus': 'pyg_sessaug.nn:SRGNNPlus',
+    'srgnn-modes': 'pyg_sessaug.nn:SRGNNModes',
     'niser': 'pyg_sessaug.nn:NISER',
     'gcsan': 'pyg_sessaug.nn:GCSAN',
     'sgnnhn': 'pyg_sessaug.nn:SGNNHN',

@@ -21,6 +21,7 @@ CANDIDATES: Dict[str, List[Setting]] = {
     'tagnn': [PAPER],  # Its step is five times as dear as any other.
     'srgnn-plus': [{'recency': 1.0}, {}, {'table_dropout': 0.1},
                    {'weight_decay': 1e-4}],
+    'srgnn-modes': [{'recency': 1.0}],  # What srgnn-plus has on Diginetica.
     'covisits': [{}, {'repeat': 3.0}, {'tau': 0.3}, {'item_power': 0.0}],
     'vsknn': [
         {'k': 100, 'sample_size': 1000, 'idf_weighting': 0.0},
@@ -44,6 +45,7 @@ VARIANTS: Dict[str, Tuple[str, Setting]] = {
         'srgnn-plus',
         {'edges': 'covisit-context', 'shuffled': True},
     ),
+    'srgnn-modes-shuffled': ('srgnn-modes', {'shuffled_modes': True}),
     'srgnn-plus-wide': (
         'srgnn-plus',
         {'hidden_channels': 256, 'recency': 1.0},
@@ -69,6 +71,19 @@ COMPOSED: Dict[str, Setting] = {
     },
     'blend-categories': {
         'members': ['srgnn-plus', 'vsknn'],
+        'categories': 'own',
+    },
+    'srgnn-modes-repeats': {'members': ['srgnn-modes']},
+    'srgnn-modes-categories': {
+        'members': ['srgnn-modes'],
+        'categories': 'own',
+    },
+    'blend-modes': {
+        'members': ['srgnn-modes', 'vsknn'],
+        'categories': 'own',
+    },
+    'blend-modes-both': {
+        'members': ['srgnn-modes', 'srgnn-plus', 'vsknn'],
         'categories': 'own',
     },
     'blend': {'members': ['srgnn-plus', 'vsknn']},
@@ -102,3 +117,14 @@ COMPOSED: Dict[str, Setting] = {
         'members': ['srgnn-plus', 'gcegnn', 'gcsan', 'lessr', 'vsknn']
     },
 }
+
+
+def needs_categories(model: str) -> bool:
+    """Whether a model asks for the categories of items."""
+    setting = COMPOSED.get(model, {})
+    members = (x.partition(':')[0] for x in setting.get('members', []))
+    return (
+        model.startswith('srgnn-modes')
+        or 'categories' in setting
+        or any(map(needs_categories, members))
+    )

@@ -9,9 +9,8 @@ the same with its knowledge shuffled. With --older, what is known is counted
 in all sessions before validation. With --bound, 16 random weightings of the
 session's own edges are tried on each sample of the trained base: the best of
 them for the target, and the one of the surest answer. `two-modes`, where
-there are categories, is no transform: SRGNNPlus reads the clicks of the last
-one's category and the rest apart. Finished rows and epochs are kept, so that
-the same command goes on.
+there are categories, is no transform: SRGNNModes beside SRGNNPlus. Finished
+rows and epochs are kept, so that the same command goes on.
 """
 
 import argparse
@@ -126,8 +125,8 @@ def train(
     model = key['model']
     ours: Setting = {'precision': choose_precision('auto', 'cpu')}
     if name == MODES:
-        model = 'benchmarks.experiments.modes:TwoModes'
-        ours['shuffled'] = name != key['method']
+        model = 'srgnn-modes'
+        ours['shuffled_modes'] = name != key['method']
     elif name != key['method']:
         given['shuffled'] = True
     if name == 'time-buckets-usual':

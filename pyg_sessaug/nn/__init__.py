@@ -36,6 +36,7 @@ from pyg_sessaug.nn.models.sasrec import SASRec
 from pyg_sessaug.nn.models.session_model import SessionModel
 from pyg_sessaug.nn.models.sgnnhn import SGNNHN
 from pyg_sessaug.nn.models.srgnn import SRGNN
+from pyg_sessaug.nn.models.srgnn_modes import SRGNNModes
 from pyg_sessaug.nn.models.srgnn_plus import SRGNNPlus
 from pyg_sessaug.nn.models.switch_case import SwitchCase
 from pyg_sessaug.nn.models.tagnn import TAGNN
@@ -63,6 +64,7 @@ __all__ = [
     'SASRec',
     'SGNNHN',
     'SRGNN',
+    'SRGNNModes',
     'SRGNNPlus',
     'SessionModel',
     'SwitchCase',

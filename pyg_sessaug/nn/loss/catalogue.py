@@ -220,7 +220,12 @@ class _CatalogueCrossEntropy(Function):
     # folded into the small operands of the backward products.
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, target: Tensor, dtype: torch.dtype
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        target: Tensor,
+        dtype: torch.dtype,
+        reduction: str,
     ) -> Tensor:
         num_bytes = x.size(0) * weight.size(0) * dtype.itemsize
         keep = any(ctx.needs_input_grad) and num_bytes <= CACHE_BYTES
@@ -234,23 +239,26 @@ class _CatalogueCrossEntropy(Function):
         scale = torch.stack(lses)
         lse = scale.logsumexp(dim=0)
         scale.sub_(lse).exp_()
-        ctx.dtype = dtype
+        ctx.dtype, ctx.reduction = dtype, reduction
         ctx.save_for_backward(x, weight, target, scale, *kept)
         # The score of the target is exact in either precision.
-        return (lse - (x * weight[target]).sum(dim=1)).mean()
+        loss = lse - (x * weight[target]).sum(dim=1)
+        return loss.mean() if reduction == 'mean' else loss
 
     @staticmethod
     @once_differentiable
     @no_autocast
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, weight, target, scales, *kept = ctx.saved_tensors
-        left, grad = x.to(ctx.dtype), grad / x.size(0)
+        if ctx.reduction == 'mean':
+            grad = grad / x.size(0)
+        left, column = x.to(ctx.dtype), grad.view(-1, 1)
 
         def rounded(tensor: Tensor) -> Tensor:
             # Like its counterpart: both cancel at a probability of one.
             return tensor.to(ctx.dtype).to(tensor.dtype)
 
-        grad_x = rounded(weight[target]).mul_(-grad)
+        grad_x = rounded(weight[target]).mul_(-column)
         grad_weight = torch.empty_like(weight)
         slices = chunks(weight.size(0), _chunk_size(x))
         parts = list(zip(slices, scales * grad))
@@ -265,8 +273,8 @@ class _CatalogueCrossEntropy(Function):
             # cache for the next one, which reads it column by column.
             grad_x.addcmul_(product(block, table), scale)
             product_(grad_weight[items], block.t(), (x * scale).to(ctx.dtype))
-        grad_weight.index_add_(0, target, rounded(x * -grad))
-        return grad_x, grad_weight, None, None
+        grad_weight.index_add_(0, target, rounded(x * -column))
+        return grad_x, grad_weight, None, None, None
 
 
 @no_autocast
@@ -319,6 +327,7 @@ def catalogue_cross_entropy(
     weight: Tensor,
     target: Tensor,
     precision: str = 'float32',
+    reduction: str = 'mean',
 ) -> Tensor:
     r"""The mean softmax cross-entropy of sessions over all items.
 
@@ -344,16 +353,24 @@ def catalogue_cross_entropy(
             session is then off by some thousandths, below zero even where
             the target has all of the probability.
             (default: :obj:`"float32"`)
+        reduction (str, optional): :obj:`"mean"`, or :obj:`"none"` for the
+            loss of each session. (default: :obj:`"mean"`)
 
     Shapes:
         - **x:** :math:`(B, d)`
         - **weight:** :math:`(N, d)`, of the same floating point type
         - **target:** :math:`(B)`, :obj:`int64`
-        - **output:** a scalar
+        - **output:** a scalar, or :math:`(B)` without reduction
     """
+    if reduction not in ('mean', 'none'):
+        raise ValueError(
+            f"reduction must be 'mean' or 'none', got {reduction!r}"
+        )
     dtype = product_dtype(precision, x.dtype)
     check_operands(x=x, weight=weight)
     check_target(target, x.size(0), weight.size(0))
     if not torch.is_grad_enabled():  # Autograd would have it keep all.
         x, weight = x.detach(), weight.detach()
-    return _CatalogueCrossEntropy.apply(x, weight, target, dtype)  # type: ignore[no-untyped-call]
+    return _CatalogueCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        x, weight, target, dtype, reduction
+    )

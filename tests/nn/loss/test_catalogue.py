@@ -55,11 +55,16 @@ def test_catalogue_cross_entropy_in_chunks(small_chunks, precision, rtol):
 
 
 @pytest.mark.parametrize('num_items', [7, 150])
-def test_catalogue_cross_entropy_gradcheck(small_chunks, num_items):
+@pytest.mark.parametrize('reduction', ['mean', 'none'])
+def test_catalogue_cross_entropy_gradcheck(small_chunks, num_items, reduction):
     x, weight, target = problem(3, num_items, 4, torch.float64)
-    assert gradcheck(
-        lambda x, w: catalogue_cross_entropy(x, w, target), (x, weight)
-    )
+
+    def loss(x, weight):
+        return catalogue_cross_entropy(x, weight, target, reduction=reduction)
+
+    expected = F.cross_entropy(x @ weight.t(), target, reduction=reduction)
+    torch.testing.assert_close(loss(x, weight), expected)
+    assert gradcheck(loss, (x, weight))
 
 
 def test_large_batches_score_fewer_items_at_a_time(monkeypatch):
@@ -212,6 +217,8 @@ def test_unknown_precision():
         check_precision('half')
     with pytest.raises(ValueError, match=match):
         catalogue_cross_entropy(*problem(2, 5), 'half')
+    with pytest.raises(ValueError, match="got 'sum'"):
+        catalogue_cross_entropy(*problem(2, 5), reduction='sum')
     with pytest.raises(ValueError, match=match):
         target_attention_cross_entropy(*attention_problem([2], 5), 'half')
 

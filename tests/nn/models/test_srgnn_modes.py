@@ -3,9 +3,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks.experiments.modes import TwoModes
 from pyg_sessaug.data.graphs import list_batch
-from pyg_sessaug.nn import SRGNNPlus
+from pyg_sessaug.nn import SRGNNModes, SRGNNPlus
 from pyg_sessaug.transforms import NormalizeEdges
 
 # Modes of the items 0 to 8; that of the last is unknown.
@@ -22,7 +21,7 @@ LAST = [
 
 def make(shuffled=False, **kwargs):
     torch.manual_seed(0)
-    model = TwoModes(9, 8, shuffled=shuffled, **kwargs).double().eval()
+    model = SRGNNModes(9, 8, shuffled_modes=shuffled, **kwargs).double().eval()
     model.observe(SimpleNamespace(categories=CATEGORY))
     return model
 
@@ -51,10 +50,10 @@ def test_the_control_keeps_how_many_there_are():
 
 
 @pytest.mark.parametrize('shuffled', [False, True])
-def test_scores_are_a_mixture(shuffled):
+def test_probabilities_are_a_mixture(shuffled):
     model = make(shuffled)
     batch = batch_of(SESSIONS)
-    found = model.score(batch)
+    found = model.score(batch).softmax(dim=1)
     h = model.clicks(model._rows(batch), batch)
     own = model.is_last_mode(batch)
     table = torch.nn.functional.normalize(model.item_embedding, dim=1)
@@ -66,9 +65,9 @@ def test_scores_are_a_mixture(shuffled):
         for mask in (own[here], ~own[here]):
             part = h[here][mask]
             if len(part):
+                group = torch.zeros(len(part), dtype=torch.long)
                 ptr = torch.tensor([0, len(part)])
-                vectors.append(model.read(part, torch.zeros_like(
-                    mask[mask].long()), ptr)[0])  # fmt: skip
+                vectors.append(model.read(part, group, ptr)[0])
         share = torch.ones(1)
         if len(vectors) > 1:
             share = torch.sigmoid(model.lin_share(torch.cat(vectors)))
@@ -77,7 +76,7 @@ def test_scores_are_a_mixture(shuffled):
             score = 12.0 * table @ (vector / vector.norm())
             row = row + weight * score.softmax(dim=0)
         expected.append(row)
-    torch.testing.assert_close(found.exp(), torch.stack(expected))
+    torch.testing.assert_close(found, torch.stack(expected))
     batch.y = torch.tensor([1, 2, 3, 4, 5])
     target = torch.stack(expected)[range(5), batch.y]
     torch.testing.assert_close(model.loss(batch), -target.log().mean())
@@ -89,8 +88,8 @@ def test_one_mode_is_the_model_without():
     state = model.state_dict()
     plain.load_state_dict({k: state[k] for k in plain.state_dict()})
     batch = batch_of([SESSIONS[1], SESSIONS[2]])
-    expected = plain.score(batch).log_softmax(dim=1)
-    torch.testing.assert_close(model.score(batch), expected)
+    torch.testing.assert_close(model.score(batch), plain.score(batch))
+    torch.testing.assert_close(model(batch), plain(batch))
 
 
 def test_all_of_it_is_trained():
@@ -102,5 +101,7 @@ def test_all_of_it_is_trained():
 
 
 def test_without_categories():
-    with pytest.raises(ValueError, match='no categories'):
+    with pytest.raises(ValueError, match='the data set has none'):
         make().observe(SimpleNamespace(categories=None))
+    with pytest.raises(ValueError, match='got context=3'):
+        make(context=3)

@@ -1,0 +1,197 @@
+r"""A session of several modes has a vector for its last one and another."""
+
+from typing import Any, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Linear
+from torch_geometric.data import Data
+from torch_geometric.utils import cumsum
+
+from pyg_sessaug.nn.loss.catalogue import (
+    catalogue_cross_entropy,
+    check_target,
+    product,
+)
+from pyg_sessaug.nn.models.srgnn_plus import SRGNNPlus
+
+
+class SRGNNModes(SRGNNPlus):
+    r"""SRGNNPlus with two vectors for a session whose items are of several
+    categories: one read from the clicks on items of the last one's category,
+    one from the rest.
+
+    All clicks pass messages in one graph. Each vector has a softmax over all
+    items, and a learned share mixes their probabilities:
+
+    .. math::
+        p(v) = \pi \, \textrm{softmax}_v(\mathbf{s}_1^{\top} \mathbf{e}_v) +
+        (1 - \pi) \, \textrm{softmax}_v(\mathbf{s}_2^{\top} \mathbf{e}_v),
+        \quad \pi = \sigma(\mathbf{w}^{\top} [\mathbf{s}_1 \,\Vert\,
+        \mathbf{s}_2] + b)
+
+    A session of one category has one vector, and the scores of
+    :class:`~pyg_sessaug.nn.SRGNNPlus`. Items of unknown category count to
+    the last one's. This takes the hypothesis of multimodal sessions at its
+    word: they ask for items of their last mode, or of another.
+
+    Make it by :meth:`from_dataset`, which takes the categories of the items.
+    They are part of the model from then on, of its files too.
+
+    Args:
+        num_items (int): Size of the vocabulary.
+        hidden_channels (int): Size :math:`d` of all vectors.
+            (default: :obj:`100`)
+        shuffled_modes (bool): Whether chance says which clicks belong to the
+            last one's mode, as many as do by category, as a control.
+            (default: :obj:`False`)
+        **kwargs (optional): See :class:`~pyg_sessaug.nn.SRGNNPlus`;
+            :obj:`context` is none of them.
+
+    Example:
+        >>> from pyg_sessaug.datasets import MultimodalSessions
+        >>> from pyg_sessaug.nn import SRGNNModes
+        >>> from pyg_sessaug.transforms import NormalizeEdges
+        >>> train = MultimodalSessions('data', num_sessions=100, num_items=30)
+        >>> model = SRGNNModes.from_dataset(train, hidden_channels=8)
+        >>> model.score(NormalizeEdges()(train[5])).size()
+        torch.Size([1, 30])
+    """
+
+    category: Tensor
+
+    def __init__(
+        self,
+        num_items: int,
+        hidden_channels: int = 100,
+        *,
+        shuffled_modes: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_items, hidden_channels, **kwargs)
+        if self.context > 0:
+            raise ValueError(
+                f'SRGNNModes has no one vector of a session that could read '
+                f'a context, got context={self.context}; choose another model'
+            )
+        self.shuffled_modes = shuffled_modes
+        self.lin_share = Linear(2 * hidden_channels, 1)
+        self.register_buffer('category', torch.full((num_items,), -1))
+        # By it, the control chooses clicks.
+        self.register_buffer('chance', torch.randperm(num_items))
+
+    def observe(self, dataset: Any) -> None:
+        r"""Takes the categories of a data set's items.
+
+        Args:
+            dataset (SessionDataset): The training samples.
+
+        Raises:
+            ValueError: If the data set has none.
+        """
+        super().observe(dataset)
+        if dataset.categories is None:
+            raise ValueError(
+                'SRGNNModes tells the modes of a session by the categories '
+                'of its items, and the data set has none; choose another '
+                'model, such as SRGNNPlus'
+            )
+        self.category = dataset.categories.to(self.category.device)
+
+    def forward(self, data: Data) -> Tensor:
+        r"""Vectors of the last modes, ``[B, d]``; the scores are not theirs
+        alone.
+        """
+        data = self.prepare(data)
+        vector, _, _ = self._modes(self._rows(data), data)
+        return vector[: data.ptr.numel() - 1]
+
+    def score(self, data: Data) -> Tensor:
+        r"""Scores of all items, ``[B, num_items]``, float32; logarithms of
+        their probabilities where a session has two modes.
+        """
+        data = self.prepare(data)
+        x, table = self._rows_and_table(data)
+        vector, session, share = self._modes(x, data)
+        score = product(vector, table.t())
+        size = score.size(0) - session.numel()
+        own, rest = score[:size], score[size:].log_softmax(dim=1)
+        first = own.index_select(0, session).log_softmax(dim=1)
+        return own.index_copy(0, session, mixed(first, rest, share))
+
+    def loss(self, data: Data) -> Tensor:
+        r"""Mean of the targets' negative log-probabilities."""
+        data = self.prepare(data)
+        check_target(data.y, data.ptr.numel() - 1, self.num_items)
+        x, table = self._lookup(data)
+        vector, session, share = self._modes(x, data)
+        target = torch.cat([data.y, data.y.index_select(0, session)])
+        loss = catalogue_cross_entropy(
+            vector, table, target, self.precision, reduction='none'
+        )
+        own, rest = loss.split([data.y.numel(), session.numel()])
+        first = own.index_select(0, session)
+        both = mixed(-first.unsqueeze(1), -rest.unsqueeze(1), share)
+        return own.index_copy(0, session, -both.squeeze(1)).mean()
+
+    def _modes(self, x: Tensor, data: Data) -> Tuple[Tensor, Tensor, Tensor]:
+        r"""Vectors of the last modes and, behind them, of the rests,
+        ``[B + R, d]``; the sessions that have a rest, ``[R]``; and the logits
+        of their last modes' shares, ``[R, 1]``.
+        """
+        h = self.clicks(x, data)
+        size = data.ptr.numel() - 1
+        # All last modes, then all rests, clicks in their order.
+        group = data.batch.index_select(0, data.click_index)
+        group = torch.where(self.is_last_mode(data), group, group + size)
+        group, order = group.sort(stable=True)
+        kept, group, count = group.unique_consecutive(
+            return_inverse=True, return_counts=True
+        )
+        vector = self.read(h.index_select(0, order), group, cumsum(count))
+        session = kept[size:] - size
+        first = vector.index_select(0, session)
+        share = self.lin_share(torch.cat([first, vector[size:]], dim=1))
+        return self.unit(vector), session, share
+
+    def is_last_mode(self, data: Data) -> Tensor:
+        r"""Whether each click is of the last one's mode, ``[L]``, bool.
+
+        Args:
+            data (Batch): The session graphs.
+        """
+        item = data.x.index_select(0, data.click_index)
+        session = data.batch.index_select(0, data.click_index)
+        ptr = data.click_index_ptr
+        category = self.category.index_select(0, item)
+        last = category.index_select(0, ptr[1:] - 1).index_select(0, session)
+        own = (category == last) | (category < 0) | (last < 0)
+        if not self.shuffled_modes:
+            return own
+        # As many clicks of each session as are of one mode, by chance; those
+        # on one item stay together as far as their number allows.
+        chance = self.chance.index_select(0, item)
+        chance[ptr[1:] - 1] = -1  # The last one stays.
+        order = chance.argsort(stable=True)
+        order = order[session.index_select(0, order).argsort(stable=True)]
+        count = own.new_zeros(ptr.numel() - 1, dtype=torch.long)
+        count.index_add_(0, session, own.long())
+        place = torch.arange(item.numel(), device=item.device)
+        place = place - ptr.index_select(0, session)
+        out = torch.empty_like(own)
+        out[order] = place < count.index_select(0, session)
+        return out
+
+
+def mixed(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    r"""Log-probabilities of mixtures of two laws, ``[R, N]``.
+
+    Args:
+        first (Tensor): Log-probabilities by the one, ``[R, N]``.
+        second (Tensor): By the other, ``[R, N]``.
+        share (Tensor): Logits of the share of the first, ``[R, 1]``.
+    """
+    return torch.logaddexp(
+        first + F.logsigmoid(share), second + F.logsigmoid(-share)
+    )
