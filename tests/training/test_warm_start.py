@@ -29,6 +29,7 @@ def data(ids=NEW, clicks=CLICKS):
         num_items=len(ids),
         item_ids=ids,
         flat_sessions=Sessions.from_lengths(item, length),
+        categories=torch.arange(len(ids)) % 2,
     )
 
 

@@ -9,6 +9,7 @@ from torch.nn import Linear
 from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 
+from pyg_sessaug.data.devices import is_exporting
 from pyg_sessaug.nn.loss.catalogue import (
     catalogue_cross_entropy,
     check_target,
@@ -60,6 +61,7 @@ class SRGNNModes(SRGNNPlus):
     """
 
     category: Tensor
+    chance: Tensor
 
     def __init__(
         self,
@@ -108,37 +110,41 @@ class SRGNNModes(SRGNNPlus):
         return vector[: data.ptr.numel() - 1]
 
     def score(self, data: Data) -> Tensor:
-        r"""Scores of all items, ``[B, num_items]``, float32; logarithms of
-        their probabilities where a session has two modes.
+        r"""Scores of all items, ``[B, num_items]``, float32; their softmax
+        is the mixture.
         """
         data = self.prepare(data)
         x, table = self._rows_and_table(data)
-        vector, session, share = self._modes(x, data)
+        vector, share, session = self._modes(x, data)
         score = product(vector, table.t())
-        size = score.size(0) - session.numel()
-        own, rest = score[:size], score[size:].log_softmax(dim=1)
-        first = own.index_select(0, session).log_softmax(dim=1)
+        own, rest = score.tensor_split([data.ptr.numel() - 1])
+        first = own.index_select(0, session)
+        # As those of the first vector, whose sum of exponentials they get.
+        rest = rest + first.logsumexp(1, True) - rest.logsumexp(1, True)
         return own.index_copy(0, session, mixed(first, rest, share))
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean of the targets' negative log-probabilities."""
         data = self.prepare(data)
-        check_target(data.y, data.ptr.numel() - 1, self.num_items)
+        size = data.ptr.numel() - 1
+        check_target(data.y, size, self.num_items)
         x, table = self._lookup(data)
-        vector, session, share = self._modes(x, data)
-        target = torch.cat([data.y, data.y.index_select(0, session)])
+        vector, share, session = self._modes(x, data)
         loss = catalogue_cross_entropy(
-            vector, table, target, self.precision, reduction='none'
+            vector,
+            table,
+            torch.cat([data.y, data.y.index_select(0, session)]),
+            self.precision,
+            reduction='none',
         )
-        own, rest = loss.split([data.y.numel(), session.numel()])
-        first = own.index_select(0, session)
-        both = mixed(-first.unsqueeze(1), -rest.unsqueeze(1), share)
-        return own.index_copy(0, session, -both.squeeze(1)).mean()
+        own, rest = loss.unsqueeze(1).tensor_split([size])
+        both = -mixed(-own.index_select(0, session), -rest, share)
+        return own.index_copy(0, session, both).mean()
 
     def _modes(self, x: Tensor, data: Data) -> Tuple[Tensor, Tensor, Tensor]:
         r"""Vectors of the last modes and, behind them, of the rests,
-        ``[B + R, d]``; the sessions that have a rest, ``[R]``; and the logits
-        of their last modes' shares, ``[R, 1]``.
+        ``[B + R, d]``; the logits of the last modes' shares, ``[R, 1]``; and
+        the sessions that have a rest, ``[R]``.
         """
         h = self.clicks(x, data)
         size = data.ptr.numel() - 1
@@ -146,14 +152,21 @@ class SRGNNModes(SRGNNPlus):
         group = data.batch.index_select(0, data.click_index)
         group = torch.where(self.is_last_mode(data), group, group + size)
         group, order = group.sort(stable=True)
-        kept, group, count = group.unique_consecutive(
-            return_inverse=True, return_counts=True
-        )
+        count = group.new_zeros(2 * size)
+        count.index_add_(0, group, torch.ones_like(group))
         vector = self.read(h.index_select(0, order), group, cumsum(count))
-        session = kept[size:] - size
-        first = vector.index_select(0, session)
-        share = self.lin_share(torch.cat([first, vector[size:]], dim=1))
-        return self.unit(vector), session, share
+        own, rest = vector[:size], vector[size:]
+        empty = count[size:] == 0
+        if is_exporting():  # A program knows sizes before values.
+            session = torch.arange(size, device=x.device)
+        else:
+            session = (~empty).nonzero().view(-1)
+        rest = rest.index_select(0, session)
+        first = own.index_select(0, session)
+        share = self.lin_share(torch.cat([first, rest], dim=1))
+        alone = empty.index_select(0, session).unsqueeze(1)
+        share = share.masked_fill(alone, torch.inf)
+        return self.unit(torch.cat([own, rest])), share, session
 
     def is_last_mode(self, data: Data) -> Tensor:
         r"""Whether each click is of the last one's mode, ``[L]``, bool.
