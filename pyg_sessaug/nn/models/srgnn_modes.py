@@ -80,8 +80,8 @@ class SRGNNModes(SRGNNPlus):
         self.shuffled_modes = shuffled_modes
         self.lin_share = Linear(2 * hidden_channels, 1)
         self.register_buffer('category', torch.full((num_items,), -1))
-        # By it, the control chooses clicks.
-        self.register_buffer('chance', torch.randperm(num_items))
+        if shuffled_modes:  # By it, clicks are chosen.
+            self.register_buffer('chance', torch.randperm(num_items))
 
     def observe(self, dataset: Any) -> None:
         r"""Takes the categories of a data set's items.
