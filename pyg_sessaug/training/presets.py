@@ -8,6 +8,17 @@ from pyg_sessaug.registry import PRESETS
 #: Presets of a network beside neighbours, and whether it is trained on
 #: everything in the end.
 STRONGEST = {'quick': False, 'best': True}
+
+
+def strongest_network(train: Any) -> str:
+    r"""Name of the network that the strongest presets train, by what is known
+    of the items.
+
+    Args:
+        train (SessionDataset): The training samples.
+    """
+    return 'srgnn-plus' if train.categories is None else 'srgnn-modes'
+
 # Of fewer steps before the rate first falls a model learns next to nothing.
 FEW_STEPS = 2_000
 #: Appendix A.2 of the thesis, the defaults of :func:`fit`.

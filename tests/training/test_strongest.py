@@ -197,3 +197,23 @@ def test_what_the_presets_choose():
     auto = preset('auto', samples)
     assert preset('best', samples) == {**auto, 'recency': 1.0}
     assert preset('quick', samples) == {**auto, 'epochs': 2}
+
+
+def test_items_with_categories_have_modes(log, tmp_path):
+    first, *lines = log.read_text().splitlines()
+    told = tmp_path / 'told.csv'
+    rows = [f'{x},{int(x.split(",")[1]) % 3}' for x in lines]
+    told.write_text('\n'.join([f'{first},kind', *rows]) + '\n')
+    path = str(tmp_path / 'shop.pt')
+    words = ['--preset', 'quick', '--output', path, '--hidden', '8', '--quiet']
+    words += ['--epochs', '1', '--device', 'cpu', '--log', str(told)]
+    for more, name in (([], 'SRGNNModes'), (['--model', 'niser'], 'NISER')):
+        main(['train', *words, '--category', 'kind', *more])
+        kinds = {
+            type(x).__name__ for x in Recommender.load(path).model.modules()
+        }
+        assert {'CategoryTerm', name} <= kinds
+    main(['train', *words])
+    kinds = {type(x).__name__ for x in Recommender.load(path).model.modules()}
+    assert 'SRGNNPlus' in kinds
+    assert 'CategoryTerm' not in kinds
