@@ -42,7 +42,8 @@ METHODS = {'kmeans': 'weights by clusters, and blur', 'blur': 'blur alone',
 
 # Rows of the leaderboard with edges that carry news.
 WHOLE = {'srgnn-plus-context': 'context=20',
-         'srgnn-plus-covisits': 'covisit-context'}  # fmt: skip
+         'srgnn-plus-covisits': 'covisit-context',
+         'srgnn-modes': 'two-modes'}  # fmt: skip
 OVER = ('base', 'control')
 
 

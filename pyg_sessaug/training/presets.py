@@ -19,6 +19,7 @@ def strongest_network(train: Any) -> str:
     """
     return 'srgnn-plus' if train.categories is None else 'srgnn-modes'
 
+
 # Of fewer steps before the rate first falls a model learns next to nothing.
 FEW_STEPS = 2_000
 #: Appendix A.2 of the thesis, the defaults of :func:`fit`.

@@ -177,18 +177,19 @@ class SRGNNModes(SRGNNPlus):
         item = data.x.index_select(0, data.click_index)
         session = data.batch.index_select(0, data.click_index)
         ptr = data.click_index_ptr
-        category = self.category.index_select(0, item)
-        last = category.index_select(0, ptr[1:] - 1).index_select(0, session)
-        own = (category == last) | (category < 0) | (last < 0)
+        last = item.index_select(0, ptr[1:] - 1).index_select(0, session)
+        category, wanted = self.category[item], self.category[last]
+        own = (category == wanted) | (category < 0) | (wanted < 0)
         if not self.shuffled_modes:
             return own
-        # As many clicks of each session as are of one mode, by chance; those
-        # on one item stay together as far as their number allows.
-        chance = self.chance.index_select(0, item)
-        chance[ptr[1:] - 1] = -1  # The last one stays.
+        # As many clicks of each session as are of one mode: those on its last
+        # item, then others by chance, those on one item together as far as
+        # their number allows.
+        chance = self.chance[item].masked_fill(item == last, -1)
+        chance[ptr[1:] - 1] = -2
         order = chance.argsort(stable=True)
         order = order[session.index_select(0, order).argsort(stable=True)]
-        count = own.new_zeros(ptr.numel() - 1, dtype=torch.long)
+        count = session.new_zeros(ptr.numel() - 1)
         count.index_add_(0, session, own.long())
         place = torch.arange(item.numel(), device=item.device)
         place = place - ptr.index_select(0, session)

@@ -38,15 +38,20 @@ def test_modes_of_clicks():
 
 
 def test_the_control_keeps_how_many_there_are():
-    model = make(shuffled=True)
-    sizes = [len(x) for x in SESSIONS]
-    found = model.is_last_mode(batch_of(SESSIONS)).split(sizes)
-    assert [int(x.sum()) for x in found] == [sum(x) for x in LAST]
-    assert all(x[-1] for x in found)
-    assert [x.tolist() for x in found] != LAST
-    # It is the same, whatever stands beside a session.
-    alone = [model.is_last_mode(batch_of([x])) for x in SESSIONS]
-    assert all(torch.equal(x, y) for x, y in zip(found, alone))
+    model, sizes = make(shuffled=True), [len(x) for x in SESSIONS]
+    differ = 0
+    for _ in range(20):
+        model.chance = torch.randperm(9)
+        found = model.is_last_mode(batch_of(SESSIONS)).split(sizes)
+        assert [int(x.sum()) for x in found] == [sum(x) for x in LAST]
+        # All clicks on the last item are of the last mode.
+        for clicks, mode in zip(SESSIONS, found):
+            assert bool(mode[torch.tensor(clicks) == clicks[-1]].all())
+        differ += [x.tolist() for x in found] != LAST
+        # It is the same, whatever stands beside a session.
+        alone = [model.is_last_mode(batch_of([x])) for x in SESSIONS]
+        assert all(torch.equal(x, y) for x, y in zip(found, alone))
+    assert differ > 0
 
 
 @pytest.mark.parametrize('shuffled', [False, True])
