@@ -77,7 +77,7 @@ def search(args: argparse.Namespace, words: str) -> None:
     size = [full[x].sessions for x in ('train', 'val', 'test')]
     fraction = min(1.0, args.fraction + size[2] / sum(size[:2]))
     data = splits(args, fraction=fraction, val_split='time')
-    for model in args.models:
+    for model in possible(args.models, data['train']):
         own = [dict(args.set)] if args.set else None
         for setting in own or CANDIDATES.get(model, []):
             key = {
@@ -90,6 +90,16 @@ def search(args: argparse.Namespace, words: str) -> None:
                 net, cost = train(args, model, args.seeds[0], setting, data)
                 metrics = percent(rank_samples(net, data['val']))
                 add(args.output, words, {**key, **metrics, **cost, **about()})
+
+
+def possible(models: List[str], train: Any) -> List[str]:
+    """Those that can be trained on a data set; says which cannot."""
+    if train.categories is not None:
+        return models
+    out = [x for x in models if needs_categories(x)]
+    if out:
+        print(*out, 'left out: items have no categories')
+    return [x for x in models if x not in out]
 
 
 def take(args: argparse.Namespace, words: str) -> None:
@@ -128,12 +138,7 @@ def rank(args: argparse.Namespace, words: str) -> None:
     """Trains each model by its best setting and reads the test set."""
     data = splits(args)
     session = per_session(data['test'])
-    names = args.models
-    if data['train'].categories is None:
-        names = [x for x in names if not needs_categories(x)]
-        out = [x for x in args.models if x not in names]
-        if out:
-            print(*out, 'left out: items have no categories')
+    names = possible(args.models, data['train'])
     for seed, model in product(args.seeds, names):
         setting = dict(args.set) or chosen(args.dataset, model)
         key = {

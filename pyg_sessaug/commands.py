@@ -48,8 +48,8 @@ from pyg_sessaug.training.distributed import (
     process_group,
     rank,
 )
-from pyg_sessaug.training.options import fit_model
-from pyg_sessaug.training.presets import STRONGEST, strongest_network
+from pyg_sessaug.training.options import fit_model, strongest_network
+from pyg_sessaug.training.presets import STRONGEST
 from pyg_sessaug.training.state import alone
 
 # What a recommender's file keeps of each epoch.
@@ -106,7 +106,7 @@ def train(args: argparse.Namespace) -> None:
             whole = argparse.Namespace(**{**vars(args), 'val_ratio': 0.0})
             (everything,) = load(whole, ['train'])
             if args.init is None:
-                args.model = args.model or strongest_network(train)
+                args.model = args.model or strongest_network(args, train)
     if rank() == 0 and not args.quiet and train.report:
         print(format_report(train.report), file=sys.stderr)
     with alone(args.output):

@@ -55,6 +55,21 @@ def fit_model(
     return model, {'base': history}
 
 
+def strongest_network(args: argparse.Namespace, train: Any) -> str:
+    r"""Name of the network that the strongest presets train by default:
+    where items have categories one that tells modes, unless it cannot do
+    what the arguments ask.
+
+    Args:
+        args (argparse.Namespace): Arguments of the command ``train``.
+        train (SessionDataset): Training samples.
+    """
+    alone = args.loss == 'sampled' or dict(args.set).get('context', 0) != 0
+    if train.categories is None or alone:
+        return 'srgnn-plus'
+    return 'srgnn-modes'
+
+
 def training_options(args: argparse.Namespace, train: Any) -> Dict[str, Any]:
     r"""The preset, replaced by what was given; says what it chose.
 

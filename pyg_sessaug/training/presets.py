@@ -9,17 +9,6 @@ from pyg_sessaug.registry import PRESETS
 #: everything in the end.
 STRONGEST = {'quick': False, 'best': True}
 
-
-def strongest_network(train: Any) -> str:
-    r"""Name of the network that the strongest presets train, by what is known
-    of the items.
-
-    Args:
-        train (SessionDataset): The training samples.
-    """
-    return 'srgnn-plus' if train.categories is None else 'srgnn-modes'
-
-
 # Of fewer steps before the rate first falls a model learns next to nothing.
 FEW_STEPS = 2_000
 #: Appendix A.2 of the thesis, the defaults of :func:`fit`.
@@ -48,7 +37,8 @@ def preset(name: str, train: Any, **given: Any) -> Dict[str, Any]:
     stopping permitting. Its rate rises for some steps, then falls to zero
     along a cosine. :obj:`"quick"` has two such epochs, and :obj:`"best"`
     draws newer sessions more often, which random validation cannot tell but
-    later sessions do. :class:`~pyg_sessaug.nn.SRGNNPlus` and
+    later sessions do. :class:`~pyg_sessaug.nn.SRGNNPlus`, or
+    :class:`~pyg_sessaug.nn.SRGNNModes` where items have categories, and
     :func:`~pyg_sessaug.training.fit_strongest` go with both.
 
     Args:

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -266,3 +267,16 @@ def test_counts_draw_nothing_and_seeds_share_a_line(run):
     text = f'{sum(values) / 2:.2f} ± {spread:.2f}'
     assert line[head.index('HR@20 (%)')] == text
     assert line[head.index('seeds')] == '2'
+
+
+def test_what_needs_categories_is_left_out_and_said(capsys):
+    known = SimpleNamespace(categories=torch.zeros(3))
+    models = ['srgnn', 'srgnn-modes', 'blend-modes', 'blend', 'blend-both']
+    assert leaderboard.possible(models, known) == models
+    assert not capsys.readouterr().out
+    left = leaderboard.possible(models, SimpleNamespace(categories=None))
+    assert left == ['srgnn', 'blend', 'blend-both']
+    out = capsys.readouterr().out
+    assert (
+        out == 'srgnn-modes blend-modes left out: items have no categories\n'
+    )

@@ -13,6 +13,7 @@ from pyg_sessaug.serving.export import (
     save_vectors,
 )
 from pyg_sessaug.transforms import NormalizeEdges
+from tests.nn.reference import with_categories
 
 NUM_ITEMS = 30
 CASES = pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def make(cls, **kwargs):
     model = cls(NUM_ITEMS, hidden_channels=6, **kwargs)
     for parameter in model.parameters():  # Far from the linear regime.
         torch.nn.init.normal_(parameter, std=0.7)
-    return model
+    return with_categories(model)
 
 
 def draw(sizes):

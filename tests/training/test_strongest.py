@@ -213,6 +213,10 @@ def test_items_with_categories_have_modes(log, tmp_path):
             type(x).__name__ for x in Recommender.load(path).model.modules()
         }
         assert {'CategoryTerm', name} <= kinds
+    for more in (['--loss', 'sampled'], ['--set', 'context=3']):
+        main(['train', *words, '--category', 'kind', *more])
+        model = Recommender.load(path).model
+        assert 'SRGNNPlus' in {type(x).__name__ for x in model.modules()}
     main(['train', *words])
     kinds = {type(x).__name__ for x in Recommender.load(path).model.modules()}
     assert 'SRGNNPlus' in kinds

@@ -6,7 +6,7 @@ from torch_geometric.nn import GATv2Conv, global_mean_pool
 
 from pyg_sessaug.counts import CoVisits
 from pyg_sessaug.loader import SessionLoader
-from pyg_sessaug.nn import GCSAN, NISER, SRGNN, TAGNN, SRGNNPlus
+from pyg_sessaug.nn import GCSAN, NISER, SRGNN, TAGNN, SRGNNModes, SRGNNPlus
 from pyg_sessaug.transforms import CovisitContext, NormalizeEdges
 from tests.counts.logs import (
     LATER,
@@ -18,6 +18,7 @@ from tests.counts.logs import (
     parts,
     prefixes,
 )
+from tests.nn.reference import with_categories
 
 
 def fitted(sessions=TRAIN, num_items=NUM_ITEMS, **options):
@@ -157,15 +158,24 @@ class EveryNode(torch.nn.Module):
 
 
 @pytest.mark.parametrize('num_layers', [1, 2])
-@pytest.mark.parametrize('cls', [SRGNN, TAGNN, NISER, SRGNNPlus, GCSAN])
+@pytest.mark.parametrize(
+    'cls', [SRGNN, TAGNN, NISER, SRGNNPlus, SRGNNModes, GCSAN]
+)
 def test_models_update_what_they_read(cls, num_layers):
     """Added nodes rest in the last step, and no score or gradient differs."""
     torch.manual_seed(0)
     model = cls(NUM_ITEMS, 8, num_layers=num_layers).double().eval()
+    model = with_categories(model)
     context = CovisitContext(fitted(), 3)
     graphs = NormalizeEdges()(context(batch(LATER)))
     graphs.edge_attr = graphs.edge_attr.double()
     graphs.y = torch.arange(graphs.num_graphs) % NUM_ITEMS
+    x = torch.randn(graphs.num_nodes, 8, dtype=torch.double)
+    rests = model.propagate(x, graphs) == x
+    added = torch.zeros(graphs.num_nodes, dtype=torch.bool)
+    added[graphs.context_index] = True
+    assert rests[added].all() == (num_layers == 1)
+    assert not rests[~added].any()
     loss = model.loss(graphs)
     names, weights = zip(*model.named_parameters())
     found = torch.autograd.grad(loss, weights, allow_unused=True)

@@ -17,8 +17,8 @@ class AttentionReadout(Aggregation):
         \alpha_l = \mathbf{q}^{\top} \sigma(\mathbf{W}_1
         \mathbf{x}_{\textrm{last}} + \mathbf{W}_2 \mathbf{x}_l + \mathbf{b})
 
-    (without a softmax). Clicks of one node share their term, so it is
-    computed once and weighted by the number of clicks.
+    (without a softmax). Given nodes and :obj:`count`, clicks of one node
+    share their term, which is weighted by their number.
 
     Args:
         channels (int): Size :math:`d` of the node vectors.

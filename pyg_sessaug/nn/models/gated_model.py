@@ -74,12 +74,13 @@ class GatedModel(ContextModel):
         """
         edge_attr = self.edge_weights(data)
         for step in range(self.num_layers):
-            part = {}
+            is_last = step == self.num_layers - 1
             # A layer of one's own knows three arguments.
-            if isinstance(self.conv, GatedSessionConv):
-                is_last = step == self.num_layers - 1
-                part['nodes'] = own_nodes(data) if is_last else None
-            x = self.conv(x, data.edge_index, edge_attr, **part)
+            if is_last and type(self.conv) is GatedSessionConv:
+                nodes = own_nodes(data)
+                x = self.conv(x, data.edge_index, edge_attr, nodes)
+            else:
+                x = self.conv(x, data.edge_index, edge_attr)
         return x
 
 

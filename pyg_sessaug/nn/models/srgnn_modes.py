@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
+from torch.utils.data import Subset
 from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 
@@ -38,7 +39,8 @@ class SRGNNModes(SRGNNPlus):
     word: they ask for items of their last mode, or of another.
 
     Make it by :meth:`from_dataset`, which takes the categories of the items.
-    They are part of the model from then on, of its files too.
+    They are part of the model from then on, of its files too. Before, none is
+    known, and all sessions have one mode.
 
     Args:
         num_items (int): Size of the vocabulary.
@@ -90,16 +92,25 @@ class SRGNNModes(SRGNNPlus):
             dataset (SessionDataset): The training samples.
 
         Raises:
-            ValueError: If the data set has none.
+            ValueError: If the data set has none, or other items.
         """
         super().observe(dataset)
-        if dataset.categories is None:
+        while isinstance(dataset, Subset):
+            dataset = dataset.dataset
+        category = getattr(dataset, 'categories', None)
+        if category is None:
             raise ValueError(
                 'SRGNNModes tells the modes of a session by the categories '
-                'of its items, and the data set has none; choose another '
-                'model, such as SRGNNPlus'
+                'of its items, and the data set has none; name their column, '
+                'or train another model anew, such as SRGNNPlus'
             )
-        self.category = dataset.categories.to(self.category.device)
+        if category.size() != self.category.size():
+            raise ValueError(
+                f'SRGNNModes got {category.numel()} categories for '
+                f'{self.num_items} items; make it with the num_items of the '
+                f'data set'
+            )
+        self.category = category.to(self.category.device, copy=True)
 
     def forward(self, data: Data) -> Tensor:
         r"""Vectors of the last modes, ``[B, d]``; the scores are not theirs
@@ -119,9 +130,12 @@ class SRGNNModes(SRGNNPlus):
         score = product(vector, table.t())
         own, rest = score.tensor_split([data.ptr.numel() - 1])
         first = own.index_select(0, session)
-        # As those of the first vector, whose sum of exponentials they get.
-        rest = rest + first.logsumexp(1, True) - rest.logsumexp(1, True)
-        return own.index_copy(0, session, mixed(first, rest, share))
+        # Both laws get the sum of exponentials that the first one has.
+        other = first.logsumexp(1, True) - rest.logsumexp(1, True)
+        both = torch.logaddexp(
+            first + F.logsigmoid(share), rest + (other + F.logsigmoid(-share))
+        )
+        return own.index_copy(0, session, both)
 
     def loss(self, data: Data) -> Tensor:
         r"""Mean of the targets' negative log-probabilities."""
@@ -138,8 +152,11 @@ class SRGNNModes(SRGNNPlus):
             reduction='none',
         )
         own, rest = loss.unsqueeze(1).tensor_split([size])
-        both = -mixed(-own.index_select(0, session), -rest, share)
-        return own.index_copy(0, session, both).mean()
+        both = torch.logaddexp(
+            F.logsigmoid(share) - own.index_select(0, session),
+            F.logsigmoid(-share) - rest,
+        )
+        return own.index_copy(0, session, -both).mean()
 
     def _modes(self, x: Tensor, data: Data) -> Tuple[Tensor, Tensor, Tensor]:
         r"""Vectors of the last modes and, behind them, of the rests,
@@ -196,16 +213,3 @@ class SRGNNModes(SRGNNPlus):
         out = torch.empty_like(own)
         out[order] = place < count.index_select(0, session)
         return out
-
-
-def mixed(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-    r"""Log-probabilities of mixtures of two laws, ``[R, N]``.
-
-    Args:
-        first (Tensor): Log-probabilities by the one, ``[R, N]``.
-        second (Tensor): By the other, ``[R, N]``.
-        share (Tensor): Logits of the share of the first, ``[R, 1]``.
-    """
-    return torch.logaddexp(
-        first + F.logsigmoid(share), second + F.logsigmoid(-share)
-    )

@@ -14,7 +14,7 @@ from pyg_sessaug.datasets import MultimodalSessions
 from pyg_sessaug.nn.constructor import arguments_of
 from pyg_sessaug.registry import MODELS, find_class
 from pyg_sessaug.transforms import NormalizeEdges
-from tests.nn.reference import build, last_samples
+from tests.nn.reference import build, last_samples, with_categories
 
 #: Models that look at the order of clicks alone.
 SEQUENCE_MODELS = {'attenmixer', 'core', 'sasrec', 'gru4rec'}
@@ -73,7 +73,7 @@ def test_scores_have_the_gradients_of_the_loss(name, scale):
 
 @each_model
 def test_every_parameter_learns_and_starts_anew(name):
-    model = find_class(name)(9, 8)
+    model = with_categories(find_class(name)(9, 8))
     model.train().loss(graphs(CLICKS, torch.float)).backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
@@ -151,8 +151,10 @@ def test_no_sessions(name):
 @each_model
 def test_bfloat16(name):
     torch.manual_seed(2)
-    model = find_class(name)(9, 8, precision='bf16').eval()
-    exact = find_class(name)(9, 8).eval()
+    model, exact = (
+        with_categories(find_class(name)(9, 8, precision=x)).eval()
+        for x in ('bf16', 'float32')
+    )
     exact.load_state_dict(model.state_dict())
     batch = graphs(CLICKS, torch.float)
     wanted = exact.loss(batch)

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.data import Subset
 
 from pyg_sessaug.data.graphs import list_batch
 from pyg_sessaug.nn import SRGNNModes, SRGNNPlus
@@ -108,5 +109,16 @@ def test_all_of_it_is_trained():
 def test_without_categories():
     with pytest.raises(ValueError, match='the data set has none'):
         make().observe(SimpleNamespace(categories=None))
+    with pytest.raises(ValueError, match='got 9 categories for 5 items'):
+        SRGNNModes(5, 8).observe(SimpleNamespace(categories=CATEGORY))
     with pytest.raises(ValueError, match='got context=3'):
         make(context=3)
+
+
+def test_categories_are_its_own():
+    category = CATEGORY.clone()
+    model = SRGNNModes(9, 8)
+    part = Subset(SimpleNamespace(categories=category), range(3))
+    model.observe(part)
+    model.load_state_dict(SRGNNModes(9, 8).state_dict())
+    assert torch.equal(category, CATEGORY)
