@@ -1,6 +1,7 @@
 r"""What the arguments of the command line say about training."""
 
 import argparse
+import sys
 from typing import Any, Callable, Dict, List
 
 from pyg_sessaug.training import fit_strongest
@@ -64,8 +65,15 @@ def strongest_network(args: argparse.Namespace, train: Any) -> str:
         args (argparse.Namespace): Arguments of the command ``train``.
         train (SessionDataset): Training samples.
     """
-    alone = args.loss == 'sampled' or dict(args.set).get('context', 0) != 0
-    if train.categories is None or alone:
+    if train.categories is None:
+        return 'srgnn-plus'
+    if args.loss == 'sampled' or dict(args.set).get('context', 0) != 0:
+        if rank() == 0:
+            print(
+                'srgnn-modes has neither a sampled loss nor a context: '
+                'srgnn-plus is trained',
+                file=sys.stderr,
+            )
         return 'srgnn-plus'
     return 'srgnn-modes'
 
