@@ -17,15 +17,18 @@ from benchmarks.studies.strengths import HEADS, LENGTH, POPULARITY, SEEN
 from pyg_sessaug.comparison import gains, paired_bootstrap, per_session
 from pyg_sessaug.datasets import SessionDataset
 
-Ranks = Dict[Tuple[int, str], Tensor]
+Pairs = Dict[str, Tuple[Tensor, Tensor]]
 # Whose first 20 items are the context, but for the last click.
 BASE, NEIGHBORS = 'srgnn-plus', 'vsknn'
 BATCH, NUM_DRAWS = 5000, 1000
-# What is compared, both by the name of their row of the leaderboard.
+# What is compared, both by the name of their row of the leaderboard and by
+# the first seed that both have.
 PAIRS = {
     'base': ('srgnn-plus-context', BASE),
     'control': ('srgnn-plus-context', 'srgnn-plus-shuffled'),
     'blend': ('blend-both refit', 'blend refit'),
+    'one vector': ('srgnn-modes', BASE),
+    'chance modes': ('srgnn-modes', 'srgnn-modes-shuffled'),
 }
 # Groups by their lowest value.
 GROUPS = {
@@ -49,13 +52,14 @@ def main(argv: Optional[List[str]] = None) -> None:
         'context',
         'No figure of the thesis: what 20 items of similar sessions add to '
         'SRGNNPlus, beyond it and beyond their shuffled control, and to a '
-        'blend, by whether the first 20 of VSKNN, which they are but for the '
-        'last click, hold the target, by how many categories the '
-        'items of the session have, by how often the target was clicked in '
-        'training, by how much of the session is seen, and by whether the '
-        'target was clicked before. Reads the ranks of leaderboard.py; '
-        'nothing is trained. Intervals are 95 %, by a paired bootstrap over '
-        'sessions, and not corrected for the number of groups.',
+        'blend, and what two vectors for sessions of two modes add: by '
+        'whether the first 20 of VSKNN, which these items are but for the '
+        'last click, hold the target, by how many categories the items of '
+        'the session have, by how often the target was clicked in training, '
+        'by how much of the session is seen, and by whether the target was '
+        'clicked before. Reads the ranks of leaderboard.py; nothing is '
+        'trained. Intervals are 95 %, by a paired bootstrap over sessions, '
+        'and not corrected for the number of groups.',
         data=False,
     )
     add = parser.add_argument
@@ -74,7 +78,11 @@ def breakdown(args: Any, dataset: str) -> List[Dict[str, Any]]:
     """What context adds in each group of test samples."""
     path = osp.join(args.results, f'leaderboard-{dataset}.json')
     ranks = load_ranks(path)
-    pairs = {k: x for k, x in PAIRS.items() if all((0, y) in ranks for y in x)}
+    pairs: Pairs = {}
+    for name, (ours, theirs) in PAIRS.items():
+        own = [x for x, y in ranks if y == ours and (x, theirs) in ranks]
+        if own:
+            pairs[name] = ranks[min(own), ours], ranks[min(own), theirs]
     if 'control' not in pairs or (0, NEIGHBORS) not in ranks:
         raise ValueError(
             f'{path} has no ranks of context, its control and {NEIGHBORS} '
@@ -105,23 +113,20 @@ def breakdown(args: Any, dataset: str) -> List[Dict[str, Any]]:
             }
             row: Dict[str, Any] = {'by': kind, 'group': name}
             row |= {k: float(x.double().mean()) for k, x in shares.items()}
-            row['over'] = beyond(ranks, pairs, mask, session)
+            row['over'] = beyond(pairs, mask, session)
             found.append(row)
     return found
 
 
 def beyond(
-    ranks: Ranks,
-    pairs: Dict[str, Tuple[str, str]],
-    mask: Tensor,
-    session: Tensor,
+    pairs: Pairs, mask: Tensor, session: Tensor
 ) -> Dict[str, Dict[str, Dict[str, float]]]:
     """How far the first of each pair is above the second in each metric on
     some of the samples, in percent.
     """
     inside, apart = session[mask].unique(return_inverse=True)[1], []
     for pair in pairs.values():
-        ours, theirs = (gains([ranks[0, x][mask]]) for x in pair)
+        ours, theirs = (gains([x[mask]]) for x in pair)
         apart += [(ours[x] - theirs[x])[0] for x in METRICS]
     found = paired_bootstrap(torch.stack(apart), inside, NUM_DRAWS)
     names = 'difference', 'low', 'high'

@@ -32,10 +32,11 @@ def found(tmp_path, tiny_data):
         'blend refit': base,
         'blend-both refit': base,
     }
-    write_ranks(
-        str(tmp_path / 'leaderboard-multimodal.json'),
-        {(0, name): rank for name, rank in ranks.items()},
-    )
+    known = {(0, name): rank for name, rank in ranks.items()}
+    # Of two modes there is another seed.
+    known[1, 'srgnn-plus'] = torch.full_like(base, 30)
+    known[1, 'srgnn-modes'] = torch.where(held, 2, 30)
+    write_ranks(str(tmp_path / 'leaderboard-multimodal.json'), known)
     words = ['--datasets', 'multimodal', '--results', str(tmp_path)]
     words += ['--data', str(tmp_path), '--output', str(tmp_path / 'out')]
     context.main(words)
@@ -62,6 +63,9 @@ def test_groups(found):
     without = row['context', 'without the target']['over']['base']['HR@20']
     assert without['difference'] == without['low'] == without['high'] == 0
     assert every['over']['blend']['MRR@20']['difference'] == 0
+    gain = every['over']['one vector']['HR@20']['difference']
+    assert gain == pytest.approx(100 * every['held'])
+    assert 'chance modes' not in every['over']
     # Categories of the items seen, one by one:
     modes = torch.tensor(
         [len(set(train.categories[x].tolist())) for x, _ in prefixes(test)]
