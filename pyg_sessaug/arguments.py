@@ -197,8 +197,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         '--model',
         type=model_name,
         help=f'model: {", ".join(NAMES)}, or MODULE:CLASS of your own '
-        '(default: that of INIT; else srgnn for most presets, and for quick '
-        'and best srgnn-modes where items have categories, else srgnn-plus)',
+        '(default: that of INIT, else srgnn-plus for the presets quick and '
+        'best and srgnn for others)',
     )
     add(
         '--init',

@@ -48,7 +48,7 @@ from pyg_sessaug.training.distributed import (
     process_group,
     rank,
 )
-from pyg_sessaug.training.options import fit_model, strongest_network
+from pyg_sessaug.training.options import fit_model
 from pyg_sessaug.training.presets import STRONGEST
 from pyg_sessaug.training.state import alone
 
@@ -75,6 +75,8 @@ def prepare(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     r"""Trains a model and writes a recommender."""
     strongest = args.preset in STRONGEST
+    if strongest and args.init is None:
+        args.model = args.model or 'srgnn-plus'
     if strongest and args.augment != 'none':
         raise ValueError(
             f'--preset {args.preset} trains on plain graphs; drop --augment '
@@ -105,8 +107,6 @@ def train(args: argparse.Namespace) -> None:
         if strongest:
             whole = argparse.Namespace(**{**vars(args), 'val_ratio': 0.0})
             (everything,) = load(whole, ['train'])
-            if args.init is None:
-                args.model = args.model or strongest_network(args, train)
     if rank() == 0 and not args.quiet and train.report:
         print(format_report(train.report), file=sys.stderr)
     with alone(args.output):

@@ -1,7 +1,6 @@
 r"""What the arguments of the command line say about training."""
 
 import argparse
-import sys
 from typing import Any, Callable, Dict, List
 
 from pyg_sessaug.training import fit_strongest
@@ -54,28 +53,6 @@ def fit_model(
         **{k: v for k, v in options.items() if 'augmented' not in k},
     )
     return model, {'base': history}
-
-
-def strongest_network(args: argparse.Namespace, train: Any) -> str:
-    r"""Name of the network that the strongest presets train by default:
-    where items have categories one that tells modes, unless it cannot do
-    what the arguments ask.
-
-    Args:
-        args (argparse.Namespace): Arguments of the command ``train``.
-        train (SessionDataset): Training samples.
-    """
-    if train.categories is None:
-        return 'srgnn-plus'
-    if args.loss == 'sampled' or dict(args.set).get('context', 0) != 0:
-        if rank() == 0:
-            print(
-                'srgnn-modes has neither a sampled loss nor a context: '
-                'srgnn-plus is trained',
-                file=sys.stderr,
-            )
-        return 'srgnn-plus'
-    return 'srgnn-modes'
 
 
 def training_options(args: argparse.Namespace, train: Any) -> Dict[str, Any]:

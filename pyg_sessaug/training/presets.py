@@ -37,8 +37,7 @@ def preset(name: str, train: Any, **given: Any) -> Dict[str, Any]:
     stopping permitting. Its rate rises for some steps, then falls to zero
     along a cosine. :obj:`"quick"` has two such epochs, and :obj:`"best"`
     draws newer sessions more often, which random validation cannot tell but
-    later sessions do. :class:`~pyg_sessaug.nn.SRGNNPlus`, or
-    :class:`~pyg_sessaug.nn.SRGNNModes` where items have categories, and
+    later sessions do. :class:`~pyg_sessaug.nn.SRGNNPlus` and
     :func:`~pyg_sessaug.training.fit_strongest` go with both.
 
     Args:

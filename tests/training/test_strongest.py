@@ -199,7 +199,7 @@ def test_what_the_presets_choose():
     assert preset('quick', samples) == {**auto, 'epochs': 2}
 
 
-def test_items_with_categories_have_modes(log, tmp_path):
+def test_items_with_categories_have_their_term(log, tmp_path):
     first, *lines = log.read_text().splitlines()
     told = tmp_path / 'told.csv'
     rows = [f'{x},{int(x.split(",")[1]) % 3}' for x in lines]
@@ -207,17 +207,11 @@ def test_items_with_categories_have_modes(log, tmp_path):
     path = str(tmp_path / 'shop.pt')
     words = ['--preset', 'quick', '--output', path, '--hidden', '8', '--quiet']
     words += ['--epochs', '1', '--device', 'cpu', '--log', str(told)]
-    for more, name in (([], 'SRGNNModes'), (['--model', 'niser'], 'NISER')):
-        main(['train', *words, '--category', 'kind', *more])
-        kinds = {
-            type(x).__name__ for x in Recommender.load(path).model.modules()
-        }
-        assert {'CategoryTerm', name} <= kinds
-    for more in (['--loss', 'sampled'], ['--set', 'context=3']):
+    for more in ([], ['--model', 'srgnn-modes']):
         main(['train', *words, '--category', 'kind', *more])
         model = Recommender.load(path).model
-        assert 'SRGNNPlus' in {type(x).__name__ for x in model.modules()}
-    main(['train', *words])
-    kinds = {type(x).__name__ for x in Recommender.load(path).model.modules()}
-    assert 'SRGNNPlus' in kinds
-    assert 'CategoryTerm' not in kinds
+        kinds = {type(x).__name__ for x in model.modules()}
+        assert ('SRGNNModes' in kinds) == bool(more)
+        assert 'CategoryTerm' in kinds
+    with pytest.raises(SystemExit, match='name their column'):
+        main(['train', *words, '--model', 'srgnn-modes'])
