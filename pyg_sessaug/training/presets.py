@@ -8,7 +8,6 @@ from pyg_sessaug.registry import PRESETS
 #: Presets of a network beside neighbours, and whether it is trained on
 #: everything in the end.
 STRONGEST = {'quick': False, 'best': True}
-
 # Of fewer steps before the rate first falls a model learns next to nothing.
 FEW_STEPS = 2_000
 #: Appendix A.2 of the thesis, the defaults of :func:`fit`.
