@@ -355,12 +355,14 @@ def model_name(text: str) -> str:
 
 
 def setting(text: str) -> Tuple[str, Any]:
-    r"""Reads ``name=value``, where a value that is no Python literal is a
-    text.
+    r"""Reads ``name=value``, where a value that is neither `true`, `false`
+    nor a Python literal is a text.
     """
     name, equals, value = text.partition('=')
     if not (name.isidentifier() and equals):
         raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE')
+    if value.lower() in ('true', 'false'):
+        return name, value.lower() == 'true'
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):

@@ -165,7 +165,8 @@ def count(args: argparse.Namespace) -> None:
     if not args.quiet and train.report:
         print(format_report(train.report), file=sys.stderr)
     cls = find_class(args.model, COUNTS)
-    model = cls(train.num_items, **dict(args.set)).fit(everything)
+    options = accepted(cls, dict(args.set))
+    model = cls(train.num_items, **options).fit(everything)
     recommender = Recommender.from_dataset(model, train)
     if args.val_file is None:  # Whose sessions are not among all.
         recommender.about['refit'] = True

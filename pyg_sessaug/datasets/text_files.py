@@ -43,8 +43,8 @@ def check_columns(
         hint = 'correct its header'
         if text is not None:
             hint += (
-                ', or name the columns by `session`, `item` and `time` '
-                '(--session, --item, --time)'
+                ', or name the columns by `session`, `item`, `time` and '
+                '`category` (--session, --item, --time, --category)'
             )
         others = [x for x in ',;\t|' if x in ''.join(header)]
         if text is not None and len(header) == 1 and others:

@@ -10,21 +10,24 @@ def argument_names(cls: type) -> List[str]:
     r"""Names of the arguments that a class of models takes: those in its
     signature and, where that passes ``**kwargs`` on, of the classes above.
     """
-    names: Dict[str, None] = {}
+    return list(_defaults(cls))
+
+
+def _defaults(cls: type) -> Dict[str, Any]:
+    r"""The arguments and their defaults."""
+    names: Dict[str, Any] = {}
     for part in cls.__mro__:
         if '__init__' not in vars(part):
             continue
         parameters = inspect.signature(
             vars(part)['__init__']
         ).parameters.values()
-        names.update(
-            (x.name, None)
-            for x in list(parameters)[1:]
-            if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)
-        )
+        for x in list(parameters)[1:]:
+            if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD):
+                names.setdefault(x.name, x.default)
         if all(x.kind != x.VAR_KEYWORD for x in parameters):
             break
-    return list(names)
+    return names
 
 
 def accepted(cls: type, options: Dict[str, Any]) -> Dict[str, Any]:
@@ -35,9 +38,10 @@ def accepted(cls: type, options: Dict[str, Any]) -> Dict[str, Any]:
         options (dict): Arguments by name.
 
     Raises:
-        ValueError: If the class takes no such argument.
+        ValueError: If the class takes no such argument, or one of another
+            type than its default.
     """
-    names = argument_names(cls)
+    names = _defaults(cls)
     given = {k: v for k, v in options.items() if v is not None}
     unknown = [k for k in given if k not in names]
     if unknown:
@@ -45,6 +49,20 @@ def accepted(cls: type, options: Dict[str, Any]) -> Dict[str, Any]:
             f'{cls.__name__} takes no {unknown[0]}; its arguments are '
             f'{", ".join(names)}'
         )
+    for name, value in given.items():
+        default = names[name]
+        if isinstance(default, (bool, str)):
+            right = isinstance(value, type(default))
+        elif isinstance(default, (int, float)):
+            numbers = isinstance(value, (int, float))
+            right = numbers and not isinstance(value, bool)
+        else:
+            continue
+        if not right:
+            raise ValueError(
+                f'{cls.__name__} got {name}={value!r}; its default is '
+                f'{default!r}, so pass a value of the same kind'
+            )
     return given
 
 

@@ -43,22 +43,24 @@ def check_interface(model: Any, *names: str) -> None:
 
 
 def item_vectors(model: Any) -> Tensor:
-    r"""The vectors by which a model scores items, ``[num_items, d]``.
+    r"""The vectors by which a model scores items, ``[num_items, d]``; of
+    blends and terms, those of the first network within.
 
     Args:
         model (any): The model.
 
     Raises:
-        TypeError: If it has none, as counts and blends.
+        TypeError: If it has none, as counts.
     """
-    vectors = getattr(model, 'item_embedding', None)
-    if not isinstance(vectors, Tensor):
-        raise TypeError(
-            f'a {type(model).__name__} has no item_embedding, vectors of its '
-            f'items; ask a recommender of a network, such as the one within '
-            f'a blend, `recommender.model.members[0].model`'
-        )
-    return vectors
+    parts = model.modules() if isinstance(model, torch.nn.Module) else [model]
+    for part in parts:
+        vectors = getattr(part, 'item_embedding', None)
+        if isinstance(vectors, Tensor):
+            return vectors
+    raise TypeError(
+        f'a {type(model).__name__} has no item_embedding, vectors of its '
+        f'items; ask a recommender of a network, or of a blend that has one'
+    )
 
 
 def device_of(model: Any) -> torch.device:

@@ -270,7 +270,8 @@ class Recommender:
 
     @torch.no_grad()
     def similar_items(self, item: Id, k: int = 20) -> Recommendations:
-        r"""The items whose vectors are closest to that of an item.
+        r"""The items whose vectors are closest to that of an item; of a
+        blend, those of its first network.
 
         Args:
             item (int or str): Its raw id.

@@ -64,14 +64,16 @@ def preset(name: str, train: Any, **given: Any) -> Dict[str, Any]:
         while batch_size < 256 and len(train) > 1000 * batch_size:
             batch_size *= 2
     steps = math.ceil(len(train) / batch_size)
+    epochs = max(2 if name == 'quick' else 5, math.ceil(FEW_STEPS / steps))
     auto: Dict[str, Any] = dict(
-        epochs=max(2 if name == 'quick' else 5, math.ceil(FEW_STEPS / steps)),
+        epochs=epochs,
         batch_size=batch_size,
         lr=5e-3 if batch_size <= 32 else 2e-3,
         weight_decay=1e-5,
         patience=10 if batch_size <= 32 else 5,
         schedule='cosine',
-        warmup=min(200, 2 * steps),
+        # At most half of all steps, however few were asked for.
+        warmup=min(200, 2 * steps, steps * given.get('epochs', epochs) // 2),
     )
     if name == 'best':
         auto['recency'] = 1.0

@@ -38,7 +38,8 @@ def check_sampled(model: Any) -> None:
         raise ValueError(
             f"loss='sampled' would replace the loss that a "
             f'{type(model).__name__} has of its own; train it with '
-            f"loss='exact', or give it a method sampled_loss(data, negatives)"
+            f"loss='exact' (--loss exact), or give it a method "
+            f'sampled_loss(data, negatives)'
         )
     if world_size() > 1:
         raise ValueError(

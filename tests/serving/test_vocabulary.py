@@ -98,3 +98,6 @@ def test_counts_have_no_similar_items():
     for model in (counts, Blend([counts])):
         with pytest.raises(TypeError, match='has no item_embedding'):
             Recommender(model, IDS).similar_items(1)
+    network = make(IDS)
+    blend = Recommender(Blend([counts, network.model]), IDS)
+    assert blend.similar_items(1, 3) == network.similar_items(1, 3)

@@ -170,3 +170,10 @@ def test_fit_warns_of_few_steps(small):
         preset('thesis', small[0], epochs=3),
     ):
         assert told(small, **options) == []
+
+
+@pytest.mark.parametrize('epochs, warmup', [(1, 25), (2, 50), (4, 100)])
+def test_the_rate_rises_for_half_of_the_steps_at_most(epochs, warmup):
+    found = preset('auto', range(1600), epochs=epochs)  # 50 steps each.
+    assert found['warmup'] == warmup
+    assert preset('auto', range(1600))['warmup'] == 100

@@ -1,6 +1,6 @@
 r"""A session of several modes has a vector for its last one and another."""
 
-from typing import Any, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +39,7 @@ class SRGNNModes(SRGNNPlus):
     word: they ask for items of their last mode, or of another.
 
     Make it by :meth:`from_dataset`, which takes the categories of the items.
-    They are part of the model from then on, of its files too. Before, none is
-    known, and all sessions have one mode.
+    They are part of the model from then on, of its files too.
 
     Args:
         num_items (int): Size of the vocabulary.
@@ -62,7 +61,7 @@ class SRGNNModes(SRGNNPlus):
         torch.Size([1, 30])
     """
 
-    category: Tensor
+    category: Optional[Tensor]
     chance: Tensor
 
     def __init__(
@@ -77,11 +76,12 @@ class SRGNNModes(SRGNNPlus):
         if self.context > 0:
             raise ValueError(
                 f'SRGNNModes has no one vector of a session that could read '
-                f'a context, got context={self.context}; choose another model'
+                f'a context, got context={self.context}; leave it out, or '
+                f'choose SRGNNPlus'
             )
         self.shuffled_modes = shuffled_modes
         self.lin_share = Linear(2 * hidden_channels, 1)
-        self.register_buffer('category', torch.full((num_items,), -1))
+        self.register_buffer('category', None)
         if shuffled_modes:  # By it, clicks are chosen.
             self.register_buffer('chance', torch.randperm(num_items))
 
@@ -101,16 +101,17 @@ class SRGNNModes(SRGNNPlus):
         if category is None:
             raise ValueError(
                 'SRGNNModes tells the modes of a session by the categories '
-                'of its items, and the data set has none; name their column, '
-                'or train another model anew, such as SRGNNPlus'
+                'of its items, and the data set has none; name their column '
+                '(--category), or train another model anew, such as SRGNNPlus '
+                '(--model srgnn-plus)'
             )
-        if category.size() != self.category.size():
+        if category.numel() != self.num_items:
             raise ValueError(
                 f'SRGNNModes got {category.numel()} categories for '
                 f'{self.num_items} items; make it with the num_items of the '
                 f'data set'
             )
-        self.category = category.to(self.category.device, copy=True)
+        self.category = category.to(self.item_embedding.device, copy=True)
 
     def forward(self, data: Data) -> Tensor:
         r"""Vectors of the last modes, ``[B, d]``; the scores are not theirs
@@ -190,7 +191,15 @@ class SRGNNModes(SRGNNPlus):
 
         Args:
             data (Batch): The session graphs.
+
+        Raises:
+            ValueError: If no categories are known.
         """
+        if self.category is None:
+            raise ValueError(
+                'SRGNNModes knows no categories of items yet; make it by '
+                'SRGNNModes.from_dataset(train), or call observe(train)'
+            )
         item = data.x.index_select(0, data.click_index)
         session = data.batch.index_select(0, data.click_index)
         ptr = data.click_index_ptr
@@ -213,3 +222,13 @@ class SRGNNModes(SRGNNPlus):
         out = torch.empty_like(own)
         out[order] = place < count.index_select(0, session)
         return out
+
+    def _load_from_state_dict(
+        self, state_dict: Dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        # A state has the categories that its model had taken.
+        known = state_dict.get(f'{prefix}category')
+        if known is not None and known.numel() == self.num_items:
+            device = self.item_embedding.device
+            self.category = torch.empty_like(known, device=device)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -8,11 +8,15 @@ from torch_geometric.data import Batch, Data
 
 from pyg_sessaug import Recommender, evaluate, fit
 from pyg_sessaug.__main__ import main
-from pyg_sessaug.arguments import make_parser
+from pyg_sessaug.arguments import make_parser, setting
 from pyg_sessaug.data.graphs import session_batch
 from pyg_sessaug.datasets import MultimodalSessions
-from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel
-from pyg_sessaug.nn.constructor import argument_names, arguments_of
+from pyg_sessaug.nn import SRGNN, TAGNN, SessionModel, SRGNNModes
+from pyg_sessaug.nn.constructor import (
+    accepted,
+    argument_names,
+    arguments_of,
+)
 from pyg_sessaug.registry import MODELS, find_class, models
 from pyg_sessaug.transforms import NormalizeEdges
 from tests.strangers import GCSAN, Last, Transformer
@@ -238,3 +242,31 @@ def test_help_and_errors_come_before_torch(argv):
     )
     assert 'Assertion' not in out.stderr
     assert out.returncode == (2 if '--epochs=0' in argv else 0)
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('shuffled_modes=true', True),
+        ('shuffled_modes=False', False),
+        ('dropout=1', 1),
+        ('scale=12', 12),
+        ('precision=bf16', 'bf16'),
+    ],
+)
+def test_settings_of_the_kind_of_their_defaults(text, value):
+    name, found = setting(text)
+    assert found == value
+    assert type(found) is type(value)
+    assert accepted(SRGNNModes, {name: found}) == {name: value}
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['shuffled_modes=no', 'shuffled_modes=1', 'context=abc', 'dropout=true',
+     'precision=16'],
+)  # fmt: skip
+def test_settings_of_another_kind(text):
+    name, value = setting(text)
+    with pytest.raises(ValueError, match=rf'got {name}={value!r}; its def'):
+        accepted(SRGNNModes, {name: value})

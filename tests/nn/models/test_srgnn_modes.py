@@ -111,6 +111,8 @@ def test_without_categories():
         make().observe(SimpleNamespace(categories=None))
     with pytest.raises(ValueError, match='got 9 categories for 5 items'):
         SRGNNModes(5, 8).observe(SimpleNamespace(categories=CATEGORY))
+    with pytest.raises(ValueError, match='knows no categories of items yet'):
+        SRGNNModes(9, 8).double().score(batch_of(SESSIONS))
     with pytest.raises(ValueError, match='got context=3'):
         make(context=3)
 
@@ -120,5 +122,9 @@ def test_categories_are_its_own():
     model = SRGNNModes(9, 8)
     part = Subset(SimpleNamespace(categories=category), range(3))
     model.observe(part)
-    model.load_state_dict(SRGNNModes(9, 8).state_dict())
+    model.load_state_dict(make().state_dict())
+    model.category.fill_(0)
     assert torch.equal(category, CATEGORY)
+    other = SRGNNModes(9, 8)
+    other.load_state_dict(make().state_dict())
+    assert torch.equal(other.category, CATEGORY)
