@@ -128,3 +128,53 @@ def test_categories_are_its_own():
     other = SRGNNModes(9, 8)
     other.load_state_dict(make().state_dict())
     assert torch.equal(other.category, CATEGORY)
+
+
+def walks(num_sessions, share):
+    """Sessions of two walks among ten items each, one click after another at
+    random; what follows in the walk of the last click and in the other; and
+    the target, which is the first of these with some probability.
+    """
+    sessions, follows = [], []
+    for _ in range(num_sessions):
+        start = torch.randint(10, (2,)).tolist()
+        steps, clicks = [0, 0], []
+        for mode in torch.tensor([0, 0, 1, 1])[torch.randperm(4)].tolist():
+            clicks.append(10 * mode + (start[mode] + steps[mode]) % 10)
+            steps[mode] += 1
+        both = [10 * m + (start[m] + 2) % 10 for m in (mode, 1 - mode)]
+        sessions.append(clicks)
+        follows.append(both)
+    follows = torch.tensor(follows)
+    first = torch.rand(num_sessions) < share
+    return sessions, follows, torch.where(first, *follows.unbind(1))
+
+
+def test_it_finds_two_walks_and_their_share():
+    torch.manual_seed(0)
+    share, found = 0.75, {}
+    sessions, _, y = walks(1000, share)
+    batch = NormalizeEdges()(list_batch(sessions))
+    batch.y = y
+    later, follows, _ = walks(300, share)
+    later = NormalizeEdges()(list_batch(later))
+    for shuffled in (False, True):
+        torch.manual_seed(0)
+        model = SRGNNModes(20, 16, dropout=0.0, shuffled_modes=shuffled)
+        model.observe(SimpleNamespace(categories=torch.arange(20) // 10))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(150):
+            optimizer.zero_grad()
+            model.loss(batch).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            x, table = model._rows_and_table(later)
+            vector, logit, _ = model._modes(x, later)
+            best = (vector @ table.t()).argmax(dim=1).view(2, -1)
+        right = (best == follows.t()).float().mean(dim=1)
+        found[shuffled] = *right.tolist(), float(logit.sigmoid().mean())
+    first, rest, own = found[False]
+    assert min(first, rest) > 0.9
+    assert own == pytest.approx(share, abs=0.05)
+    assert found[True][1] < 0.8
