@@ -355,16 +355,15 @@ def model_name(text: str) -> str:
 
 
 def setting(text: str) -> Tuple[str, Any]:
-    r"""Reads ``name=value``, where a value that is neither `true`, `false`
-    nor a Python literal is a text.
+    r"""Reads ``name=value``; `true` and `false` are booleans, and what is no
+    Python literal is a text.
     """
     name, equals, value = text.partition('=')
     if not (name.isidentifier() and equals):
         raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE')
-    if value.lower() in ('true', 'false'):
-        return name, value.lower() == 'true'
+    literal = {'true': 'True', 'false': 'False'}.get(value.lower(), value)
     try:
-        return name, ast.literal_eval(value)
+        return name, ast.literal_eval(literal)
     except (ValueError, SyntaxError):
         return name, value
 
